@@ -1,0 +1,37 @@
+/*
+ * A matting model over time: the network of a manifest at one size, with its recurrent states. Frames must come in
+ * order; one model works on one clip at a time.
+ */
+#ifndef MATTE_MODEL_H
+#define MATTE_MODEL_H
+
+#include "manifest.h"
+
+struct model;
+
+struct model_params {
+    int width,
+        height; /* of the clip, upright, square pixels: the file whose aspect ratio is nearest is taken */
+    int threads; /* as in nn_params */
+};
+
+/* What a run gives, at the network's size, values 0..1, planar; it belongs to the model until the next run. */
+struct model_output {
+    const float *alpha;      /* h * w */
+    const float *foreground; /* 3 * h * w, R then G then B; NULL where the network predicts none */
+};
+
+struct model *model_open(
+    const struct manifest *m, const struct model_params *params, struct error *e);
+
+/* Where the next frame's planar RGB (3 * h * w, normalised as the manifest says) is to be written, and its size. */
+float *model_input(struct model *model, int *width, int *height);
+
+int model_run(struct model *model, struct model_output *out, struct error *e);
+
+/* Forgets the past: the next frame is a first one. */
+void model_reset(struct model *model);
+
+void model_close(struct model *model);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * What the supervisor and a worker say to each other over their SOCK_SEQPACKET pair: one struct a datagram, both ends
+ * being the same program. The supervisor believes nothing that a worker says: a report is copied, its strings are cut
+ * to their arrays and its numbers are checked before use.
+ *
+ *   worker -> supervisor   REPORT_READY      once, warm: the model is planned, the sandbox is shut
+ *   supervisor -> worker   struct job        with file descriptors {input (read), output (read, write)} by SCM_RIGHTS
+ *   worker -> supervisor   REPORT_PROBED     the input is understood; the worker waits for a struct verdict
+ *   supervisor -> worker   struct verdict    go on (the credits are held), or stop
+ *   worker -> supervisor   REPORT_PROGRESS   at most ten a second
+ *   worker -> supervisor   REPORT_WARNING    any number up to JOB_WARNINGS
+ *   worker -> supervisor   REPORT_DONE or REPORT_FAILED, then the worker exits
+ */
+#ifndef MATTE_JOB_H
+#define MATTE_JOB_H
+
+#include <stdint.h>
+
+#include "../error.h"
+
+enum { JOB_WARNINGS = 16 };
+
+enum job_background { BACKGROUND_TRANSPARENT, BACKGROUND_COLOR };
+
+struct job {
+    char id[37];          /* for the log */
+    char request_id[129]; /* for the log */
+    char model[16];       /* API name: human, original, ... */
+    char format[16];      /* API name: webm, ... */
+    enum job_background background;
+    uint8_t color[3];   /* R, G, B of BACKGROUND_COLOR */
+    int64_t preview_ms; /* > 0: only frames whose time is below it; 0: all */
+    int64_t max_pixels; /* of one frame; above it: too_large */
+    int64_t max_ms;     /* of the input; above it: too_long */
+};
+
+struct verdict {
+    int go;
+};
+
+enum report_kind {
+    REPORT_READY,
+    REPORT_PROBED,
+    REPORT_PROGRESS,
+    REPORT_WARNING,
+    REPORT_DONE,
+    REPORT_FAILED,
+};
+
+struct report {
+    enum report_kind kind;
+    int64_t frames_total;  /* PROBED: an estimate, at least 1 */
+    int64_t frames_done;   /* PROGRESS, DONE */
+    int64_t duration_ms;   /* PROBED: expected of the output; DONE: real, last frame included */
+    int32_t width, height; /* PROBED, DONE: of the output */
+    int64_t bytes;         /* DONE */
+    uint8_t sha256[32];    /* DONE: of the output file, which is on disk (fsync) by then */
+    struct error error;    /* FAILED; WARNING uses code and text */
+};
+
+#endif
