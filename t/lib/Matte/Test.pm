@@ -136,7 +136,7 @@ END {
         if ($folder) {
             my @bad = bad_lines();
             if (@bad) { diag('the logs are not clean:', "\n", @bad); $status ||= 1; }
-            if ($status || $ENV{MATTE_KEEP}) { diag("kept: $folder"); }
+            if ($status || $ENV{MATTE_KEEP} || !Test::More->builder->is_passing) { diag("kept: $folder"); }
             else { remove_tree($folder); }
         }
         $? = $status;
