@@ -247,8 +247,7 @@ static int read_output(
     const char *name = text(v->name);
     int index = names_lookup(names, name);
     if (index < 0)
-        return error_set(
-            e, "bad_model", "%s: nothing computes the output %s.", g->label, name);
+        return error_set(e, "bad_model", "%s: nothing computes the output %s.", g->label, name);
     struct tensor *t = &g->tensors[index];
     if (t->data || t->ints)
         return error_set(e, "bad_model", "%s: the output %s is a constant.", g->label, name);
@@ -281,7 +280,7 @@ static int read_nodes(
     char *done = graph_alloc(g, p->n_node, e);
     if (!done)
         return -1;
-    for (size_t left = p->n_node, before = left + 1; left; ) {
+    for (size_t left = p->n_node, before = left + 1; left;) {
         if (left == before) {
             for (size_t i = 0; i < p->n_node; i++)
                 for (size_t k = 0; !done[i] && k < p->node[i]->n_input; k++)
@@ -312,8 +311,7 @@ static int read_model(struct graph *g, const Onnx__ModelProto *m, struct error *
     int result = -1;
 
     for (size_t i = 0; i < m->n_opset_import; i++)
-        if (!*text(m->opset_import[i]->domain) ||
-            !strcmp(m->opset_import[i]->domain, "ai.onnx"))
+        if (!*text(m->opset_import[i]->domain) || !strcmp(m->opset_import[i]->domain, "ai.onnx"))
             g->opset = (int)m->opset_import[i]->version;
     if (g->opset < OPSET_MIN || g->opset > OPSET_MAX)
         return error_set(e, "unsupported_model",
@@ -409,7 +407,8 @@ void graph_free(struct graph *g)
 int graph_sort(struct graph *g, struct error *e)
 {
     int *stack = calloc(g->node_count + 1, sizeof *stack);
-    int *place = calloc(g->node_count + 1, sizeof *place); /* 0: not seen, -1: on the stack, else place + 1 */
+    int *place = calloc(
+        g->node_count + 1, sizeof *place); /* 0: not seen, -1: on the stack, else place + 1 */
     struct node *sorted = calloc(g->node_count + 1, sizeof *sorted);
     int count = 0, result = -1;
 

@@ -23,9 +23,10 @@ enum {
 
 struct tensor {
     const char *name;
-    int dims[4];       /* N, C, H, W; lower ranks have ones before */
-    int rank;          /* as the file has it */
-    const float *data; /* a constant's values, dense N,C,H,W; NULL where computed or not of floats */
+    int dims[4]; /* N, C, H, W; lower ranks have ones before */
+    int rank;    /* as the file has it */
+    const float
+        *data; /* a constant's values, dense N,C,H,W; NULL where computed or not of floats */
     const int64_t *ints; /* a constant's values, where they are integers */
     int producer;        /* node; -1 for constants and graph inputs */
     int uses;            /* by nodes and by the graph's outputs */
@@ -62,14 +63,14 @@ struct instruction {
 };
 
 enum kind {
-    CONVOLUTION,    /* input 0, weights 1, bias 2 where there is one; then operands of its program */
+    CONVOLUTION, /* input 0, weights 1, bias 2 where there is one; then operands of its program */
     POOL_MAX,
-    POOL_AVERAGE,   /* padding is not counted */
-    RESIZE,         /* linear, half pixel centres, edges repeated */
+    POOL_AVERAGE, /* padding is not counted */
+    RESIZE,       /* linear, half pixel centres, edges repeated */
     CONCAT,
-    SLICE,          /* step 1 */
-    PAD,            /* with a constant */
-    POINTWISE,      /* the program over inputs broadcast to the output's size */
+    SLICE,     /* step 1 */
+    PAD,       /* with a constant */
+    POINTWISE, /* the program over inputs broadcast to the output's size */
 };
 
 struct node {

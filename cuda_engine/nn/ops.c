@@ -142,9 +142,8 @@ static int read_conv(struct reading *r, int dims[4])
     for (int i = 0; i < 2; i++)
         n->window.kernel[i] = w->dims[2 + i];
     int kernel[2];
-    if (attribute(r, "kernel_shape") &&
-        (attribute_ints(r, "kernel_shape", 2, 1, kernel) ||
-            memcmp(kernel, n->window.kernel, sizeof kernel)))
+    if (attribute(r, "kernel_shape") && (attribute_ints(r, "kernel_shape", 2, 1, kernel) ||
+                                            memcmp(kernel, n->window.kernel, sizeof kernel)))
         return refuse(r, "has a kernel_shape that is not its weights'");
     if (w->dims[2] > GRAPH_SIDE || w->dims[3] > GRAPH_SIDE)
         return refuse(r, "has a window larger than its input");
@@ -212,8 +211,8 @@ static int read_resize(struct reading *r, int dims[4])
     }
     /* pytorch_half_pixel differs where a side of the output is 1 */
     if (!attribute_is(r, "coordinate_transformation_mode", "half_pixel") &&
-        (!attribute_is(r, "coordinate_transformation_mode", "pytorch_half_pixel") ||
-            dims[2] == 1 || dims[3] == 1))
+        (!attribute_is(r, "coordinate_transformation_mode", "pytorch_half_pixel") || dims[2] == 1 ||
+            dims[3] == 1))
         return refuse(r, "has coordinates other than half_pixel");
     return 0;
 }
@@ -439,8 +438,8 @@ int ops_read(struct graph *g, const Onnx__NodeProto *p, struct names *names, str
     if (!r.op || (*text(p->domain) && strcmp(p->domain, "ai.onnx")))
         return refuse(&r, "has an operator that is not supported");
     if (g->opset < r.op->since || g->opset > r.op->until)
-        return refuse(&r, "is of an opset that is not supported; %d to %d are", r.op->since,
-            r.op->until);
+        return refuse(
+            &r, "is of an opset that is not supported; %d to %d are", r.op->since, r.op->until);
     if (p->n_input < (size_t)r.op->inputs_min || p->n_input > (size_t)r.op->inputs_max)
         return refuse(&r, "has %zu inputs; %d to %d are supported", p->n_input, r.op->inputs_min,
             r.op->inputs_max);

@@ -32,7 +32,7 @@ struct reading {
 
 struct op {
     const char *name;
-    int since, until;     /* opsets, both included */
+    int since, until; /* opsets, both included */
     int inputs_min, inputs_max;
     enum kind kind;
     enum function function; /* where kind is POINTWISE */

@@ -191,8 +191,8 @@ int main(int argc, char **argv)
         if (nn_run(net, &e))
             fail(e.text);
         const double between = milliseconds();
-        check(ort->Run(session, NULL, input_names, (const OrtValue *const *)input_values, input_count,
-            output_names, output_count, output_values));
+        check(ort->Run(session, NULL, input_names, (const OrtValue *const *)input_values,
+            input_count, output_names, output_count, output_values));
         theirs_ms[f] = milliseconds() - between;
         ours_ms[f] = between - start;
         for (size_t o = 0; o < output_count; o++)
@@ -202,8 +202,8 @@ int main(int argc, char **argv)
                     largest = isnan(d) ? INFINITY : d;
             }
     }
-    printf("max_diff=%.3g\nort_ms=%.2f\nours_ms=%.2f\nbytes=%zu\n", largest, median(theirs_ms, frames),
-        median(ours_ms, frames), nn_bytes(net));
+    printf("max_diff=%.3g\nort_ms=%.2f\nours_ms=%.2f\nbytes=%zu\n", largest,
+        median(theirs_ms, frames), median(ours_ms, frames), nn_bytes(net));
     nn_close(net);
     return 0;
 }

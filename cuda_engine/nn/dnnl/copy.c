@@ -3,7 +3,8 @@
 #include <string.h>
 
 /* Copies w pixels of c channels. */
-static void copy_row(float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t from_stride, int w, int c)
+static void copy_row(
+    float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t from_stride, int w, int c)
 {
     if (to_stride == c && from_stride == c) {
         memcpy(to, from, (size_t)w * c * sizeof *to);
@@ -26,7 +27,8 @@ static void copy_view(const struct view *to, const struct view *from)
 /* The part of out that starts at offset (N, C, H, W) and is as large as part. */
 static struct view sub_view(struct view out, const int offset[4], const struct view *part)
 {
-    out.data += offset[0] * out.stride_n + offset[2] * out.stride_h + offset[3] * out.stride_w + offset[1];
+    out.data +=
+        offset[0] * out.stride_n + offset[2] * out.stride_h + offset[3] * out.stride_w + offset[1];
     out.n = part->n;
     out.h = part->h;
     out.w = part->w;
@@ -54,7 +56,8 @@ static void run_pad(const struct step *s)
         for (int y = 0; y < v->h; y++)
             for (int x = 0; x < v->w; x++)
                 for (int k = 0; k < v->c; k++)
-                    v->data[n * v->stride_n + y * v->stride_h + x * v->stride_w + k] = s->node->fill;
+                    v->data[n * v->stride_n + y * v->stride_h + x * v->stride_w + k] =
+                        s->node->fill;
     struct view to = sub_view(*v, s->node->offset, &s->in[0]);
     copy_view(&to, &s->in[0]);
 }

@@ -33,12 +33,13 @@ static int set_threads(int threads)
 static int make_ports(struct nn_net *net, struct error *e)
 {
     const struct graph *g = &net->graph;
-    net->ports = graph_alloc(
-        &net->graph, (g->input_count + g->output_count) * sizeof *net->ports, e);
+    net->ports =
+        graph_alloc(&net->graph, (g->input_count + g->output_count) * sizeof *net->ports, e);
     if (!net->ports)
         return -1;
     for (int i = 0; i < g->input_count + g->output_count; i++) {
-        const struct end *end = i < g->input_count ? &g->inputs[i] : &g->outputs[i - g->input_count];
+        const struct end *end =
+            i < g->input_count ? &g->inputs[i] : &g->outputs[i - g->input_count];
         const struct tensor *t = &g->tensors[end->tensor];
         struct port *port = &net->ports[i];
         size_t bytes = tensor_elements(t) * sizeof(float);
@@ -79,7 +80,8 @@ int nn_tensor(struct nn_net *net, const char *name, struct nn_tensor *out, struc
             *out = net->ports[i].tensor;
             return 0;
         }
-    return error_set(e, "bad_model", "%s has no input or output called %s.", net->graph.label, name);
+    return error_set(
+        e, "bad_model", "%s has no input or output called %s.", net->graph.label, name);
 }
 
 int nn_run(struct nn_net *net, struct error *e)

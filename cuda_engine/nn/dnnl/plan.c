@@ -7,7 +7,7 @@ enum { ALIGNMENT = 64 };
 
 static const struct {
     int (*prepare)(struct plan *p, struct step *s, struct error *e);
-    int dense;   /* 1: reads and writes tensors without gaps only */
+    int dense; /* 1: reads and writes tensors without gaps only */
 } backend[] = {
     [CONVOLUTION] = { dnnl_prepare, 1 },
     [POOL_MAX] = { dnnl_prepare, 1 },

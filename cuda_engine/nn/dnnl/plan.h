@@ -33,7 +33,8 @@ struct step {
             int arg_count;
         } dnnl;
         struct {
-            int *taps; /* of each output column: the columns left and right of it, in input floats */
+            int *
+                taps; /* of each output column: the columns left and right of it, in input floats */
             float *fractions;
         } resize;
     };
@@ -46,8 +47,8 @@ struct plan {
     struct view *views; /* of every tensor */
     struct step *steps;
     int step_count;
-    float *arena; /* activations */
-    void *scratch; /* oneDNN's, shared by all primitives */
+    float *arena;                             /* activations */
+    void *scratch;                            /* oneDNN's, shared by all primitives */
     size_t arena_bytes, scratch_bytes, bytes; /* bytes: of everything */
     void **owned;
     int owned_count;

@@ -53,17 +53,17 @@ static inline float sigmoid(float x)
     return 1 / (1 + exponential(-at_least(at_most(x, 80), -80)));
 }
 
-#define KERNEL(name, expression)                                                                   \
-    VECTORISED static void name(                                                                   \
-        float *to, const float *xs, const float *ys, float low, float high, int count)             \
-    {                                                                                              \
-        (void)low;                                                                                 \
-        (void)high;                                                                                \
-        for (int i = 0; i < count; i++) {                                                          \
-            const float x = xs[i], y = ys[i];                                                      \
-            (void)y;                                                                               \
-            to[i] = expression;                                                                    \
-        }                                                                                          \
+#define KERNEL(name, expression)                                                       \
+    VECTORISED static void name(                                                       \
+        float *to, const float *xs, const float *ys, float low, float high, int count) \
+    {                                                                                  \
+        (void)low;                                                                     \
+        (void)high;                                                                    \
+        for (int i = 0; i < count; i++) {                                              \
+            const float x = xs[i], y = ys[i];                                          \
+            (void)y;                                                                   \
+            to[i] = expression;                                                        \
+        }                                                                              \
     }
 
 KERNEL(relu, at_least(x, 0))

@@ -65,8 +65,7 @@ static int add_packed(struct plan *p, struct step *s, int arg, const dnnl_memory
         goto out;
     dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, source },
         { DNNL_ARG_TO, s->dnnl.args[s->dnnl.arg_count - 1].memory } };
-    result = dnnl_primitive_execute(reorder, p->stream, 2, args) ||
-             dnnl_stream_wait(p->stream);
+    result = dnnl_primitive_execute(reorder, p->stream, 2, args) || dnnl_stream_wait(p->stream);
 out:
     dnnl_primitive_destroy(reorder);
     dnnl_primitive_desc_destroy(desc);
@@ -133,8 +132,8 @@ static int add_post_ops(struct plan *p, struct step *s, dnnl_post_ops_t post)
         }
         const dnnl_memory_desc_t d = describe_view(&s->in[in->y]);
         if (dnnl_post_ops_append_binary(post, post_ops[in->function].binary, &d) ||
-            add_arg(p, s, DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1, &d,
-                s->in[in->y].data))
+            add_arg(
+                p, s, DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1, &d, s->in[in->y].data))
             return -1;
     }
     return 0;
