@@ -237,7 +237,27 @@ struct ngx_http_matte_ctx_s {
 };
 
 
-/* the pool: ngx_http_matte_pg.c */
+struct ngx_http_matte_route_s {
+    ngx_str_t                    name;
+    ngx_str_t                    path;       /* "{id}": a job */
+    ngx_uint_t                   methods;
+    ngx_uint_t                   auth;
+    ngx_http_matte_statement_e   statement;  /* _STATEMENTS: none */
+
+    /* NGX_DECLINED: ctx->problem says why */
+    ngx_int_t                  (*check)(ngx_http_request_t *r,
+                                        ngx_http_matte_ctx_t *ctx,
+                                        ngx_str_t *body);
+    ngx_int_t                  (*args)(ngx_http_request_t *r,
+                                       ngx_http_matte_ctx_t *ctx,
+                                       ngx_http_matte_query_t *q);
+    ngx_int_t                  (*answer)(ngx_http_request_t *r,
+                                         ngx_http_matte_ctx_t *ctx,
+                                         PGresult *res);
+};
+
+
+/* the pool: ngx_http_matte_pg.c, its queue: ngx_http_matte_query.c */
 
 /* res == NULL: no answer (timeout, connection lost, pool closed) */
 typedef void (*ngx_http_matte_query_pt)(void *data, PGresult *res);
@@ -301,7 +321,7 @@ ngx_int_t ngx_http_matte_parse_job(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_str_t *body, ngx_uint_t create);
 
 
-/* answers and errors: ngx_http_matte_answer.c */
+/* answers, errors, health: ngx_http_matte_answer.c */
 
 ngx_int_t ngx_http_matte_filter_init(ngx_conf_t *cf);
 
@@ -313,18 +333,8 @@ ngx_int_t ngx_http_matte_answer_outcome(ngx_http_request_t *r,
     ngx_str_t *outcome);
 ngx_int_t ngx_http_matte_answer_problem(ngx_http_request_t *r,
     ngx_http_matte_problem_t *problem);
-ngx_int_t ngx_http_matte_answer_get(ngx_http_request_t *r,
-    ngx_http_matte_ctx_t *ctx, PGresult *res);
-ngx_int_t ngx_http_matte_answer_list(ngx_http_request_t *r,
-    ngx_http_matte_ctx_t *ctx, PGresult *res);
-ngx_int_t ngx_http_matte_answer_download(ngx_http_request_t *r,
-    ngx_http_matte_ctx_t *ctx, PGresult *res);
 ngx_int_t ngx_http_matte_answer_health(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
-
-/* {success, id, job_id, status, message} */
-ngx_int_t ngx_http_matte_render_status(ngx_http_request_t *r, ngx_str_t *id,
-    ngx_str_t *status, ngx_str_t *body);
 
 #define ngx_http_matte_gen(g, s)                                             \
     (void) yajl_gen_string(g, (s)->data, (s)->len)
@@ -364,7 +374,42 @@ char *ngx_http_matte_link_secret(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 
-/* ngx_http_matte_module.c */
+/* checks, arguments and answers of jobs: ngx_http_matte_job.c */
+
+ngx_int_t ngx_http_matte_check_create(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_check_start(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_check_list(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_args_get(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_list(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_download(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_create(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_start(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_answer_create(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+ngx_int_t ngx_http_matte_answer_start(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+ngx_int_t ngx_http_matte_answer_get(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+ngx_int_t ngx_http_matte_answer_list(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+ngx_int_t ngx_http_matte_answer_download(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+
+
+/* the routes and the life of a request: ngx_http_matte_route.c */
+
+ngx_int_t ngx_http_matte_handler(ngx_http_request_t *r);
+
+/* the end of a request that has waited */
+void ngx_http_matte_finish(ngx_http_request_t *r, ngx_int_t rc);
 
 /* survives internal redirects; made on first use, NULL: no memory */
 ngx_http_matte_ctx_t *ngx_http_matte_get_ctx(ngx_http_request_t *r);
