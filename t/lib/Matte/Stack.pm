@@ -1,0 +1,116 @@
+package Matte::Stack;
+
+# The whole product on one machine, privately: PostgreSQL, matted, NGINX with the module, and an origin that serves
+# clips. The demo, `./build.sh run` and the end-to-end tests all stand on this one.
+
+use strict;
+use warnings;
+use Carp qw(croak);
+use File::Copy qw(copy);
+use File::Path qw(make_path);
+use HTTP::Tiny;
+use JSON::PP qw(decode_json encode_json);
+use Matte::Engine;
+use Matte::Nginx;
+use Matte::Origin;
+use Matte::Postgres;
+use Matte::Test;
+
+# Options: workers (of nginx, 2), engine => {key => value} and nginx => {...} for what a test wants otherwise.
+sub start {
+    my ($class, %o) = @_;
+    my $dir = workspace();
+    my $self = bless {dir => $dir, state => "$dir/state"}, $class;
+    make_path("$dir/clips");
+    $self->{postgres} = Matte::Postgres->start($dir);
+    $self->{origin}   = Matte::Origin->start($dir, root => "$dir/clips");
+    $self->{engine_options} = {
+        database     => $self->{postgres}->conninfo('matte_engine'),
+        state        => $self->{state},
+        egress_allow => '127.0.0.1/32:' . $self->{origin}->port,
+        extra        => $o{engine} // {},
+    };
+    $self->start_engine;
+    $self->{nginx} = Matte::Nginx->start($dir,
+        database => $self->{postgres}->conninfo('matte_api'),
+        state    => $self->{state},
+        socket   => $self->{engine}->socket,
+        workers  => $o{workers} // 2,
+        %{$o{nginx} // {}});
+    return $self;
+}
+
+sub start_engine {
+    my ($self) = @_;
+    $self->{engine} = Matte::Engine->start($self->{dir}, %{$self->{engine_options}});
+    return $self->{engine};
+}
+
+sub postgres { return $_[0]{postgres} }
+sub engine   { return $_[0]{engine} }
+sub nginx    { return $_[0]{nginx} }
+sub origin   { return $_[0]{origin} }
+sub base     { return $_[0]{nginx}->base }
+
+# A fresh API key of a client with this many credits.
+sub key {
+    my ($self, $client, $credits) = @_;
+    return $self->{postgres}->admin_key($client, credits => $credits // 10_000);
+}
+
+# The webcam clip that `./build.sh deps` fetched.
+sub webcam { return "$ENV{MATTE_CACHE}/clips/webcam.mp4" }
+
+# Puts a file where the origin serves it; returns its URL.
+sub serve {
+    my ($self, $file, $name) = @_;
+    $name //= $file =~ s{.*/}{}r;
+    copy($file, "$self->{dir}/clips/$name") or croak "$file: $!";
+    chmod 0644, "$self->{dir}/clips/$name";
+    return $self->{origin}->base . "/$name";
+}
+
+# One call of the API; returns (status, decoded body, headers).
+sub call {
+    my ($self, $method, $path, %o) = @_;
+    my %headers = (%{$o{headers} // {}}, $o{key} ? ('X-Api-Key' => $o{key}) : ());
+    my $content = ref $o{body} ? encode_json($o{body}) : $o{body};
+    my $answer = HTTP::Tiny->new(timeout => 30, max_redirect => 0)->request($method, $path =~ /^http/ ? $path : $self->base . $path,
+        {headers => \%headers, defined $content ? (content => $content) : ()});
+    my $json = eval { decode_json($answer->{content}) };
+    return ($answer->{status}, $json, $answer->{headers}, $answer->{content});
+}
+
+# Creates a job and returns its id.
+sub create {
+    my ($self, $key, %fields) = @_;
+    my ($status, $json, undef, $raw) = $self->call(POST => '/v1/jobs', key => $key, body => {model => 'human', %fields});
+    croak "create answered $status: $raw" unless $status == 200 || $status == 201;
+    return $json->{id};
+}
+
+# Waits until a job is over and returns it.
+sub finished {
+    my ($self, $key, $id, $seconds) = @_;
+    return wait_for {
+        my (undef, $job) = $self->call(GET => "/v1/jobs/$id", key => $key);
+        $job && $job->{status} =~ /^(?:completed|failed|cancelled)$/ ? $job : undef;
+    } $seconds // 120, "job $id";
+}
+
+# Downloads a finished job's output into the workspace; returns the file.
+sub download {
+    my ($self, $job) = @_;
+    my $file = "$self->{dir}/$job->{id}.$job->{output_format}";
+    my $answer = HTTP::Tiny->new(timeout => 60)->mirror($job->{output_url}, $file);
+    croak "download answered $answer->{status}" unless $answer->{success};
+    return $file;
+}
+
+sub stop {
+    my ($self) = @_;
+    $_ and $_->stop for @$self{qw(nginx engine origin postgres)};
+    return;
+}
+
+1;
