@@ -1,0 +1,302 @@
+-- The module's functions. Each call is one statement and one round trip; each answers with one row (api_list: one an
+-- item) of type answer. A refusal that a client can cause is an outcome, never an SQL error: the work is undone to the
+-- start of the call and calls pipelined beside it are not touched.
+SET LOCAL search_path = matte;
+
+CREATE TYPE answer AS (
+  outcome      text,          -- ok, replay (the stored code and body), or an error code of the API
+  key_id       bigint,        -- these four: the key, when the call checked one
+  tenant_id    uuid,
+  rate_per_min int,
+  burst        int,
+  job_id       uuid,
+  status       text,
+  code         smallint,
+  body         text,
+  output_key   text,
+  total        bigint);
+
+-- ---- who is asking ------------------------------------------------------------------------------------------------
+
+-- The whole rule. Unknown, disabled, expired and suspended are told apart by nobody.
+CREATE VIEW valid_key AS
+  SELECT k.* FROM api_key k JOIN tenant t ON t.id = k.tenant_id
+   WHERE k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND t.suspended_at IS NULL;
+
+-- The beginning of every answer: ok with the key's columns, or invalid_api_key.
+CREATE FUNCTION key_check(p_key bytea) RETURNS answer LANGUAGE plpgsql AS $$
+DECLARE
+  a      answer;
+  v_seen timestamptz;
+BEGIN
+  SELECT 'ok', k.id, k.tenant_id, k.rate_per_min, k.burst, coalesce(k.last_used_at, '-infinity')
+    INTO a.outcome, a.key_id, a.tenant_id, a.rate_per_min, a.burst, v_seen
+    FROM valid_key k WHERE k.key_hash = p_key;
+  IF NOT FOUND THEN
+    a.outcome := 'invalid_api_key';
+  ELSIF v_seen < now() - interval '1 minute' THEN
+    UPDATE api_key SET last_used_at = now()                    -- whoever gets the row first; nobody waits for it
+      WHERE id = (SELECT id FROM api_key WHERE id = a.key_id FOR NO KEY UPDATE SKIP LOCKED);
+  END IF;
+  RETURN a;
+END $$;
+
+-- Ends the call: the outcome travels as the message to the handler in the entry point.
+CREATE FUNCTION refuse(p_outcome text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'MT400', MESSAGE = p_outcome;
+END $$;
+
+-- ---- reading ------------------------------------------------------------------------------------------------------
+-- p_tenant: the module has verified the key moments ago, p_key is ignored and the key's columns stay NULL. Another
+-- tenant's job and an unknown one are one condition, so they answer alike and cost alike.
+
+CREATE FUNCTION api_get(p_key bytea, p_tenant uuid, p_job uuid) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer;
+BEGIN
+  IF p_tenant IS NULL THEN
+    a := key_check(p_key);
+    IF a.outcome <> 'ok' THEN RETURN a; END IF;
+  END IF;
+  SELECT 'ok',      j.id,     j.status, job_json(j), j.output_key
+    INTO a.outcome, a.job_id, a.status, a.body,      a.output_key
+    FROM job j WHERE j.id = p_job AND j.tenant_id = coalesce(p_tenant, a.tenant_id);
+  IF NOT FOUND THEN a.outcome := 'not_found'; END IF;
+  RETURN a;
+END $$;
+
+-- Newest first. Every row has the total; with no item on the page there is one row and its body is NULL.
+CREATE FUNCTION api_list(p_key bytea, p_tenant uuid, p_limit int, p_offset int, p_status text) RETURNS SETOF answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a        answer;
+  v_tenant uuid := p_tenant;
+BEGIN
+  IF p_tenant IS NULL THEN
+    a := key_check(p_key);
+    IF a.outcome <> 'ok' THEN RETURN NEXT a; RETURN; END IF;
+    v_tenant := a.tenant_id;
+  END IF;
+  RETURN QUERY
+    WITH page AS MATERIALIZED (               -- first the page, then its rendering: OFFSET must not render what it skips
+      SELECT j AS job FROM job j
+       WHERE j.tenant_id = v_tenant AND (p_status IS NULL OR j.status = p_status::job_status)
+       ORDER BY j.created_at DESC, j.id DESC LIMIT p_limit OFFSET p_offset)
+    SELECT 'ok', a.key_id, a.tenant_id, a.rate_per_min, a.burst,
+           (job).id, (job).status::text, NULL::smallint, job_json(job)::text, (job).output_key, n.total
+      FROM (SELECT count(*) AS total FROM job j
+             WHERE j.tenant_id = v_tenant AND (p_status IS NULL OR j.status = p_status::job_status)) n
+      LEFT JOIN page ON true
+     ORDER BY (job).created_at DESC, (job).id DESC;
+END $$;
+
+-- Without a key the id is the capability. body: the output's format.
+CREATE FUNCTION api_download(p_key bytea, p_job uuid) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer;
+BEGIN
+  IF p_key IS NOT NULL THEN
+    a := key_check(p_key);
+    IF a.outcome <> 'ok' THEN RETURN a; END IF;
+  END IF;
+  SELECT CASE j.status WHEN 'completed' THEN 'ok' ELSE 'job_not_completed' END, j.id, j.status, j.output_format,
+         j.output_key
+    INTO a.outcome, a.job_id, a.status, a.body, a.output_key
+    FROM job j WHERE j.id = p_job AND (p_key IS NULL OR j.tenant_id = a.tenant_id);
+  IF NOT FOUND THEN a.outcome := 'not_found'; END IF;
+  RETURN a;
+END $$;
+
+-- ---- idempotency --------------------------------------------------------------------------------------------------
+-- The key's row, the job, its start and the stored answer commit together: there is no answered request without its
+-- row and no row without its answer.
+
+-- The stored answer; its key is NULL when this request is the first. A twin waits here for the first one's
+-- transaction, less long than the module waits for a query (2 s), or it would get 503 where 409 is due.
+CREATE FUNCTION idem_begin(p_tenant uuid, p_idem text, p_route text, p_sha bytea) RETURNS idempotency_key
+LANGUAGE plpgsql SET lock_timeout = '1500ms' AS $$
+DECLARE
+  k idempotency_key;
+BEGIN
+  INSERT INTO idempotency_key AS i (tenant_id, key, route, body_sha256)
+    VALUES (p_tenant, p_idem, p_route, p_sha)
+    ON CONFLICT (tenant_id, key) DO UPDATE                      -- older than 24 hours: as if it were not there
+      SET route = excluded.route, body_sha256 = excluded.body_sha256, response_code = NULL, response_body = NULL,
+          created_at = now()
+      WHERE i.created_at < now() - interval '24 hours';
+  IF FOUND THEN RETURN NULL; END IF;
+  SELECT * INTO STRICT k FROM idempotency_key i WHERE i.tenant_id = p_tenant AND i.key = p_idem;
+  IF (k.route, k.body_sha256) IS DISTINCT FROM (p_route, p_sha) THEN
+    PERFORM refuse('idempotency_mismatch');
+  END IF;
+  RETURN k;
+EXCEPTION WHEN lock_not_available THEN
+  PERFORM refuse('idempotency_in_progress');
+END $$;
+
+CREATE FUNCTION idem_end(p_tenant uuid, p_idem text, p_code int, p_body text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE idempotency_key SET response_code = p_code, response_body = p_body
+    WHERE tenant_id = p_tenant AND key = p_idem;
+END $$;
+
+-- Dispatch has changed what the client was told (pending became processing): a replay must say the same.
+CREATE FUNCTION api_answered(p_key bytea, p_idem text, p_body text) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer := key_check(p_key);
+BEGIN
+  UPDATE idempotency_key SET response_body = p_body WHERE tenant_id = a.tenant_id AND key = p_idem;
+  a.outcome := 'ok';                                    -- the request itself is done; nobody waits for this
+  RETURN a;
+END $$;
+
+-- ---- writing ------------------------------------------------------------------------------------------------------
+
+-- created or failed -> pending, a new run. Nothing is held yet: the duration is not known.
+CREATE FUNCTION job_enqueue(p_job uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  j      job;
+  v_rate int;
+BEGIN
+  SELECT * INTO STRICT j FROM job WHERE id = p_job;
+  SELECT mc_per_second INTO STRICT v_rate FROM price WHERE model = j.model;
+  IF v_rate > 0 AND (SELECT available FROM credit_account WHERE tenant_id = j.tenant_id) <= 0 THEN
+    PERFORM refuse('insufficient_credits');
+  END IF;
+  IF (SELECT pending FROM tenant_slot WHERE tenant_id = j.tenant_id)
+     >= (SELECT max_pending FROM api_key WHERE id = j.api_key_id) THEN
+    PERFORM refuse('rate_limited');
+  END IF;
+  UPDATE job SET
+      status       = 'pending',
+      run_no       = run_no + 1,
+      attempt      = 0,
+      rate_mc_s    = v_rate,
+      start_sha256 = start_hash(model, output_format, webhook_url, options),
+      pending_at   = clock_timestamp(),
+      run_after    = now(),
+      progress     = 0,
+      frames_done  = 0,
+      warnings     = '[]',
+      started_at = NULL, finished_at = NULL, cancel_requested_at = NULL, frames_total = NULL,
+      billing_status = NULL, held_mc = NULL, charged_mc = NULL,
+      last_error = NULL, error_code = NULL, error_detail = NULL
+    WHERE id = p_job;
+END $$;
+
+-- POST /v1/jobs. p_job is made by the module, which can so render p_body, the answer to give and to store, beforehand.
+CREATE FUNCTION api_create(p_key bytea, p_idem text, p_sha bytea, p_job uuid, p_model text, p_format text,
+                           p_video text, p_webhook text, p_options jsonb, p_metadata json, p_start boolean,
+                           p_request_id text, p_code int, p_body text) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer := key_check(p_key);
+  k idempotency_key;
+BEGIN
+  IF a.outcome <> 'ok' THEN RETURN a; END IF;
+  IF p_idem IS NOT NULL THEN
+    k := idem_begin(a.tenant_id, p_idem, 'POST /v1/jobs', p_sha);
+    IF k.key IS NOT NULL THEN
+      a.outcome := 'replay'; a.code := k.response_code; a.body := k.response_body;
+      RETURN a;
+    END IF;
+  END IF;
+  IF p_video LIKE 'upload://%' AND NOT EXISTS (
+       SELECT FROM upload WHERE id = upload_of(p_video) AND tenant_id = a.tenant_id AND deleted_at IS NULL) THEN
+    PERFORM refuse('not_found');
+  END IF;
+
+  INSERT INTO job (id, tenant_id, api_key_id, model, output_format, video_url, webhook_url, options, metadata,
+                   request_id)
+    VALUES (p_job, a.tenant_id, a.key_id, p_model, p_format, p_video, p_webhook, coalesce(p_options, '{}'), p_metadata,
+            p_request_id);
+  IF p_start THEN
+    PERFORM job_enqueue(p_job);
+  END IF;
+  IF p_idem IS NOT NULL THEN
+    PERFORM idem_end(a.tenant_id, p_idem, p_code, p_body);
+  END IF;
+  a.job_id := p_job;
+  a.status := CASE WHEN p_start THEN 'pending' ELSE 'created' END;
+  a.code   := p_code;
+  a.body   := p_body;
+  RETURN a;
+EXCEPTION WHEN SQLSTATE 'MT400' THEN
+  a.outcome := SQLERRM;
+  RETURN a;
+END $$;
+
+-- POST /v1/jobs/{id}/start. A NULL keeps the job's own; p_options is merged over the job's, key by key. On a job that
+-- was started the same start does nothing and says so in total = 1; another start is refused.
+CREATE FUNCTION api_start(p_key bytea, p_idem text, p_sha bytea, p_job uuid, p_model text, p_format text,
+                          p_webhook text, p_options jsonb, p_code int, p_body text) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer := key_check(p_key);
+  j job;
+  k idempotency_key;
+BEGIN
+  IF a.outcome <> 'ok' THEN RETURN a; END IF;
+  IF NOT EXISTS (SELECT FROM job WHERE id = p_job AND tenant_id = a.tenant_id) THEN
+    a.outcome := 'not_found';
+    RETURN a;
+  END IF;
+  IF p_idem IS NOT NULL THEN
+    k := idem_begin(a.tenant_id, p_idem, format('POST /v1/jobs/%s/start', p_job), p_sha);
+    IF k.key IS NOT NULL THEN
+      a.outcome := 'replay'; a.code := k.response_code; a.body := k.response_body;
+      RETURN a;
+    END IF;
+  END IF;
+
+  SELECT * INTO STRICT j FROM job WHERE id = p_job FOR UPDATE;
+  j.model         := coalesce(p_model, j.model);
+  j.output_format := coalesce(p_format, j.output_format);
+  j.webhook_url   := coalesce(p_webhook, j.webhook_url);
+  j.options       := j.options || coalesce(p_options, '{}');
+  a.status        := j.status;
+  IF j.status IN ('created', 'failed') THEN
+    UPDATE job SET model = j.model, output_format = j.output_format, webhook_url = j.webhook_url, options = j.options
+      WHERE id = p_job;
+    PERFORM job_enqueue(p_job);
+    a.status := 'pending';
+  ELSIF j.start_sha256 = start_hash(j.model, j.output_format, j.webhook_url, j.options) THEN
+    a.total := 1;
+  ELSE
+    PERFORM refuse('job_already_started');
+  END IF;
+  IF p_idem IS NOT NULL THEN
+    PERFORM idem_end(a.tenant_id, p_idem, p_code, p_body);
+  END IF;
+  a.job_id := p_job;
+  a.code   := p_code;
+  a.body   := p_body;
+  RETURN a;
+EXCEPTION WHEN SQLSTATE 'MT400' THEN
+  a.outcome := SQLERRM;
+  a.status  := NULL;
+  RETURN a;
+END $$;
+
+-- POST /v1/jobs/{id}/cancel: ok with the job as it is now. created, pending: cancelled at once. processing: a wish,
+-- granted at the engine's next heartbeat or by the reaper. At its end: nothing is left to do.
+CREATE FUNCTION api_cancel(p_key bytea, p_job uuid) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer := key_check(p_key);
+BEGIN
+  IF a.outcome <> 'ok' THEN RETURN a; END IF;
+  UPDATE job SET status              = CASE WHEN status = 'processing' THEN status ELSE 'cancelled' END,
+                 finished_at         = CASE WHEN status = 'processing' THEN NULL ELSE clock_timestamp() END,
+                 cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
+    WHERE id = p_job AND tenant_id = a.tenant_id AND status IN ('created', 'pending', 'processing');
+  SELECT j.id,     j.status, job_json(j), j.output_key
+    INTO a.job_id, a.status, a.body,      a.output_key
+    FROM job j WHERE j.id = p_job AND j.tenant_id = a.tenant_id;
+  IF NOT FOUND THEN a.outcome := 'not_found'; END IF;
+  RETURN a;
+END $$;

@@ -1,0 +1,81 @@
+-- The operator's functions: clients, keys, credits. Amounts are the API's credits here; inside they are millicredits.
+SET LOCAL search_path = matte;
+
+CREATE EXTENSION pgcrypto SCHEMA matte;             -- for gen_random_bytes alone
+
+CREATE FUNCTION tenant_of(p_client text) RETURNS uuid LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  v_tenant uuid := (SELECT id FROM tenant WHERE client_id = p_client);
+BEGIN
+  IF v_tenant IS NULL THEN
+    RAISE EXCEPTION 'There is no client "%".', p_client USING ERRCODE = 'no_data_found';
+  END IF;
+  RETURN v_tenant;
+END $$;
+
+-- Adds credits, or takes unspent ones back when negative. The new balance.
+CREATE FUNCTION credit_grant(p_client text, p_credits numeric, p_note text) RETURNS numeric
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  v_tenant uuid := tenant_of(p_client);
+BEGIN
+  INSERT INTO credit_entry (tenant_id, kind, d_available, note) VALUES (v_tenant, 'grant', p_credits * 1000, p_note);
+  RETURN (SELECT trim_scale(available / 1000.0) FROM credit_account WHERE tenant_id = v_tenant);
+END $$;
+
+CREATE FUNCTION tenant_create(p_client text, p_credits numeric) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  v_tenant uuid;
+BEGIN
+  INSERT INTO tenant (client_id) VALUES (p_client) RETURNING id INTO v_tenant;
+  PERFORM credit_grant(p_client, p_credits, 'the first');
+  RETURN v_tenant;
+END $$;
+
+-- ---- keys ---------------------------------------------------------------------------------------------------------
+
+-- The last p_digits base62 digits of a big-endian number.
+CREATE FUNCTION base62(p_bytes bytea, p_digits int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  c_alphabet CONSTANT text := '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  v_number   numeric := 0;
+  v_digits   text := '';
+BEGIN
+  FOR i IN 0 .. octet_length(p_bytes) - 1 LOOP
+    v_number := v_number * 256 + get_byte(p_bytes, i);
+  END LOOP;
+  FOR i IN 1 .. p_digits LOOP
+    v_digits := substr(c_alphabet, (v_number % 62)::int + 1, 1) || v_digits;
+    v_number := div(v_number, 62);
+  END LOOP;
+  RETURN v_digits;
+END $$;
+
+-- The key, shown this once: a fingerprint to speak about it, then 256 random bits (43 digits of base62 hold them).
+CREATE FUNCTION key_create(p_client text, p_note text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  v_fingerprint text := 'mt_live_' || base62(gen_random_bytes(8), 6);
+  v_key         text := v_fingerprint || '_' || base62(gen_random_bytes(32), 43);
+BEGIN
+  INSERT INTO api_key (tenant_id, fingerprint, key_hash, note)
+    VALUES (tenant_of(p_client), v_fingerprint, sha256(convert_to(v_key, 'UTF8')), p_note);
+  RETURN v_key;
+END $$;
+
+CREATE FUNCTION key_set(p_fingerprint text, p_disabled_at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE api_key SET disabled_at = p_disabled_at WHERE fingerprint = p_fingerprint;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'There is no key "%".', p_fingerprint USING ERRCODE = 'no_data_found';
+  END IF;
+END $$;
+
+CREATE FUNCTION key_disable(p_fingerprint text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+BEGIN PERFORM key_set(p_fingerprint, now()); END $$;
+
+CREATE FUNCTION key_enable(p_fingerprint text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+BEGIN PERFORM key_set(p_fingerprint, NULL); END $$;
