@@ -35,7 +35,7 @@ RETURN to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 -- The API's job object, the only rendering of it, in the contract's order and without output_url, which is signed by
 -- whoever sends it. row_to_json writes no blanks. Both subqueries run only for jobs that need them: a poll of a job
 -- without a webhook reads one row.
-CREATE FUNCTION job_json(j job) RETURNS json LANGUAGE plpgsql STABLE SET search_path = matte, pg_temp AS $$
+CREATE FUNCTION job_json(j job) RETURNS json LANGUAGE plpgsql STABLE STRICT SET search_path = matte, pg_temp AS $$
 BEGIN
   RETURN (SELECT row_to_json(r) FROM (SELECT
     j.id                                              AS id,

@@ -190,10 +190,25 @@ sub receive {
     chomp $text;
     croak "ERROR: $1" if $text =~ /^(?:ERROR|FATAL):\s+(\w+)/m;
     $text =~ s/\n\z//;
+    return if $text eq '';
     return map { [map { $_ eq $NULL ? undef : $_ } split /$FIELD/, $_, -1] } split /$RECORD/, $text, -1;
 }
 
 sub query { my ($self, $sql) = @_; return $self->send($sql)->receive; }
+
+# Calls a function of schema matte, its arguments as literals (undef: NULL). api_*: a hash an answer; others: the first
+# column of the first row.
+my @ANSWER = qw(outcome key_id tenant_id rate_per_min burst job_id status code body output_key total);
+
+sub call {
+    my ($self, $function, @arguments) = @_;
+    my @rows = $self->query("SELECT * FROM matte.$function(" . join(', ', map { literal($_) } @arguments) . ')');
+    return $rows[0] && $rows[0][0] if $function !~ /^api_/;
+    my @answers = map { my %answer; @answer{@ANSWER} = @$_; \%answer } @rows;
+    return wantarray ? @answers : $answers[0];
+}
+
+sub literal { my ($value) = @_; return defined $value ? "'" . $value =~ s/'/''/gr . "'" : 'NULL'; }
 
 # The first column of the first row.
 sub value { my ($self, $sql) = @_; my ($row) = $self->query($sql); return $row && $row->[0]; }

@@ -1,0 +1,747 @@
+# The database alone, as the module, the engine and the operator call it: every outcome of every function, every
+# constraint, every transition, who may call what, and two at once.
+
+use strict;
+use warnings;
+use Digest::SHA qw(sha256_hex);
+use File::Copy qw(copy);
+use FindBin;
+use JSON::PP qw(decode_json);
+use lib "$FindBin::Bin/lib";
+use Matte::Postgres;
+use Matte::Test;
+use Test::More;
+
+my $pg     = Matte::Postgres->start(workspace(), fsync => 0);
+my $api    = $pg->session('matte_api');
+my $engine = $pg->session('matte_engine');
+my $admin  = $pg->session('matte_admin');
+my $root   = $pg->session('postgres');
+$root->query('SET search_path = matte');
+$engine->query("SET matte.backoff_scale = '0'");
+
+# ---- words of these tests ----------------------------------------------------------------------------------------
+
+sub sha  { return '\\x' . sha256_hex($_[0]); }
+sub uuid { return $root->value('SELECT gen_random_uuid()'); }
+
+# How the server refuses a statement: SQLSTATE and constraint, MTYES when it does not. What it did is undone.
+$root->query(<<'END');
+CREATE FUNCTION pg_temp.refusal(p_sql text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE v_name text;
+BEGIN
+  EXECUTE p_sql;
+  RAISE EXCEPTION USING ERRCODE = 'MTYES';
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS v_name = CONSTRAINT_NAME;
+  RETURN trim(SQLSTATE || ' ' || v_name);
+END $$
+END
+sub refusal { my ($sql) = @_; return $root->value('SELECT pg_temp.refusal(' . Matte::Postgres::Session::literal($sql) . ')'); }
+
+# A key as the module sends it. Four clients: acme has two keys, other and poor (without credits) one each.
+my %key     = map { $_ => sha($pg->admin_key($_ =~ s/\d//r, credits => /poor/ ? 0 : 100)) } qw(acme acme2 other poor);
+my %tenant  = map { $_->[0] => $_->[1] } $root->query('SELECT client_id, id FROM tenant');
+my $unknown = sha('mt_live_000000_unknown');
+
+# Creates a job of acme's with what is given, the rest usual; returns the answer.
+sub create {
+    my (%with) = @_;
+    my %of = (key => 'acme', idem => undef, payload => 'payload', id => uuid(), model => 'original', format => 'webm',
+              video => 'https://example.com/v.mp4', webhook => 'https://example.com/hook', options => '{}',
+              metadata => undef, start => 't', request => 'r-1', answer => '{"id":"made"}', %with);
+    return scalar $api->call('api_create', $key{$of{key}} // $of{key}, $of{idem}, sha($of{payload}),
+                             @of{qw(id model format video webhook options metadata start request)}, 200, $of{answer});
+}
+
+sub start {
+    my ($job, %with) = @_;
+    my %of = (key => 'acme', payload => '{}', answer => '{"id":"started"}', %with);
+    return scalar $api->call('api_start', $key{$of{key}} // $of{key}, $of{idem}, sha($of{payload}), $job,
+                             @of{qw(model format webhook options)}, 200, $of{answer});
+}
+
+sub get    { my ($job, $key) = @_; return scalar $api->call('api_get', $key{$key // 'acme'}, undef, $job); }
+sub body   { return decode_json(get(@_)->{body}); }
+sub column { my ($job, $column) = @_; return $root->value("SELECT $column FROM job WHERE id = '$job'"); }
+sub credits {
+    my ($client) = @_;
+    return $root->value('SELECT concat_ws(\'/\', available, held, spent) FROM credit_account WHERE tenant_id = '
+                        . "'$tenant{$client // 'acme'}'");
+}
+
+# What is due is claimed by $engine: the claim as a hash, undef when there is none.
+my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
+               preview_ms max_ms request_id);
+sub claim {
+    my ($session, $ttl) = @_;
+    my ($row) = ($session // $engine)->query(sprintf "SELECT * FROM matte.job_claim('e1', '%s')", $ttl // '20 s');
+    my %claim;
+    @claim{@CLAIM} = @$row if $row;
+    return $row && \%claim;
+}
+
+sub complete {
+    my ($claim, $ms, %with) = @_;
+    my %of = (key => "$claim->{tenant_id}/$claim->{id}/$claim->{lease_no}.webm", %with);
+    return $engine->call('job_complete', $claim->{id}, $of{lease} // $claim->{lease_no}, $ms, $of{key}, 4096, sha('out'),
+                         1920, 1080, 250, $of{warnings});
+}
+
+# A job of acme's that has come to $status; returns its id.
+sub job_in {
+    my ($status) = @_;
+    my $job = create(start => $status eq 'created' ? 'f' : 't')->{job_id};
+    return $job if $status =~ /^(?:created|pending)$/;
+    if ($status eq 'cancelled') { $api->call('api_cancel', $key{acme}, $job); return $job; }
+    my $claim = claim();
+    is($claim->{id}, $job, "the job on its way to $status is claimed") or BAIL_OUT('another job was due');
+    $engine->call('job_hold', $job, $claim->{lease_no}, 1000, 25);
+    complete($claim, 1000) if $status eq 'completed';
+    $engine->call('job_fail', $job, $claim->{lease_no}, 'fetch_4xx', 'The server said 404.', 'f') if $status eq 'failed';
+    return $job;
+}
+
+# Ends everything that is not at its end, so that the next part starts with an empty queue.
+sub clear {
+    $root->query("UPDATE job SET status = 'cancelled', finished_at = now(), engine_id = NULL, lease_expires_at = NULL
+                   WHERE status IN ('created', 'pending', 'processing')");
+    return;
+}
+
+sub violations { return join "\n", map { "@$_" } $root->query('SELECT what, "which" FROM violation'); }
+
+# ---- migrations --------------------------------------------------------------------------------------------------
+
+subtest 'migrations' => sub {
+    my $copy = workspace() . '/sql';
+    mkdir $copy;
+    copy($_, $copy) for glob(root() . '/sql/*.sql');
+    copy(root() . '/sql/migrate', $copy);
+    chmod 0755, "$copy/migrate";
+    my @files = map { m{([^/]+)$} } glob("$copy/*.sql");
+    my $applied = sub { join ' ', map { $_->[0] } $root->query('SELECT name FROM migration ORDER BY number') };
+
+    is($applied->(), "@files", 'every file was applied');
+    is($pg->migrate($copy), '', 'a second run does nothing');
+
+    spew("$copy/900_new.sql", "CREATE TABLE matte.fresh (x int);\n");
+    is($pg->migrate($copy), '900_new.sql', 'a new file is applied');
+    is($applied->(), "@files 900_new.sql", 'and recorded');
+
+    spew("$copy/901_broken.sql", "CREATE TABLE matte.half (x int);\nSELECT 1 / 0;\n");
+    ok(!eval { $pg->migrate($copy) }, 'a file that fails is an error');
+    like($@, qr/division by zero/, 'which says why');
+    is($root->value("SELECT to_regclass('matte.half')"), undef, 'and leaves nothing behind');
+    unlink "$copy/901_broken.sql";
+
+    spew("$copy/900_new.sql", "CREATE TABLE matte.fresh (y int);\n");
+    ok(!eval { $pg->migrate($copy) }, 'a file that was changed after it was applied is an error');
+    like($@, qr/900_new\.sql was changed after it was applied/, 'which names it');
+    $root->query('DROP TABLE fresh; DELETE FROM migration WHERE number = 900');
+
+    $pg->psql('CREATE DATABASE twice', 'postgres');
+    my @run = map { spawn(workspace() . '/twice.log', root() . '/sql/migrate', $pg->conninfo('postgres', 'twice')) } 1, 2;
+    is_deeply([map { waitpid($_, 0); $? } @run], [0, 0], 'two runs at once wait for each other');
+};
+
+# ---- keys --------------------------------------------------------------------------------------------------------
+
+subtest 'keys' => sub {
+    my $job  = create()->{job_id};
+    my $good = get($job);
+    is($good->{outcome}, 'ok', 'a good key');
+    is($good->{tenant_id}, $tenant{acme}, 'comes with its tenant');
+    like("$good->{key_id} $good->{rate_per_min} $good->{burst}", qr/^\d+ 600 60$/, 'and its limits');
+    isnt($root->value("SELECT last_used_at FROM api_key WHERE id = $good->{key_id}"), undef, 'its use is noted');
+
+    my %spoil = (
+        'an unknown key'     => ['', '', $unknown],
+        'a disabled key'     => ["UPDATE api_key SET disabled_at = now() WHERE id = $good->{key_id}",
+                                 "UPDATE api_key SET disabled_at = NULL WHERE id = $good->{key_id}"],
+        'an expired key'     => ["UPDATE api_key SET expires_at = now() WHERE id = $good->{key_id}",
+                                 "UPDATE api_key SET expires_at = NULL WHERE id = $good->{key_id}"],
+        'a suspended tenant' => ["UPDATE tenant SET suspended_at = now() WHERE client_id = 'acme'",
+                                 "UPDATE tenant SET suspended_at = NULL WHERE client_id = 'acme'"]);
+    for my $name (sort keys %spoil) {
+        my ($spoil, $mend, $key) = @{$spoil{$name}};
+        $key //= $key{acme};
+        $root->query($spoil) if $spoil;
+        my @answers = (
+            $api->call('api_get', $key, undef, $job),
+            $api->call('api_list', $key, undef, 20, 0, undef),
+            $api->call('api_download', $key, $job),
+            create(key => $key),
+            start($job, key => $key),
+            $api->call('api_cancel', $key, $job));
+        is_deeply([map { $_->{outcome} } @answers], [('invalid_api_key') x 6], "$name: invalid_api_key everywhere");
+        is(scalar(grep { defined } map { delete $_->{outcome}; values %$_ } @answers), 0, "$name: and not a word more");
+        is($api->call('api_get', undef, $tenant{acme}, $job)->{outcome}, 'ok', "$name: a key verified before is believed");
+        $root->query($mend) if $mend;
+    }
+    is(get($job)->{outcome}, 'ok', 'a mended key is good again');
+    is($api->call('api_cancel', $key{acme}, $job)->{status}, 'cancelled', 'and may write');
+};
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+my @FIELDS = qw(id job_id status progress model output_format error error_code created_at started_at completed_at
+                duration_seconds billing_status credits webhook_url webhook_events metadata warnings output
+                queue_position request_id);
+
+subtest 'reading' => sub {
+    my $job  = create(metadata => '{"z": 1, "a":[1.50,  "\u00e9"]}')->{job_id};
+    my $mine = get($job);
+    is_deeply([map { $_->[0] } $root->query("SELECT json_object_keys(j) FROM job_json((SELECT job FROM job
+               WHERE id = '$job')) j")], \@FIELDS, 'job_json has exactly the fields of the contract, in their order');
+    like($mine->{body}, qr/^\{"id":"$job","job_id":"$job","status":"pending",/, 'it is JSON text without blanks');
+    like($mine->{body}, qr/"metadata":\{"z": 1, "a":\[1\.50,  "\\u00e9"\]\},/, 'metadata is given back untouched');
+    my $body = decode_json($mine->{body});
+    like($body->{created_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'times are UTC, ISO 8601 with Z');
+    is_deeply([@$body{qw(started_at completed_at error output duration_seconds billing_status credits)}], [(undef) x 7],
+              'what is not known yet is null');
+    is_deeply([@$body{qw(progress webhook_events warnings queue_position)}], [0, {}, [], 1], 'what is empty is empty');
+
+    is(get($job, 'acme2')->{outcome}, 'ok', 'another key of the client sees the job');
+    my $bare = {%$mine, map { $_ => undef } qw(key_id tenant_id rate_per_min burst)};
+    is_deeply(scalar $api->call('api_get', undef, $tenant{acme}, $job), $bare, 'for a known tenant: the job, no key');
+    is_deeply(scalar $api->call('api_get', $unknown, $tenant{acme}, $job), $bare, 'the key is then ignored');
+    is_deeply(get($job, 'other'), get(uuid(), 'other'), "another tenant's job and an unknown one answer alike");
+    is(get($job, 'other')->{outcome}, 'not_found', 'not_found');
+    is_deeply(scalar $api->call('api_get', undef, $tenant{other}, $job),
+              scalar $api->call('api_get', undef, $tenant{other}, uuid()), 'and alike for a known tenant');
+
+    my $second = create()->{job_id};
+    is(body($second)->{queue_position}, 2, 'the next job waits behind it');
+    my @list = $api->call('api_list', $key{acme2}, undef, 20, 0, 'pending');
+    is_deeply([map { $_->{job_id} } @list], [$second, $job], 'the list has the newest first');
+    is_deeply([map { $_->{body} } @list], [get($second)->{body}, get($job)->{body}], 'rendered as api_get does');
+    is_deeply([map { $_->{total} } @list], [2, 2], 'with the total in every row');
+    my @page = $api->call('api_list', undef, $tenant{acme}, 1, 1, 'pending');
+    is_deeply([map { [@$_{qw(job_id total key_id)}] } @page], [[$job, 2, undef]], 'a page of it');
+    @page = $api->call('api_list', undef, $tenant{acme}, 20, 5, 'pending');
+    is_deeply([map { [@$_{qw(outcome body job_id total)}] } @page], [['ok', undef, undef, 2]], 'a page past the end');
+    @list = $api->call('api_list', $key{acme}, undef, 100, 0, undef);
+    is(scalar(@list), $list[0]{total}, 'without a status: all');
+    @list = $api->call('api_list', $key{other}, undef, 20, 0, undef);
+    is_deeply([map { [@$_{qw(outcome body total tenant_id)}] } @list], [['ok', undef, 0, $tenant{other}]],
+              'another tenant has none');
+
+    my $download = $api->call('api_download', undef, $job);
+    is_deeply([@$download{qw(outcome status output_key)}], ['job_not_completed', 'pending', undef], 'no output yet');
+    clear();
+    my $done = job_in('completed');
+    $download = $api->call('api_download', undef, $done);
+    is_deeply([@$download{qw(outcome body output_key)}], ['ok', 'webm', "$tenant{acme}/$done/1.webm"],
+              'the id is the capability');
+    is($api->call('api_download', $key{acme2}, $done)->{outcome}, 'ok', 'a key of the client may be sent');
+    is_deeply(scalar $api->call('api_download', $key{other}, $done),
+              scalar $api->call('api_download', $key{other}, uuid()), "another tenant's key: as an unknown job");
+    is($api->call('api_download', $key{other}, $done)->{outcome}, 'not_found', 'not_found');
+    is($api->call('api_download', undef, uuid())->{outcome}, 'not_found', 'an unknown job');
+    is(get($done)->{output_key}, "$tenant{acme}/$done/1.webm", 'api_get gives the key of the output to be signed');
+    unlike(get($done)->{body}, qr/1\.webm/, 'and not in the body');
+};
+
+# ---- create, start, idempotency ----------------------------------------------------------------------------------
+
+subtest 'create and start' => sub {
+    my $draft = create(start => 'f');
+    is_deeply([@$draft{qw(outcome status code body)}], ['ok', 'created', 200, '{"id":"made"}'], 'a draft');
+    is($draft->{tenant_id}, $tenant{acme}, 'the answer carries the key');
+    my $job = $draft->{job_id};
+    is(start($job, key => 'other')->{outcome}, 'not_found', "another tenant's start");
+    is_deeply(start($job, key => 'other'), start(uuid(), key => 'other'), 'as that of an unknown job');
+
+    my $started = start($job, key => 'acme2', options => '{"preview_duration":2.5}');
+    is_deeply([@$started{qw(outcome status code body total)}], ['ok', 'pending', 200, '{"id":"started"}', undef],
+              'started, by the second key');
+    my $again = start($job);
+    is_deeply([@$again{qw(outcome status total)}], ['ok', 'pending', 1], '{} again: nothing to do');
+    is(start($job, options => '{"preview_duration":2.5}')->{total}, 1, 'the same fields again: nothing to do');
+    for my $other ([model => 'light'], [format => 'mov'], [webhook => 'https://example.com/2'],
+                   [options => '{"preview_duration":3}']) {
+        is(start($job, @$other)->{outcome}, 'job_already_started', "another $other->[0]: refused");
+    }
+    is(column($job, "concat_ws(' ', model, output_format, webhook_url, options)"),
+       'original webm https://example.com/hook {"preview_duration": 2.5}', 'and the job is as it was started');
+
+    my $claim = claim();
+    is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
+        model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
+        background => 'transparent', preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1'},
+        'the claim has what the engine needs');
+    is_deeply([@{start($job)}{qw(status total)}], ['processing', 1], 'the same start answers with the present state');
+    $engine->call('job_hold', $job, 1, 1000, 25);
+    complete($claim, 1000);
+    is_deeply([@{start($job)}{qw(outcome status)}], ['ok', 'completed'], 'also at the end');
+
+    $job = create(start => 'f', options => '{"background":{"type":"transparent"},"preview_duration":1}')->{job_id};
+    start($job, model => 'light', format => 'mp4', webhook => 'http://h/2',
+          options => '{"background":{"type":"color","color":[0,255,16]}}');
+    $claim = claim();
+    is_deeply([@$claim{qw(model output_format background preview_ms)}], ['light', 'mp4', '#00ff10', 1000],
+              'options are merged key by key');
+    is(column($job, 'rate_mc_s'), 750, "the price is the model's");
+    clear();
+
+    is(create(key => 'poor')->{outcome}, 'insufficient_credits', 'no credits: no start');
+    is($root->value("SELECT count(*) FROM job WHERE tenant_id = '$tenant{poor}'"), 0, 'and no job');
+    my $poor = create(key => 'poor', start => 'f');
+    is($poor->{outcome}, 'ok', 'a draft needs no credits');
+    my $refused = start($poor->{job_id}, key => 'poor', model => 'light');
+    is_deeply([@$refused{qw(outcome status)}], ['insufficient_credits', undef], 'its start does');
+    is(column($poor->{job_id}, "concat_ws(' ', status, model)"), 'created original', 'and changes nothing');
+
+    $root->query("UPDATE api_key SET max_pending = 2 WHERE tenant_id = '$tenant{acme}'");
+    my $held = create(start => 'f')->{job_id};
+    is_deeply([map { create()->{outcome} } 1 .. 3], ['ok', 'ok', 'rate_limited'], 'the queue has a limit');
+    is(start($held)->{outcome}, 'rate_limited', 'for starts too');
+    $root->query("UPDATE api_key SET max_pending = 1000 WHERE tenant_id = '$tenant{acme}'");
+    is(start($held)->{outcome}, 'ok', 'the limit gone, it starts');
+    clear();
+
+    $job = job_in('failed');
+    is_deeply([@{start($job)}{qw(outcome status total)}], ['ok', 'pending', undef], 'a failed job starts again');
+    is(column($job, "concat_ws(' ', run_no, attempt, progress, coalesce(error_code, '-'))"), '2 0 0 -', 'as a new run');
+    $job = job_in('cancelled');
+    is(start($job, model => 'pro')->{outcome}, 'job_already_started', 'a cancelled one does not');
+    is($root->refused("SELECT * FROM matte.api_create('$key{acme}', NULL, NULL, '$job', 'original', 'webm', 'http://v',
+       NULL, '{}', NULL, true, NULL, 200, '')"), '23505', 'an id twice is an error');
+    clear();
+};
+
+subtest 'uploads' => sub {
+    my $upload = uuid();
+    $root->query("INSERT INTO upload (id, tenant_id, filename, bytes) VALUES ('$upload', '$tenant{acme}', 'v.mp4', 9)");
+    is(create(key => 'acme2', video => "upload://$upload")->{outcome}, 'ok', "the client's upload");
+    is(claim()->{input_path}, "uploads/$tenant{acme}/$upload", 'the engine gets its path');
+    is(create(key => 'other', video => "upload://$upload")->{outcome}, 'not_found', "another client's");
+    is(create(video => 'upload://' . uuid())->{outcome}, 'not_found', 'an unknown one');
+    is(create(video => "upload://$_")->{outcome}, 'not_found', "no id: '$_'")
+        for '', '../../etc/passwd', "$upload/..", uc $upload;
+    $root->query("UPDATE upload SET deleted_at = now() WHERE id = '$upload'");
+    is(create(video => "upload://$upload", idem => 'gone')->{outcome}, 'not_found', 'a deleted one');
+    is($root->value("SELECT count(*) FROM idempotency_key WHERE key = 'gone'"), 0, 'and its key is not spent');
+    clear();
+};
+
+subtest 'idempotency' => sub {
+    my $count = sub { $root->value('SELECT count(*) FROM job') };
+    my $first = create(idem => 'i1');
+    my $jobs  = $count->();
+    my $again = create(idem => 'i1', key => 'acme2', answer => '{"id":"another"}');
+    is_deeply([@$again{qw(outcome code body)}], ['replay', 200, '{"id":"made"}'], "a replay, by the client's other key");
+    is($count->(), $jobs, 'makes nothing');
+    $api->call('api_answered', $key{acme}, 'i1', '{"id":"processing"}');
+    is(create(idem => 'i1')->{body}, '{"id":"processing"}', 'api_answered changed the stored answer');
+    is($api->call('api_answered', $key{other}, 'i1', 'x')->{outcome}, 'ok', 'of another client: ok');
+    is($api->call('api_answered', $unknown, 'i1', 'x')->{outcome}, 'ok', 'of nobody: ok');
+    is(create(idem => 'i1')->{body}, '{"id":"processing"}', 'and it changes nothing');
+    is(create(idem => 'i1', payload => 'other')->{outcome}, 'idempotency_mismatch', 'another payload');
+    is(start($first->{job_id}, idem => 'i1', payload => 'payload')->{outcome}, 'idempotency_mismatch', 'another route');
+    is(create(idem => 'i1', key => 'other')->{outcome}, 'ok', 'the key is free for another client');
+
+    my $job = create(start => 'f')->{job_id};
+    is(start($job, idem => 'i2')->{outcome}, 'ok', 'a start with a key');
+    is_deeply([@{start($job, idem => 'i2', answer => 'x')}{qw(outcome body)}], ['replay', '{"id":"started"}'], 'replayed');
+    is(start($first->{job_id}, idem => 'i2')->{outcome}, 'idempotency_mismatch', "another job's start is another route");
+
+    is(create(key => 'poor', idem => 'i3')->{outcome}, 'insufficient_credits', 'a refusal');
+    $admin->call('credit_grant', 'poor', 1, undef);
+    is(create(key => 'poor', idem => 'i3')->{outcome}, 'ok', 'does not spend the key');
+    $admin->call('credit_grant', 'poor', -1, undef);
+    is(create(key => 'poor', idem => 'i3')->{outcome}, 'replay', 'a replay needs no credits');
+    $root->query("UPDATE idempotency_key SET created_at = now() - interval '25 hours' WHERE key = 'i1'");
+    my $reused = create(idem => 'i1', payload => 'other');
+    is($reused->{outcome}, 'ok', 'after 24 hours the key is free');
+    is(create(idem => 'i1', payload => 'other')->{outcome}, 'replay', 'and holds again');
+    clear();
+};
+
+# ---- the engine --------------------------------------------------------------------------------------------------
+
+subtest 'a run' => sub {
+    my $before = (split '/', credits())[2];
+    my $job    = create()->{job_id};
+    my $claim  = claim();
+    my $lease  = $claim->{lease_no};
+    is(claim(), undef, 'nothing else to claim');
+    is(refusal("SELECT job_complete('$job', 1, 9000, '$tenant{acme}/$job/1.webm', 1, NULL, 2, 2, 3, NULL)"),
+       '23514 billing_fits_status', 'no completion before the hold');
+    my $free = (split '/', credits())[0];
+    is($engine->call('job_hold', $job, $lease, 9200, 230), 'held', 'the hold');
+    is(credits(), join('/', $free - 10_000, 10_000, $before), '9.2 s cost 10');
+    is($engine->call('job_hold', $job, $lease, 9200, 230), 'held', 'twice is one hold');
+    is(credits(), join('/', $free - 10_000, 10_000, $before), 'it still costs 10');
+    is(body($job)->{credits}, 10, 'the job says so');
+    is($engine->call('job_heartbeat', $job, $lease, '20 s', 115), 'f', 'a heartbeat');
+    is(body($job)->{progress}, 50, 'progress');
+    $engine->call('job_heartbeat', $job, $lease, '20 s', 10);
+    is(body($job)->{progress}, 50, 'never goes back');
+    $engine->call('job_heartbeat', $job, $lease, '20 s', 230);
+    is(body($job)->{progress}, 99, '100 is for completed');
+    is($engine->call('job_heartbeat', $job, $lease - 1, '20 s', 1), undef, 'a heartbeat of an old lease');
+    is($engine->call('job_hold', $job, $lease - 1, 1, 1), undef, 'a hold of an old lease');
+    is($engine->call('job_fail', $job, $lease - 1, 'engine_lost', undef, 't'), undef, 'a failure of an old lease');
+    is($engine->call('job_release', $job, $lease - 1), undef, 'a release of an old lease');
+    is(complete($claim, 8500, lease => $lease - 1), undef, 'a completion of an old lease');
+    is(complete($claim, 8500, warnings => '[{"code":"truncated","message":"Cut."}]'), 't', 'the completion');
+    is(credits(), join('/', $free - 9000, 0, $before + 9000), '9 charged, 1 released');
+    is(complete($claim, 8500), undef, 'a second completion');
+    my $body = body($job);
+    is_deeply([@$body{qw(status progress duration_seconds billing_status credits warnings output queue_position)}],
+        ['completed', 100, 8.5, 'charged', 9, [{code => 'truncated', message => 'Cut.'}],
+         {bytes => 4096, sha256 => sha256_hex('out'), width => 1920, height => 1080, frames => 250}, undef],
+        'the job tells all of it');
+    is($api->call('api_cancel', $key{acme}, $job)->{status}, 'completed', 'there is nothing left to cancel');
+};
+
+subtest 'failures and retries' => sub {
+    my $job   = create()->{job_id};
+    my $claim = claim();
+    $engine->call('job_hold', $job, 1, 2000, 50);
+    my $held = credits();
+    is($engine->call('job_fail', $job, 1, 'fetch_5xx', 'x', 't'), 'pending', 'a failure that may pass: pending');
+    is(credits(), $held, 'the hold stays');
+    is(body($job)->{error}, undef, 'no error yet');
+    is($engine->call('job_fail', $job, 1, 'fetch_5xx', 'x', 't'), undef, 'a second failure of that lease');
+    is(claim()->{attempt}, 2, 'the second attempt');
+    is($engine->call('job_release', $job, 2), 'pending', 'a graceful stop');
+    $claim = claim();
+    is("$claim->{attempt} $claim->{lease_no}", '2 3', 'gives the attempt back, not the lease number');
+    is($engine->call('job_fail', $job, 3, 'fetch_4xx', 'The server said 404.', 'f'), 'failed', 'a failure that will not pass');
+    my $body = body($job);
+    is_deeply([@$body{qw(status error error_code billing_status credits)}],
+              ['failed', 'The server said 404.', 'fetch_4xx', 'released', 0], 'the job says why, the hold is released');
+
+    $job = create()->{job_id};
+    for my $attempt (1 .. 3) {
+        is(claim(undef, '0 s')->{attempt}, $attempt, "attempt $attempt");
+        is($engine->call('job_reap', 10), 1, 'its lease ends and it is reaped');
+    }
+    is(body($job)->{error_code}, 'engine_lost', 'three attempts are all');
+    is($engine->call('job_reap', 10), 0, 'nothing else is reaped');
+
+    $job = create()->{job_id};
+    is($engine->call('job_fail', $job, claim()->{lease_no}, 'decode_error', 'x', 't'), 'pending', 'a decode error');
+    is($engine->call('job_fail', $job, claim()->{lease_no}, 'decode_error', 'x', 't'), 'failed', 'a second one is the last');
+
+    $job = create()->{job_id};
+    $claim = claim();
+    is($root->call('job_fail', $job, 1, 'fetch_timeout', 'x', 't'), 'pending', 'without the scale of these tests');
+    my $delay = column($job, 'extract(epoch FROM run_after - now())');
+    ok($delay > 4 && $delay < 6, "a retry waits about 5 s: $delay");
+    is(claim(), undef, 'until then it is not due');
+    clear();
+
+    $root->query("UPDATE api_key SET max_video_seconds = 10");
+    $job   = create()->{job_id};
+    $claim = claim();
+    is($claim->{max_ms}, 10_000, "the key's longest video");
+    is($engine->call('job_hold', $job, 1, 10_001, 1), 'too_long', 'one longer');
+    is(body($job)->{error_code}, 'too_long', 'fails');
+    $root->query("UPDATE api_key SET max_video_seconds = 3600");
+    $job = create()->{job_id};
+    claim();
+    my $credits = credits();
+    is($engine->call('job_hold', $job, 1, 3_000_000, 1), 'insufficient_credits', 'dearer than the balance');
+    is(credits(), $credits, 'costs nothing');
+    is_deeply([@{body($job)}{qw(status error_code billing_status)}], ['failed', 'insufficient_credits', undef], 'fails');
+};
+
+subtest 'cancel' => sub {
+    my $cancel = sub { my ($job, $key) = @_; scalar $api->call('api_cancel', $key{$key // 'acme'}, $job) };
+    my $job = create()->{job_id};
+    is_deeply($cancel->($job, 'other'), $cancel->(uuid(), 'other'), "another tenant's job: as an unknown one");
+    is($cancel->($job, 'other')->{outcome}, 'not_found', 'not_found');
+    my $answer = $cancel->($job);
+    is_deeply([@$answer{qw(outcome status)}], ['ok', 'cancelled'], 'while pending: at once');
+    is($answer->{body}, get($job)->{body}, 'the answer is the job');
+    is($cancel->($job)->{status}, 'cancelled', 'again: the same');
+    $job = create(start => 'f')->{job_id};
+    is($cancel->($job)->{status}, 'cancelled', 'a draft too');
+
+    for my $end (qw(fail release reap)) {
+        $job = create()->{job_id};
+        my $claim = claim(undef, $end eq 'reap' ? '0 s' : '20 s');
+        $engine->call('job_hold', $job, 1, 5000, 1);
+        is($cancel->($job)->{status}, 'processing', 'while processing: a wish');
+        if ($end eq 'reap') { is($engine->call('job_reap', 10), 1, 'the reaper grants it'); }
+        else {
+            is($engine->call('job_heartbeat', $job, 1, '20 s', 1), 't', 'the heartbeat says so');
+            my @why = $end eq 'fail' ? ('cancelled', undef, 't') : ();
+            is($engine->call("job_$end", $job, 1, @why), 'cancelled', "job_$end grants it");
+        }
+        is_deeply([@{body($job)}{qw(status billing_status error)}], ['cancelled', 'released', undef], 'and it is released');
+    }
+};
+
+subtest 'fairness' => sub {
+    my @acme = map { create()->{job_id} } 1 .. 6;
+    my $other = create(key => 'other')->{job_id};
+    my @first = map { claim()->{tenant_id} } 1, 2;
+    is(scalar(grep { $_ eq $tenant{other} } @first), 1, 'a client with one job does not wait behind six');
+    my @more;
+    while (my $claim = claim()) { push @more, $claim; }
+    is(scalar(@more), 3, 'a client has at most four in work');
+    clear();
+};
+
+# ---- webhooks ----------------------------------------------------------------------------------------------------
+
+subtest 'webhooks' => sub {
+    $root->query("UPDATE webhook_delivery SET state = 'sent', done_at = now() WHERE state = 'pending'");
+    my $done  = job_in('completed');
+    my $again = job_in('failed');
+    start($again);
+    my $claim = claim();
+    $engine->call('job_hold', $again, $claim->{lease_no}, 1000, 1);
+    complete($claim, 1000);
+    is($root->value("SELECT string_agg(run_no || event, ' ' ORDER BY seq) FROM webhook_delivery WHERE job_id = '$again'"),
+       '1job.started 1job.failed 2job.started 2job.completed', 'each run has its events');
+    is($root->value("SELECT count(*) FROM webhook_delivery d WHERE job_id = '" . create(webhook => undef)->{job_id} . "'"),
+       0, 'no webhook, no events');
+    clear();
+
+    my $due = sub { map { {id => $_->[0], job => $_->[1], event => $_->[2]} }
+                    $engine->query('SELECT id, job_id, event FROM matte.webhook_claim(20)') };
+    my $tell = sub { $engine->call('webhook_done', $_[0]{id}, $_[1], $_[2], undef, 12, $_[3]) };
+    my %first = map { $_->{job} => $_ } $due->();
+    is_deeply([map { $first{$_}{event} } $done, $again], [('job.started') x 2], 'the first event of each job is due');
+    is(scalar($due->()), 0, 'claimed is claimed');
+    is($tell->($first{$done}, 1, 200), 'sent', '2xx is sent');
+    is($tell->($first{$done}, 1, 500), undef, 'a late second answer is fenced');
+    is_deeply(body($done)->{webhook_events}{'job.started'}{state}, 'sent', 'the job says so');
+    is(body($done)->{webhook_events}{'job.started'}{last_status}, 200, 'with the status');
+    my ($next) = $due->();
+    is("$next->{job} $next->{event}", "$done job.completed", 'then the next event of that job');
+    is($tell->($next, 1, 302), 'pending', 'a redirect is a failure');
+    my $wait = $root->value("SELECT extract(epoch FROM next_attempt_at - now()) FROM webhook_delivery WHERE id = '$next->{id}'");
+    ok($wait > 3 && $wait < 7, "again after about 5 s: $wait");
+    for my $attempt (2 .. 7) {
+        $root->query("UPDATE webhook_delivery SET next_attempt_at = now() WHERE id = '$next->{id}'");
+        ($next) = $due->();
+        is($tell->($next, $attempt, 503, 7200), $attempt < 7 ? 'pending' : 'failed', "attempt $attempt");
+    }
+    is($tell->($first{$again}, 1, 410), 'failed', '410 is failed');
+    is($root->value("SELECT bool_and(state = 'failed') FROM webhook_delivery WHERE job_id = '$again'"), 't',
+       "and closes the job's other events");
+};
+
+# ---- the operator ------------------------------------------------------------------------------------------------
+
+subtest 'the operator' => sub {
+    my $id = $admin->call('tenant_create', 'fresh', 12.5);
+    is($root->value("SELECT client_id FROM tenant WHERE id = '$id'"), 'fresh', 'a client');
+    is($admin->call('credit_grant', 'fresh', 7.5, 'thanks'), 20, 'a grant tells the balance');
+    is($admin->call('credit_grant', 'fresh', -20, 'back'), 0, 'credits can be taken back');
+    is($admin->refused("SELECT matte.credit_grant('fresh', -1, NULL)"), '23514', 'not more than there are');
+    is($admin->refused("SELECT matte.tenant_create('fresh', 1)"), '23505', 'a client once');
+    is($admin->refused("SELECT matte.$_"), 'P0002', "nobody: $_")
+        for "credit_grant('nobody', 1, NULL)", "key_create('nobody', NULL)", "key_disable('mt_live_nobody')";
+    my @keys = map { $admin->call('key_create', 'fresh', 'a note') } 1 .. 3;
+    is(scalar(grep { /^mt_live_[0-9A-Za-z]{6}_[0-9A-Za-z]{43}$/ } @keys), 3, 'keys');
+    is(scalar(keys %{{map { $_ => 1 } @keys}}), 3, 'no two alike');
+    my $list = sub { $api->call('api_list', sha($keys[0]), undef, 1, 0, undef)->{outcome} };
+    my $fingerprint = substr $keys[0], 0, 14;
+    is($list->(), 'ok', 'a new key is good');
+    $admin->call('key_disable', $fingerprint);
+    is($list->(), 'invalid_api_key', 'disabled');
+    $admin->call('key_enable', $fingerprint);
+    is($list->(), 'ok', 'enabled');
+    is($root->value("SELECT base62('\\x00000000000f4240', 6)"), '004C92', 'base62 of 1000000');
+    is($root->value("SELECT base62(decode(repeat('ff', 32), 'hex'), 44) LIKE '0_%'"), 't', '43 digits hold 256 bits');
+};
+
+# ---- who may do what ---------------------------------------------------------------------------------------------
+
+subtest 'roles' => sub {
+    my %may = (
+        matte_api    => [qw(api_answered api_cancel api_create api_download api_get api_list api_start)],
+        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release webhook_claim
+                            webhook_done)],
+        matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create)]);
+    for my $role (sort keys %may) {
+        is_deeply([map { $_->[0] } $root->query("SELECT proname FROM pg_proc WHERE pronamespace = 'matte'::regnamespace
+                   AND has_function_privilege('$role', oid, 'EXECUTE') ORDER BY 1")], $may{$role}, "$role: its functions");
+    }
+    is($root->value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'matte'::regnamespace AND prosecdef
+       AND NOT 'search_path=matte, pg_temp' = ANY (coalesce(proconfig, '{}'))"), 0, 'each with a fixed search_path');
+    is($root->value("SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'matte'::regnamespace"),
+       scalar(map { @$_ } values %may), 'and as the owner of the tables');
+    is_deeply([$root->query("SELECT r, c.relname FROM unnest('{matte_api,matte_engine}'::text[]) r, pg_class c
+       WHERE c.relnamespace = 'matte'::regnamespace AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(r, c.oid,
+       'USAGE, SELECT, UPDATE') WHEN c.relkind IN ('r', 'v') THEN has_table_privilege(r, c.oid, 'SELECT, INSERT, UPDATE,
+       DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(r, c.oid, 'SELECT, INSERT, UPDATE') END")], [],
+       'module and engine have no right on any table');
+    is_deeply([$root->query("SELECT relname FROM pg_class WHERE relnamespace = 'matte'::regnamespace AND relkind IN ('r',
+       'v') AND has_table_privilege('matte_admin', oid, 'INSERT, UPDATE, DELETE, TRUNCATE')")], [],
+       'the operator writes by functions alone');
+    is($api->refused('SELECT * FROM matte.job'), '42501', 'the module reads no table');
+    is($api->refused("SELECT matte.job_claim('x', '1 s')"), '42501', 'and claims nothing');
+    is($engine->refused('UPDATE matte.job SET priority = 1'), '42501', 'the engine updates no table');
+    is($engine->refused("SELECT matte.api_get(NULL, NULL, NULL)"), '42501', "and asks nothing in the module's name");
+    is($admin->refused('SELECT key_hash FROM matte.api_key'), '42501', 'the operator reads no hash of a key');
+    is($admin->value('SELECT count(*) FROM matte.violation'), 0, 'and may look for violations');
+};
+
+# ---- what the tables refuse --------------------------------------------------------------------------------------
+
+subtest 'constraints' => sub {
+    my $draft   = job_in('created');
+    my $pending = job_in('pending');
+    my $running = claim();
+    $engine->call('job_hold', $running->{id}, 1, 1000, 1);
+    my $acme   = $tenant{acme};
+    my $hash   = sha('x');
+    my $update = sub { "UPDATE job SET $_[0] WHERE id = '$draft'" };
+    my $entry  = sub { "INSERT INTO credit_entry (tenant_id, kind, d_available, d_held, d_spent) VALUES ('$acme', $_[0])" };
+    my $hook   = "UPDATE webhook_delivery SET %s WHERE id = (SELECT id FROM webhook_delivery LIMIT 1)";
+    my @broken = (
+        client_id_length      => "INSERT INTO tenant (client_id) VALUES ('')",
+        fingerprint_form      => "UPDATE api_key SET fingerprint = 'mt_live_12345'",
+        key_hash_sha256       => "UPDATE api_key SET key_hash = '\\x00'",
+        key_limits            => 'UPDATE api_key SET burst = 0',
+        slot_counts           => 'UPDATE tenant_slot SET pending = -1',
+        slot_weight           => 'UPDATE tenant_slot SET weight = 0',
+        price_not_negative    => 'UPDATE price SET mc_per_second = -1',
+        upload_filename       => "UPDATE upload SET filename = ''",
+        upload_bytes          => 'UPDATE upload SET bytes = 0',
+        upload_sha256         => "UPDATE upload SET sha256 = '\\x00'",
+        known_format          => $update->("output_format = 'avi'"),
+        video_url_form        => $update->("video_url = 'file:///etc/passwd'"),
+        video_url_form        => $update->("video_url = 'http://' || repeat('x', 2042)"),
+        webhook_url_form      => $update->("webhook_url = 'gopher://x'"),
+        options_size          => $update->("options = '[]'"),
+        options_size          => $update->("options = jsonb_build_object('x', repeat('x', 8192))"),
+        metadata_size         => $update->("metadata = '[]'"),
+        metadata_size         => $update->("metadata = json_build_object('x', repeat('x', 4096))"),
+        warnings_array        => $update->("warnings = '{}'"),
+        request_id_form       => $update->("request_id = 'a b'"),
+        request_id_form       => $update->("request_id = repeat('x', 129)"),
+        error_code_form       => $update->("error_code = 'No'"),
+        error_detail_size     => $update->("error_detail = repeat('x', 2001)"),
+        priority_range        => $update->('priority = 3'),
+        progress_range        => $update->('progress = 101'),
+        attempt_range         => $update->('attempt = 4'),
+        lease_iff_processing  => $update->("engine_id = 'e1'"),
+        lease_iff_processing  => "UPDATE job SET lease_expires_at = NULL WHERE id = '$running->{id}'",
+        finished_iff_terminal => $update->('finished_at = now()'),
+        output_iff_completed  => $update->("output_key = '$acme/$draft/0.webm'"),
+        output_of_this_lease  => "SELECT job_complete('$running->{id}', 1, 1, '$acme/$running->{id}/2.webm', 1, NULL,
+                                  1, 1, 1, NULL)",
+        error_iff_failed      => $update->("error_code = 'engine_lost'"),
+        price_once_started    => "UPDATE job SET rate_mc_s = NULL WHERE id = '$running->{id}'",
+        charged_within_held   => $update->('rate_mc_s = -1'),
+        charged_within_held   => "UPDATE job SET status = 'completed', charged_mc = held_mc + 1, finished_at = now(),
+                                  engine_id = NULL, lease_expires_at = NULL, output_key = '$acme/$running->{id}/1.webm'
+                                  WHERE id = '$running->{id}'",
+        billing_fits_status   => $update->('held_mc = 1'),
+        job_unless_grant      => $entry->("'hold', -1, 1, 0"),
+        balanced              => $entry->("'grant', 1, 1, 0"),
+        available_not_negative => $entry->("'grant', -1000000000, 0, 0"),
+        held_not_negative     => 'UPDATE credit_account SET held = -1',
+        spent_not_negative    => 'UPDATE credit_account SET spent = -1',
+        key_length            => "UPDATE idempotency_key SET key = ''",
+        key_length            => "UPDATE idempotency_key SET key = repeat('x', 256)",
+        delivery_state        => sprintf($hook, "state = 'lost', done_at = now()"),
+        delivery_done_at_end  => sprintf($hook, "state = 'pending', done_at = now()"));
+    my %seen;
+    while (my ($name, $sql) = splice @broken, 0, 2) {
+        $seen{$name}++;
+        is(refusal($sql), "23514 $name", $name);
+    }
+    is_deeply([sort keys %seen], [map { $_->[0] } $root->query("SELECT conname FROM pg_constraint WHERE contype = 'c'
+              AND connamespace = 'matte'::regnamespace ORDER BY conname COLLATE \"C\"")], 'every CHECK was broken once');
+
+    is(refusal("INSERT INTO credit_entry (tenant_id, job_id, run_no, kind, d_available, d_held)
+        VALUES ('$acme', '$running->{id}', 1, 'hold', -1, 1)"), '23505 credit_once', 'a second hold of a run');
+    is(refusal('UPDATE credit_entry SET note = NULL'), 'MT003', 'the ledger is append-only');
+    is(refusal('DELETE FROM job_transition'), 'MT003', 'so is the audit');
+    is(refusal($update->("model = 'best'")), '23503 job_model_fkey', 'a model without a price');
+    complete($running, 1000);
+    clear();
+};
+
+subtest 'transitions' => sub {
+    my %legal = (created => 'pending cancelled', pending => 'processing cancelled', failed => 'pending',
+                 processing => 'pending completed failed cancelled', completed => '', cancelled => '');
+    for my $from (sort keys %legal) {
+        my $job = job_in($from);
+        for my $to (sort keys %legal) {
+            next if $from eq $to && $from !~ /^(?:completed|failed|cancelled)$/;        # no transition
+            my $run  = $from eq 'failed' ? 1 : 0;
+            my $said = refusal("UPDATE job SET status = '$to', run_no = run_no + $run WHERE id = '$job'");
+            my $want = $from =~ /^(?:completed|cancelled)$/ ? 'MT001' : $legal{$from} =~ /\b$to\b/ ? '' : 'MT002';
+            if ($want) { is($said, $want, "$from -> $to is refused"); }
+            else       { unlike($said, qr/^MT00/, "$from -> $to is drawn"); }
+        }
+        clear();
+    }
+    is(refusal("UPDATE job SET status = 'pending' WHERE id = '" . job_in('failed') . "'"), 'MT001',
+       'only a new run leaves failed');
+};
+
+# ---- two at once -------------------------------------------------------------------------------------------------
+
+subtest 'two at once' => sub {
+    my ($one, $two) = map { $pg->session('matte_api') } 1, 2;
+    my $create = sub {
+        my ($idem, $id) = @_;
+        return "SELECT outcome, body FROM matte.api_create('$key{acme}', '$idem', '$key{acme}', '$id', 'original', 'webm',
+                'http://v', NULL, '{}', NULL, true, NULL, 200, '$id')";
+    };
+    my $blocked = sub { $root->value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") };
+    my @id = map { uuid() } 1 .. 6;
+
+    $one->query('BEGIN');
+    is_deeply([$one->query($create->('t1', $id[0]))], [['ok', $id[0]]], 'the first is at work');
+    $two->send($create->('t1', $id[1]));
+    wait_for { $blocked->() } 5, 'the twin to wait';
+    $one->query('COMMIT');
+    is_deeply([$two->receive], [['replay', $id[0]]], 'its twin waits for it and replays');
+
+    $one->query('BEGIN');
+    $one->query($create->('t2', $id[2]));
+    $two->send($create->('t2', $id[3]));
+    wait_for { $blocked->() } 5, 'the twin to wait';
+    $one->query('ROLLBACK');
+    is_deeply([$two->receive], [['ok', $id[3]]], 'the first is undone: the twin makes the job');
+
+    $one->query('BEGIN');
+    $one->query($create->('t3', $id[4]));
+    is($two->value($create->('t3', $id[5])), 'idempotency_in_progress', 'the first takes long: in_progress');
+    $one->query('COMMIT');
+    is($root->value("SELECT count(*) FROM job WHERE id = '$id[5]'"), 0, 'and nothing was made');
+    clear();
+
+    my $job  = create()->{job_id};
+    my $next = $pg->session('matte_engine');
+    $next->query('BEGIN');
+    is(claim($next)->{id}, $job, 'a claim not yet committed');
+    is(claim(), undef, 'is skipped, not waited for');
+    $next->query('ROLLBACK');
+    is(claim()->{id}, $job, 'undone, the job is free');
+    clear();
+
+    $root->query('UPDATE tenant_slot SET max_processing = 1000');
+    my %jobs = map { create(key => $_ % 2 ? 'acme' : 'other')->{job_id} => 0 } 1 .. 40;
+    wait_for {
+        $_->send("SELECT id FROM matte.job_claim('race', '20 s')") for $engine, $next;
+        $jobs{$_->[0]}++ for map { $_->receive } $engine, $next;
+        return !grep { !$_ } values %jobs;
+    } 10, 'all jobs to be claimed';
+    is_deeply([values %jobs], [(1) x 40], 'two engines that race for forty jobs get each once');
+    clear();
+
+    $next->query('LISTEN matte_jobs');
+    create();
+    my @said = $next->query('SELECT 1');
+    like("@{$said[0]}", qr/notification "matte_jobs" received/, 'a start rings');
+    clear();
+};
+
+is(violations(), '', 'after all this nothing is out of balance');
+is($root->value('SELECT sum(held) FROM credit_account'), 0, 'and nothing is held');
+done_testing;
