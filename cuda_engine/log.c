@@ -17,17 +17,17 @@ static int quote(struct line *line, const char *s)
     size_t at = line->length;
     line->text[at++] = '"';
     for (; *s; s++) {
-        unsigned char c = (unsigned char) *s;
+        unsigned char c = (unsigned char)*s;
         if (at + 16 > sizeof line->text) {
             return -1;
         }
         if (c == '"' || c == '\\') {
             line->text[at++] = '\\';
-            line->text[at++] = (char) c;
+            line->text[at++] = (char)c;
         } else if (c < 0x20 || c >= 0x7f) {
-            at += (size_t) snprintf(line->text + at, 7, "\\u%04x", c);
+            at += (size_t)snprintf(line->text + at, 7, "\\u%04x", c);
         } else {
-            line->text[at++] = (char) c;
+            line->text[at++] = (char)c;
         }
     }
     line->text[at++] = '"';
@@ -42,9 +42,9 @@ static void member(struct line *line, const struct log_field *f)
     if (start + strlen(f->name) + 40 > sizeof line->text) {
         return;
     }
-    line->length += (size_t) sprintf(line->text + start, ",\"%s\":", f->name);
+    line->length += (size_t)sprintf(line->text + start, ",\"%s\":", f->name);
     if (!f->text) {
-        line->length += (size_t) sprintf(line->text + line->length, "%lld", (long long) f->number);
+        line->length += (size_t)sprintf(line->text + line->length, "%lld", (long long)f->number);
     } else if (quote(line, f->text)) {
         line->length = start;
     }
@@ -60,7 +60,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     line.length = strftime(line.text, sizeof line.text, "{\"ts\":\"%Y-%m-%dT%H:%M:%S", &utc);
-    line.length += (size_t) sprintf(line.text + line.length,
+    line.length += (size_t)sprintf(line.text + line.length,
         ".%03ldZ\",\"level\":\"%s\",\"svc\":\"matted\"", now.tv_nsec / 1000000, names[level]);
     member(&line, &(struct log_field) { "event", event, 0 });
     for (; fields->name; fields++) {

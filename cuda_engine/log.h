@@ -31,10 +31,10 @@ static inline struct log_field log_num(const char *name, int64_t number)
 }
 
 #define log_event(level, ...) log_write(level, LOG_FIELDS(__VA_ARGS__, { 0 }))
-#define LOG_FIELDS(event, ...)                                                                     \
-    event, (const struct log_field[])                                                              \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
+#define LOG_FIELDS(event, ...)        \
+    event, (const struct log_field[]) \
+    {                                 \
+        __VA_ARGS__                   \
     }
 
 /* fields ends with an entry whose name is NULL. A line above 4 KiB loses its last fields, never its form. */

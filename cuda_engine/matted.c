@@ -54,7 +54,8 @@ static int open_manifests(struct error *e)
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", config.models, list[i]->d_name);
         if (!rc && manifest_count == MANIFESTS) {
-            rc = error_set(e, "config", "models: %s holds more than %d manifests.", config.models, MANIFESTS);
+            rc = error_set(
+                e, "config", "models: %s holds more than %d manifests.", config.models, MANIFESTS);
         } else if (!rc) {
             manifests[manifest_count] = manifest_open(path, config.model_files, e);
             rc = manifests[manifest_count] ? 0 : -1;
@@ -80,14 +81,14 @@ static void stop_if_done(void)
 
 static void on_last_calls(void *data)
 {
-    (void) data;
+    (void)data;
     log_event(LOG_WARN, "stopped_early", log_num("jobs", job_run_count()));
     loop_stop();
 }
 
 static void on_drained(void *data)
 {
-    (void) data;
+    (void)data;
     timer_set(&drain, loop_now() + LAST_CALLS_MS, on_last_calls, 0);
     job_run_release_all();
     stop_if_done();
@@ -96,7 +97,7 @@ static void on_drained(void *data)
 /* TERM and INT: finish what ends soon, give the rest back; a second one: give it back now. */
 static void on_signal(void *data, int number)
 {
-    (void) data;
+    (void)data;
     if (number == SIGHUP) {
         if (log_open(config.log)) {
             log_event(LOG_ERROR, "log_not_reopened", log_str("err", strerror(errno)));
@@ -116,29 +117,30 @@ static void on_signal(void *data, int number)
 
 static void on_ring(void *data, const struct doorbell_ring *ring)
 {
-    (void) data;
+    (void)data;
     dispatch_ring(ring);
 }
 
 static void on_ring_cancel(void *data, const struct doorbell_ring *ring)
 {
-    (void) data;
+    (void)data;
     job_run_look(ring->job);
     doorbell_answer(ring, "ok");
 }
 
 static void on_work(void *data)
 {
-    (void) data;
+    (void)data;
     dispatch_now();
 }
 
 /* Descriptors 0 and 1 are /dev/null, so that nothing opened later, here or in a child, is taken for them. */
 static void open_standard(void)
 {
-    int null = open("/dev/null", O_RDWR);
-    for (int fd = null; fd >= 0 && fd <= STDERR_FILENO; fd = null = open("/dev/null", O_RDWR)) {
-    }
+    int null;
+    do {
+        null = open("/dev/null", O_RDWR);
+    } while (null >= 0 && null <= STDERR_FILENO); /* those that were closed are filled by the way */
     dup2(null, STDIN_FILENO);
     dup2(null, STDOUT_FILENO);
     close(null);
@@ -148,7 +150,7 @@ static int threads(void)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     long n = config.threads ? config.threads : processors / config.workers;
-    return n < 1 ? 1 : (int) n;
+    return n < 1 ? 1 : (int)n;
 }
 
 static void name_engine(void)
@@ -158,7 +160,7 @@ static void name_engine(void)
     if (*config.engine_id) {
         snprintf(engine_id, sizeof engine_id, "%s", config.engine_id);
     } else {
-        snprintf(engine_id, sizeof engine_id, "%s:%d", host, (int) getpid());
+        snprintf(engine_id, sizeof engine_id, "%s:%d", host, (int)getpid());
     }
 }
 
@@ -173,23 +175,22 @@ static int start(struct error *e)
         privilege_folder(&who, config.socket, e)) {
         return -1;
     }
-    if (log_open(config.log) || (who.drop && strcmp(config.log, "stderr") &&
-        fchown(STDERR_FILENO, who.uid, who.gid))) {
+    if (log_open(config.log) ||
+        (who.drop && strcmp(config.log, "stderr") && fchown(STDERR_FILENO, who.uid, who.gid))) {
         return error_set(e, "config", "log: %s: %s.", config.log, strerror(errno));
     }
     if (privilege_drop(&who, e) || storage_open(config.state, e) || loop_open(on_signal, 0, e) ||
-        doorbell_open(config.socket, (unsigned) config.socket_mode, &bell, 0, e)) {
+        doorbell_open(config.socket, (unsigned)config.socket_mode, &bell, 0, e)) {
         return -1;
     }
     name_engine();
     job_run_open(&config, stop_if_done);
-    pool_open(&(struct pool_params) {
-        .workers = (int) config.workers,
+    pool_open(&(struct pool_params) { .workers = (int)config.workers,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
             .threads = threads(),
             .memory_limit = config.worker_memory,
-            .sandbox = (int) config.worker_sandbox },
+            .sandbox = (int)config.worker_sandbox },
         .ready = on_work });
     if (database_open(config.database, &events, 0, e)) {
         return -1;
@@ -210,7 +211,7 @@ static void stop(void)
     storage_close();
     loop_close();
     for (int i = 0; i < manifest_count; i++) {
-        manifest_close((struct manifest *) manifests[i]);
+        manifest_close((struct manifest *)manifests[i]);
     }
     log_event(LOG_INFO, "stopped", log_str("engine_id", engine_id));
     config_free(&config);

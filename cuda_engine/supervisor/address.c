@@ -43,12 +43,12 @@ static const struct net deny6[] = {
     { { 0x3f, 0xff }, 20 },                         /* documentation */
 };
 
-#define COUNT(array) ((int) (sizeof(array) / sizeof *(array)))
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
 static int inside(const uint8_t *address, const uint8_t *net, int bits)
 {
     int bytes = bits / 8, rest = bits % 8;
-    if (memcmp(address, net, (size_t) bytes)) {
+    if (memcmp(address, net, (size_t)bytes)) {
         return 0;
     }
     return !rest || !((address[bytes] ^ net[bytes]) >> (8 - rest));
@@ -92,8 +92,8 @@ int address_denied(int family, const void *address)
 static const uint8_t *bytes_of(const struct sockaddr *sa)
 {
     return sa->sa_family == AF_INET
-        ? (const uint8_t *) &((const struct sockaddr_in *) (const void *) sa)->sin_addr
-        : (const uint8_t *) &((const struct sockaddr_in6 *) (const void *) sa)->sin6_addr;
+               ? (const uint8_t *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr
+               : (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
 }
 
 static int is_internet(const struct sockaddr *sa)
@@ -128,8 +128,8 @@ int address_allowed(const struct address_policy *policy, const struct sockaddr *
     const uint8_t *address = bytes_of(sa);
     int family = unmap(sa->sa_family, &address);
     uint16_t port = ntohs(sa->sa_family == AF_INET
-            ? ((const struct sockaddr_in *) (const void *) sa)->sin_port
-            : ((const struct sockaddr_in6 *) (const void *) sa)->sin6_port);
+                              ? ((const struct sockaddr_in *)(const void *)sa)->sin_port
+                              : ((const struct sockaddr_in6 *)(const void *)sa)->sin6_port);
     int usual_port = 0;
 
     for (int i = 0; i < policy->port_count; i++) {
@@ -153,13 +153,13 @@ static int number(const char *text, int max)
         return -1;
     }
     long value = strtol(text, &end, 10);
-    return *end || value > max ? -1 : (int) value;
+    return *end || value > max ? -1 : (int)value;
 }
 
 int address_rule_parse(const char *text, struct address_rule *rule)
 {
     char copy[80], *host = copy, *port = 0, *bits;
-    if ((size_t) snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) {
+    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) {
         return -1;
     }
     memset(rule, 0, sizeof *rule);
@@ -187,7 +187,7 @@ int address_rule_parse(const char *text, struct address_rule *rule)
         if (value < 1) {
             return -1;
         }
-        rule->port = (uint16_t) value;
+        rule->port = (uint16_t)value;
     }
     if (bits) {
         *bits++ = 0;

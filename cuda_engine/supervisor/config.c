@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define K *INT64_C(1024)
-#define S *INT64_C(1000)
+#define K         *INT64_C(1024)
+#define S         *INT64_C(1000)
 #define AT(field) offsetof(struct config, field)
 
 /* clang-format off */
@@ -77,7 +77,7 @@ static const char *const wanted[] = {
 static int64_t number(enum config_kind kind, const char *text)
 {
     char *end;
-    if (!isdigit((unsigned char) *text)) {
+    if (!isdigit((unsigned char)*text)) {
         return -1;
     }
     errno = 0;
@@ -97,7 +97,7 @@ static int64_t pixels(const char *text)
         height < 1) {
         return -1;
     }
-    return (int64_t) width * height;
+    return (int64_t)width * height;
 }
 
 static int is_choice(const char *choices, const char *value)
@@ -116,7 +116,7 @@ static int next_word(const char **list, char *word, size_t size)
 {
     *list += strspn(*list, " \t");
     size_t length = strcspn(*list, " \t");
-    snprintf(word, size, "%.*s", (int) (length < size ? length : size - 1), *list);
+    snprintf(word, size, "%.*s", (int)(length < size ? length : size - 1), *list);
     *list += length;
     return length > 0;
 }
@@ -143,7 +143,7 @@ static int ports(struct address_policy *p, const char *value)
         if (p->port_count == ADDRESS_PORTS || port < 1 || port > UINT16_MAX) {
             return -1;
         }
-        p->ports[p->port_count++] = (uint16_t) port;
+        p->ports[p->port_count++] = (uint16_t)port;
     }
     return 0;
 }
@@ -152,22 +152,22 @@ static int ports(struct address_policy *p, const char *value)
 static int set(struct config *c, const struct config_key *k, const char *value, const char *where,
     struct error *e)
 {
-    void *field = (char *) c + k->offset;
+    void *field = (char *)c + k->offset;
     int64_t n = 0;
 
     switch (k->kind) {
     case CONFIG_TEXT:
     case CONFIG_CHOICE:
         if (k->choices && !is_choice(k->choices, value)) {
-            return error_set(
-                e, "config", "%s: %s = %s: one of %s is expected.", where, k->name, value, k->choices);
+            return error_set(e, "config", "%s: %s = %s: one of %s is expected.", where, k->name,
+                value, k->choices);
         }
         if (!k->fallback && !*value) {
             return error_set(e, "config", "%s: %s: a value is needed.", where, k->name);
         }
-        free(*(char **) field);
-        *(char **) field = strdup(value);
-        return *(char **) field ? 0 : error_set(e, "config", "%s: Out of memory.", where);
+        free(*(char **)field);
+        *(char **)field = strdup(value);
+        return *(char **)field ? 0 : error_set(e, "config", "%s: Out of memory.", where);
     case CONFIG_RULES: n = rules(field, value); break;
     case CONFIG_PORTS: n = ports(field, value); break;
     case CONFIG_SWITCH: n = is_choice("off|on", value) ? value[1] == 'n' : -1; break;
@@ -183,13 +183,13 @@ static int set(struct config *c, const struct config_key *k, const char *value, 
     }
     if (n < k->min || n > k->max) {
         const char *unit = k->kind == CONFIG_DURATION ? " ms"
-            : k->kind == CONFIG_BYTES                 ? " bytes"
-            : k->kind == CONFIG_PIXELS                ? " pixels"
+                           : k->kind == CONFIG_BYTES  ? " bytes"
+                           : k->kind == CONFIG_PIXELS ? " pixels"
                                                       : "";
         return error_set(e, "config", "%s: %s = %s: %lld to %lld%s are allowed.", where, k->name,
-            value, (long long) k->min, (long long) k->max, unit);
+            value, (long long)k->min, (long long)k->max, unit);
     }
-    *(int64_t *) field = n;
+    *(int64_t *)field = n;
     return 0;
 }
 
@@ -198,7 +198,7 @@ static char *trim(char *s)
 {
     s += strspn(s, " \t\r\n");
     char *end = s + strlen(s);
-    while (end > s && isspace((unsigned char) end[-1])) {
+    while (end > s && isspace((unsigned char)end[-1])) {
         *--end = 0;
     }
     return s;
@@ -209,7 +209,7 @@ static int read_line(
     struct config *config, char *line, char *seen, const char *where, struct error *e)
 {
     for (char *c = strchr(line, '#'); c; c = strchr(c + 1, '#')) {
-        if (c == line || isblank((unsigned char) c[-1])) { /* a password may have one */
+        if (c == line || isblank((unsigned char)c[-1])) { /* a password may have one */
             *c = 0;
             break;
         }
@@ -279,7 +279,7 @@ void config_free(struct config *c)
 {
     for (int i = 0; i < config_key_count; i++) {
         if (config_keys[i].kind == CONFIG_TEXT || config_keys[i].kind == CONFIG_CHOICE) {
-            free(*(char **) ((char *) c + config_keys[i].offset));
+            free(*(char **)((char *)c + config_keys[i].offset));
         }
     }
     memset(c, 0, sizeof *c);

@@ -13,7 +13,7 @@
 #include "loop.h"
 
 enum {
-    CALL_MS = 6000,    /* an answer later than this will not come; the database's own limit is 5 s */
+    CALL_MS = 6000, /* an answer later than this will not come; the database's own limit is 5 s */
     CONNECT_MS = 5000, /* for a connection to stand */
     BACKOFF_MIN = 100,
     BACKOFF_MAX = 5000,
@@ -28,15 +28,15 @@ static const struct {
     int values;
 } statements[] = {
     [CLAIM] = { "claim", "text, interval",
-        "SELECT id, tenant_id, request_id, lease_no, attempt, max_attempts, model, output_format, video_url,"
+        "SELECT id, tenant_id, request_id, lease_no, attempt, max_attempts, model, output_format, "
+        "video_url,"
         " input_path, background, preview_ms, max_ms FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
         "SELECT matte.job_heartbeat($1, $2, $3, $4)", 4 },
     [HOLD] = { "hold", "uuid, bigint, bigint, int", "SELECT matte.job_hold($1, $2, $3, $4)", 4 },
-    [COMPLETE] = { "complete",
-        "uuid, bigint, bigint, text, bigint, bytea, int, int, int, jsonb",
+    [COMPLETE] = { "complete", "uuid, bigint, bigint, text, bigint, bytea, int, int, int, jsonb",
         "SELECT matte.job_complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", 10 },
     [FAIL] = { "fail", "uuid, bigint, text, text, boolean",
         "SELECT matte.job_fail($1, $2, $3, $4, $5)", 5 },
@@ -62,10 +62,11 @@ static struct {
     PGconn *connection;
     enum { AWAY, CONNECTING, PREPARING, READY } state;
     struct watch watch;
-    struct timer deadline; /* of the connection attempt or of the call in flight; of the next attempt while AWAY */
-    struct timer again;    /* the first call waits for a passing error to pass */
+    struct timer
+        deadline; /* of the connection attempt or of the call in flight; of the next attempt while AWAY */
+    struct timer again; /* the first call waits for a passing error to pass */
     int backoff;
-    char said[256]; /* the last connection error logged: each is said once */
+    char said[256];   /* the last connection error logged: each is said once */
     PGresult *result; /* of the answer that is arriving */
     struct call *first, **last;
 } db;
@@ -127,7 +128,7 @@ static void value_text(struct call *c, int i, const char *text)
 static void value_number(struct call *c, int i, int64_t n)
 {
     char text[24];
-    snprintf(text, sizeof text, "%lld", (long long) n);
+    snprintf(text, sizeof text, "%lld", (long long)n);
     value_text(c, i, text);
 }
 
@@ -139,7 +140,7 @@ static void value_int(struct call *c, int i, int64_t n)
 static void value_ms(struct call *c, int i, int64_t ms)
 {
     char text[32];
-    snprintf(text, sizeof text, "%lld ms", (long long) ms);
+    snprintf(text, sizeof text, "%lld ms", (long long)ms);
     value_text(c, i, text);
 }
 
@@ -192,8 +193,9 @@ void database_hold(const struct claim *claim, int64_t output_ms, int64_t frames,
     submit(c);
 }
 
-void database_complete(const struct claim *claim, const char *output_key, const struct report *result,
-    const char *warnings, int64_t until, database_done *done, void *data)
+void database_complete(const struct claim *claim, const char *output_key,
+    const struct report *result, const char *warnings, int64_t until, database_done *done,
+    void *data)
 {
     struct call *c = call_of_job(COMPLETE, claim, until, done, data);
     char sha[2 + 2 * sizeof result->sha256 + 1] = "\\x";
@@ -211,8 +213,8 @@ void database_complete(const struct claim *claim, const char *output_key, const 
     submit(c);
 }
 
-void database_fail(
-    const struct claim *claim, const struct error *why, int64_t until, database_done *done, void *data)
+void database_fail(const struct claim *claim, const struct error *why, int64_t until,
+    database_done *done, void *data)
 {
     struct call *c = call_of_job(FAIL, claim, until, done, data);
     value_text(c, 2, why->code);
@@ -249,7 +251,7 @@ int database_is_idle(void)
 
 static int copy(char *to, size_t size, const PGresult *r, int column)
 {
-    return (size_t) snprintf(to, size, "%s", PQgetvalue(r, 0, column)) < size ? 0 : -1;
+    return (size_t)snprintf(to, size, "%s", PQgetvalue(r, 0, column)) < size ? 0 : -1;
 }
 
 static int64_t integer(const PGresult *r, int column)
@@ -270,7 +272,7 @@ static int read_background(struct claim *c, const char *text)
         return -1;
     }
     c->background = BACKGROUND_COLOR;
-    c->color[0] = (uint8_t) r, c->color[1] = (uint8_t) g, c->color[2] = (uint8_t) b;
+    c->color[0] = (uint8_t)r, c->color[1] = (uint8_t)g, c->color[2] = (uint8_t)b;
     return 0;
 }
 
@@ -283,19 +285,21 @@ static int read_claim(struct claim *c, const PGresult *r)
 {
     memset(c, 0, sizeof *c);
     c->lease_no = integer(r, 3);
-    c->attempt = (int) integer(r, 4);
-    c->max_attempts = (int) integer(r, 5);
+    c->attempt = (int)integer(r, 4);
+    c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
     return PQnfields(r) != 13 || copy(c->id, sizeof c->id, r, 0) ||
-            copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
-            copy(c->request_id, sizeof c->request_id, r, 2) ||
-            copy(c->model, sizeof c->model, r, 6) || copy(c->format, sizeof c->format, r, 7) ||
-            copy(c->video_url, sizeof c->video_url, r, 8) ||
-            copy(c->input_path, sizeof c->input_path, r, 9) ||
-            read_background(c, PQgetvalue(r, 0, 10)) || !is_uuid(c->id) || !is_uuid(c->tenant_id)
-        ? -1
-        : 0;
+                   copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
+                   copy(c->request_id, sizeof c->request_id, r, 2) ||
+                   copy(c->model, sizeof c->model, r, 6) ||
+                   copy(c->format, sizeof c->format, r, 7) ||
+                   copy(c->video_url, sizeof c->video_url, r, 8) ||
+                   copy(c->input_path, sizeof c->input_path, r, 9) ||
+                   read_background(c, PQgetvalue(r, 0, 10)) || !is_uuid(c->id) ||
+                   !is_uuid(c->tenant_id)
+               ? -1
+               : 0;
 }
 
 /* Errors that say nothing about the call itself: connection, resources, rollback, lock, intervention. */
@@ -312,7 +316,7 @@ static int is_passing(const char *sqlstate)
 
 static void on_again(void *data)
 {
-    (void) data;
+    (void)data;
     advance();
 }
 
@@ -340,9 +344,11 @@ static void answered(const PGresult *r)
     } else if (!PQntuples(r) || PQgetisnull(r, 0, 0)) {
         answer_first((struct database_answer) { .outcome = DATABASE_NULL });
     } else if (c->statement != CLAIM) {
-        answer_first((struct database_answer) { .outcome = DATABASE_ROW, .text = PQgetvalue(r, 0, 0) });
+        answer_first(
+            (struct database_answer) { .outcome = DATABASE_ROW, .text = PQgetvalue(r, 0, 0) });
     } else if (!read_claim(&claim, r)) {
-        answer_first((struct database_answer) { .outcome = DATABASE_ROW, .text = claim.id, .claim = &claim });
+        answer_first((struct database_answer) {
+            .outcome = DATABASE_ROW, .text = claim.id, .claim = &claim });
     } else {
         log_event(LOG_ERROR, "claim_unreadable", log_str("job_id", PQgetvalue(r, 0, 0)));
         answer_first((struct database_answer) { .outcome = DATABASE_REFUSED });
@@ -355,7 +361,7 @@ static void on_ready(void *data, uint32_t events);
 
 static void on_deadline(void *data)
 {
-    (void) data;
+    (void)data;
     lose(db.state == READY ? "A call was not answered in time." : "It does not answer.");
 }
 
@@ -384,7 +390,7 @@ static void advance(void)
     c->in_flight = 1;
     c->sent = loop_now();
     if (!PQsendQueryPrepared(db.connection, statements[c->statement].name,
-            statements[c->statement].values, (const char *const *) c->values, 0, 0, 0)) {
+            statements[c->statement].values, (const char *const *)c->values, 0, 0, 0)) {
         lose(PQerrorMessage(db.connection));
         return;
     }
@@ -398,7 +404,7 @@ static int prepare(void)
     char sql[2048];
     size_t at = 0;
     for (int i = 0; i < STATEMENTS; i++) {
-        at += (size_t) snprintf(sql + at, sizeof sql - at, "PREPARE %s(%s) AS %s;",
+        at += (size_t)snprintf(sql + at, sizeof sql - at, "PREPARE %s(%s) AS %s;",
             statements[i].name, statements[i].types, statements[i].sql);
     }
     snprintf(sql + at, sizeof sql - at, "LISTEN matte_jobs");
@@ -469,7 +475,7 @@ static void consume(void)
 
 static void on_ready(void *data, uint32_t events)
 {
-    (void) data;
+    (void)data;
     if (db.state == CONNECTING) {
         watch_clear(&db.watch); /* libpq may close this socket and take another */
         PostgresPollingStatusType status = PQconnectPoll(db.connection);
@@ -483,7 +489,7 @@ static void on_ready(void *data, uint32_t events)
         }
         return;
     }
-    if (events & ~(uint32_t) EPOLLOUT) {
+    if (events & ~(uint32_t)EPOLLOUT) {
         consume();
     }
     if (db.state != AWAY) {
@@ -494,16 +500,17 @@ static void on_ready(void *data, uint32_t events)
 
 static void quiet(void *data, const char *message)
 {
-    (void) data, (void) message;
+    (void)data, (void)message;
 }
 
 static void connect_now(void *data)
 {
-    (void) data;
+    (void)data;
     static const char *const names[] = { "keepalives_idle", "keepalives_interval",
         "keepalives_count", "fallback_application_name", "client_encoding", "dbname", 0 };
     const char *const values[] = { "10", "5", "3", "matted", "UTF8", db.conninfo, 0 };
-    db.connection = PQconnectStartParams(names, values, 1); /* what conninfo says comes last and wins */
+    db.connection =
+        PQconnectStartParams(names, values, 1); /* what conninfo says comes last and wins */
     db.state = CONNECTING;
     if (!db.connection || PQstatus(db.connection) == CONNECTION_BAD) {
         lose(db.connection ? PQerrorMessage(db.connection) : "Out of memory.");
@@ -519,7 +526,7 @@ static void connect_now(void *data)
 static void lose(const char *reason)
 {
     char why[sizeof db.said];
-    snprintf(why, sizeof why, "%.*s", (int) strcspn(reason, "\n"), reason);
+    snprintf(why, sizeof why, "%.*s", (int)strcspn(reason, "\n"), reason);
     if (strcmp(why, db.said)) {
         log_event(LOG_ERROR, "database_lost", log_str("err", why));
         memcpy(db.said, why, sizeof why);
@@ -541,12 +548,13 @@ static void lose(const char *reason)
     }
 }
 
-int database_open(const char *conninfo, const struct database_events *events, void *data, struct error *e)
+int database_open(
+    const char *conninfo, const struct database_events *events, void *data, struct error *e)
 {
     char *text = 0;
     PQconninfoOption *options = PQconninfoParse(conninfo, &text);
     if (!options) {
-        error_set(e, "config", "database: %.*s.", (int) strcspn(text, "\n"), text);
+        error_set(e, "config", "database: %.*s.", (int)strcspn(text, "\n"), text);
         PQfreemem(text);
         return -1;
     }

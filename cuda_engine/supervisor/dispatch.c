@@ -12,7 +12,8 @@
 enum {
     RINGS = 256,
     REAP_A_TIME = 100,
-    EMPTY_AGAIN = 5, /* claims after an empty one: another engine may have held the client's row for a moment */
+    EMPTY_AGAIN =
+        5, /* claims after an empty one: another engine may have held the client's row for a moment */
 };
 
 static struct {
@@ -54,7 +55,7 @@ static void claim(void)
 
 static void on_again(void *data)
 {
-    (void) data;
+    (void)data;
     if (dispatch.claiming) {
         return;
     }
@@ -67,7 +68,7 @@ static void on_again(void *data)
 
 static void on_claim(void *data, const struct database_answer *answer)
 {
-    (void) data;
+    (void)data;
     int found = answer->outcome == DATABASE_ROW;
     dispatch.claiming = 0;
     if (found) {
@@ -105,7 +106,7 @@ void dispatch_ring(const struct doorbell_ring *ring)
 
 static void on_poll(void *data)
 {
-    (void) data;
+    (void)data;
     timer_set(&dispatch.poll, loop_now() + dispatch.params.poll, on_poll, 0);
     if (!dispatch.claiming && can_claim()) {
         claim();
@@ -114,7 +115,7 @@ static void on_poll(void *data)
 
 static void on_reaped(void *data, const struct database_answer *answer)
 {
-    (void) data;
+    (void)data;
     dispatch.reaping = 0;
     if (answer->outcome == DATABASE_ROW && strcmp(answer->text, "0")) {
         log_event(LOG_WARN, "leases_expired", log_str("count", answer->text));
@@ -124,7 +125,7 @@ static void on_reaped(void *data, const struct database_answer *answer)
 
 static void on_reap(void *data)
 {
-    (void) data;
+    (void)data;
     timer_set(&dispatch.reap, loop_now() + dispatch.params.lease / 3, on_reap, 0);
     if (!dispatch.reaping && database_is_connected()) {
         dispatch.reaping = 1;
@@ -135,7 +136,7 @@ static void on_reap(void *data)
 void dispatch_open(const struct dispatch_params *params)
 {
     dispatch.params = *params;
-    srandom((unsigned) loop_now());
+    srandom((unsigned)loop_now());
     on_poll(0);
     on_reap(0);
 }

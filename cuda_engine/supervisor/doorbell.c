@@ -78,7 +78,7 @@ static void on_message(struct connection *c, const char *message)
 
 static void on_readable(void *data, uint32_t events)
 {
-    (void) events;
+    (void)events;
     struct connection *c = data;
     char message[MESSAGE + 1];
     for (int i = 0; i < A_TURN; i++) {
@@ -90,7 +90,7 @@ static void on_readable(void *data, uint32_t events)
             drop(c);
             return;
         }
-        if (n > MESSAGE || memchr(message, 0, (size_t) n)) {
+        if (n > MESSAGE || memchr(message, 0, (size_t)n)) {
             c->bad++;
             continue;
         }
@@ -101,7 +101,7 @@ static void on_readable(void *data, uint32_t events)
 
 static void on_connection(void *data, uint32_t events)
 {
-    (void) data, (void) events;
+    (void)data, (void)events;
     struct ucred peer = { 0 };
     socklen_t length = sizeof peer;
     int fd = accept4(bell.watch.fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -131,9 +131,9 @@ void doorbell_answer(const struct doorbell_ring *ring, const char *word)
     for (struct connection *c = bell.connections; c; c = c->next) {
         if (c->id == ring->connection) {
             char text[64];
-            int n = snprintf(text, sizeof text, "%llu %s", (unsigned long long) ring->n, word);
+            int n = snprintf(text, sizeof text, "%llu %s", (unsigned long long)ring->n, word);
             /* who does not read its answers does without them */
-            (void) !send(c->watch.fd, text, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL);
+            (void)!send(c->watch.fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
             return;
         }
     }
@@ -142,8 +142,8 @@ void doorbell_answer(const struct doorbell_ring *ring, const char *word)
 /* 1 where somebody accepts connections at the address. */
 static int is_answered(int fd)
 {
-    return !connect(fd, (const struct sockaddr *) &bell.address, sizeof bell.address) ||
-        errno == EAGAIN;
+    return !connect(fd, (const struct sockaddr *)&bell.address, sizeof bell.address) ||
+           errno == EAGAIN;
 }
 
 static int new_socket(void)
@@ -157,7 +157,7 @@ int doorbell_open(const char *path, unsigned mode, const struct doorbell_events 
     bell.events = *events;
     bell.data = data;
     bell.address.sun_family = AF_UNIX;
-    if ((size_t) snprintf(bell.address.sun_path, sizeof bell.address.sun_path, "%s", path) >=
+    if ((size_t)snprintf(bell.address.sun_path, sizeof bell.address.sun_path, "%s", path) >=
         sizeof bell.address.sun_path) {
         return error_set(e, "config", "socket: %s is longer than %zu bytes.", path,
             sizeof bell.address.sun_path - 1);
@@ -171,7 +171,7 @@ int doorbell_open(const char *path, unsigned mode, const struct doorbell_events 
     unlink(path);
     int fd = new_socket();
     mode_t old = umask(0777 & ~mode); /* the socket is never open to more than that */
-    int rc = bind(fd, (const struct sockaddr *) &bell.address, sizeof bell.address);
+    int rc = bind(fd, (const struct sockaddr *)&bell.address, sizeof bell.address);
     int reason = errno;
     umask(old);
     if (rc || listen(fd, BACKLOG)) {

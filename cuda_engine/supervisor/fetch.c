@@ -59,15 +59,15 @@ static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_s
 /* The address again, of the connection that the request is about to be sent on. */
 static int before_request(void *data, char *address, char *local, int port, int local_port)
 {
-    (void) local, (void) local_port;
+    (void)local, (void)local_port;
     struct transfer *t = data;
-    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
-    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t) port) };
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
     const struct sockaddr *sa = 0;
     if (inet_pton(AF_INET, address, &v4.sin_addr) == 1) {
-        sa = (const struct sockaddr *) &v4;
+        sa = (const struct sockaddr *)&v4;
     } else if (inet_pton(AF_INET6, address, &v6.sin6_addr) == 1) {
-        sa = (const struct sockaddr *) &v6;
+        sa = (const struct sockaddr *)&v6;
     }
     if (!address_allowed(t->params->policy, sa)) {
         denied(t);
@@ -78,9 +78,9 @@ static int before_request(void *data, char *address, char *local, int port, int 
 
 static size_t on_header(char *bytes, size_t size, size_t n, void *data)
 {
-    (void) bytes;
+    (void)bytes;
     struct transfer *t = data;
-    t->headers += (int64_t) (size * n);
+    t->headers += (int64_t)(size * n);
     return t->headers > HEADER_BYTES ? 0 : n;
 }
 
@@ -94,7 +94,7 @@ static long status_of(const struct transfer *t)
 static int too_large(struct transfer *t)
 {
     return error_set(&t->result->error, "too_large", "The video is larger than %lld bytes.",
-        (long long) t->params->max_bytes);
+        (long long)t->params->max_bytes);
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *data)
@@ -103,7 +103,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *data)
     if (status_of(t) / 100 != 2) {
         return 0; /* nobody wants the page of an error or a redirect */
     }
-    if (t->result->bytes + (int64_t) (size * n) > t->params->max_bytes) {
+    if (t->result->bytes + (int64_t)(size * n) > t->params->max_bytes) {
         too_large(t);
         return 0;
     }
@@ -114,9 +114,9 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *data)
                 strerror(errno));
             return 0;
         }
-        at += written < 0 ? 0 : (size_t) written;
+        at += written < 0 ? 0 : (size_t)written;
     }
-    t->result->bytes += (int64_t) (size * n);
+    t->result->bytes += (int64_t)(size * n);
     return n;
 }
 
@@ -124,10 +124,10 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *data)
 static int part(CURLU *url, CURLUPart which, unsigned flags, char *buffer, size_t size)
 {
     char *text = 0;
-    int rc = curl_url_get(url, which, &text, flags) ||
-            (size_t) snprintf(buffer, size, "%s", text) >= size
-        ? -1
-        : 0;
+    int rc =
+        curl_url_get(url, which, &text, flags) || (size_t)snprintf(buffer, size, "%s", text) >= size
+            ? -1
+            : 0;
     curl_free(text);
     return rc;
 }
@@ -140,22 +140,24 @@ static int resolve(struct transfer *t, const char *port, struct curl_slist **pin
     size_t length = strlen(t->host), used;
 
     int bracket = t->host[0] == '[';
-    snprintf(bare, sizeof bare, "%.*s", (int) (length - 2 * (size_t) bracket), t->host + bracket);
+    snprintf(bare, sizeof bare, "%.*s", (int)(length - 2 * (size_t)bracket), t->host + bracket);
     int rc = getaddrinfo(bare, port, &hints, &list);
     if (rc) {
-        return error_retry(&t->result->error, "fetch_unreachable", "The name %s does not resolve: %s.",
-            t->host, gai_strerror(rc));
+        return error_retry(&t->result->error, "fetch_unreachable",
+            "The name %s does not resolve: %s.", t->host, gai_strerror(rc));
     }
     rc = 0;
-    used = (size_t) snprintf(pin, sizeof pin, "%s:%s:", t->host, port);
+    used = (size_t)snprintf(pin, sizeof pin, "%s:%s:", t->host, port);
     for (struct addrinfo *i = list; i; i = i->ai_next) {
         if (!address_allowed(t->params->policy, i->ai_addr)) {
             rc = denied(t);
             break;
         }
-        if (!getnameinfo(i->ai_addr, i->ai_addrlen, address, sizeof address, 0, 0, NI_NUMERICHOST) &&
+        if (!getnameinfo(
+                i->ai_addr, i->ai_addrlen, address, sizeof address, 0, 0, NI_NUMERICHOST) &&
             used + strlen(address) + 4 < sizeof pin) {
-            used += (size_t) snprintf(pin + used, sizeof pin - used, "%s%s", i == list ? "" : ",", address);
+            used += (size_t)snprintf(
+                pin + used, sizeof pin - used, "%s%s", i == list ? "" : ",", address);
         }
     }
     freeaddrinfo(list);
@@ -206,8 +208,8 @@ static void set_options(struct transfer *t, CURLU *url, struct curl_slist *pins,
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(c, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_HTTP09_ALLOWED, 0L);
     curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, NULL); /* a decoder would be a bomb's fuse */
     curl_easy_setopt(c, CURLOPT_USERAGENT, "matted");
@@ -216,12 +218,12 @@ static void set_options(struct transfer *t, CURLU *url, struct curl_slist *pins,
     curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(c, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t) t->params->max_bytes);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long) t->params->connect_timeout);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long) time_left(end));
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, (long) LOW_SPEED_BYTES);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long) LOW_SPEED_SECONDS);
+    curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)t->params->max_bytes);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)t->params->connect_timeout);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)time_left(end));
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, (long)LOW_SPEED_BYTES);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_SECONDS);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 262144L);
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
@@ -257,8 +259,9 @@ static int explain(struct transfer *t, CURLcode rc)
         curl_off_t connected = 0;
         curl_easy_getinfo(t->curl, CURLINFO_CONNECT_TIME_T, &connected);
         return connected
-            ? error_retry(e, "fetch_timeout", "The video did not arrive from %s in time.", t->host)
-            : error_retry(e, "fetch_unreachable", "%s did not answer in time.", t->host);
+                   ? error_retry(
+                         e, "fetch_timeout", "The video did not arrive from %s in time.", t->host)
+                   : error_retry(e, "fetch_unreachable", "%s did not answer in time.", t->host);
     }
     if (t->headers > HEADER_BYTES) {
         return error_set(e, "fetch_unreachable", "%s sends more than %d bytes of headers.", t->host,
@@ -289,7 +292,7 @@ static int request(struct transfer *t, CURLU *url, int64_t end)
     CURLcode rc = curl_easy_perform(t->curl);
     curl_slist_free_all(pins);
     long status = status_of(t);
-    t->result->status = (int32_t) status;
+    t->result->status = (int32_t)status;
     curl_easy_getinfo(t->curl, CURLINFO_REDIRECT_URL, &next);
     if (t->denied || status < 200 || (status < 300 && rc)) {
         return explain(t, rc);
@@ -318,7 +321,7 @@ static void run(const struct fetch_params *params, struct fetch_result *result)
     if (!url || !t.curl) {
         error_retry(&result->error, "out_of_memory", "The fetcher has no memory.");
     } else if (strlen(params->url) > URL_BYTES ||
-        curl_url_set(url, CURLUPART_URL, params->url, CURLU_DISALLOW_USER)) {
+               curl_url_set(url, CURLUPART_URL, params->url, CURLU_DISALLOW_USER)) {
         error_set(&result->error, "url_denied", "The video's URL is not one that is fetched.");
     } else {
         int more = 1;
@@ -338,19 +341,19 @@ static void run(const struct fetch_params *params, struct fetch_result *result)
 static int confine(int64_t max_bytes)
 {
     static const int refused[] = { SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace),
-        SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_getfd), SCMP_SYS(kill),
-        SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(mount), SCMP_SYS(umount2),
-        SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(bpf), SCMP_SYS(keyctl), SCMP_SYS(add_key),
-        SCMP_SYS(request_key), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),
-        SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(rename), SCMP_SYS(renameat),
-        SCMP_SYS(renameat2), SCMP_SYS(truncate) };
+        SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_getfd),
+        SCMP_SYS(kill), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(mount),
+        SCMP_SYS(umount2), SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(bpf), SCMP_SYS(keyctl),
+        SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd),
+        SCMP_SYS(io_uring_setup), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(rename),
+        SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(truncate) };
     static const struct {
         int resource;
         rlim_t limit;
     } limits[] = { { RLIMIT_CORE, 0 }, { RLIMIT_NOFILE, 64 } };
-    const rlim_t size = (rlim_t) max_bytes + 1;
+    const rlim_t size = (rlim_t)max_bytes + 1;
     int rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
-        setrlimit(RLIMIT_FSIZE, &(struct rlimit) { size, size });
+             setrlimit(RLIMIT_FSIZE, &(struct rlimit) { size, size });
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         rc |= setrlimit(limits[i].resource, &(struct rlimit) { limits[i].limit, limits[i].limit });
     }

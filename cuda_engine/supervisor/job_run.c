@@ -28,9 +28,9 @@ struct job_run {
     struct job_run *next, **link;
 };
 
-#define run_log(level, r, event, ...)                                                              \
-    log_event(level, event, log_str("job_id", (r)->claim.id),                                      \
-        log_str("request_id", (r)->claim.request_id), log_num("lease_no", (r)->claim.lease_no),    \
+#define run_log(level, r, event, ...)                                                           \
+    log_event(level, event, log_str("job_id", (r)->claim.id),                                   \
+        log_str("request_id", (r)->claim.request_id), log_num("lease_no", (r)->claim.lease_no), \
         log_num("ms", loop_now() - (r)->claimed), __VA_ARGS__)
 
 static const struct config *config;
@@ -96,7 +96,8 @@ static void on_ended(void *data, const struct database_answer *answer)
     };
     struct job_run *r = data;
     if (answer->outcome == DATABASE_ROW) {
-        run_log(LOG_INFO, r, "job_ended", log_str("status", r->published ? "completed" : answer->text));
+        run_log(
+            LOG_INFO, r, "job_ended", log_str("status", r->published ? "completed" : answer->text));
     } else { /* the lease runs out, and the reaper decides */
         run_log(LOG_WARN, r, "job_end_unknown", log_str("err", outcomes[answer->outcome]));
     }
@@ -114,8 +115,8 @@ static void begin_end(struct job_run *r)
 
 static void fail(struct job_run *r, const struct error *why)
 {
-    run_log(LOG_WARN, r, "job_attempt_failed", log_str("code", why->code), log_str("err", why->text),
-        log_num("retry", why->retry));
+    run_log(LOG_WARN, r, "job_attempt_failed", log_str("code", why->code),
+        log_str("err", why->text), log_num("retry", why->retry));
     begin_end(r);
     database_fail(&r->claim, why, r->lease.until, on_ended, r);
 }
@@ -139,7 +140,7 @@ static void on_wall(void *data)
     struct error why;
     struct job_run *r = data;
     error_set(&why, "job_timeout", "The job took longer than %lld s.",
-        (long long) ((loop_now() - r->claimed) / 1000));
+        (long long)((loop_now() - r->claimed) / 1000));
     fail(r, &why);
 }
 
@@ -159,13 +160,13 @@ static const char *warnings_json(const struct job_run *r, yajl_gen *gen)
         const char *members[] = { "code", r->warnings[i].code, "message", r->warnings[i].text };
         yajl_gen_map_open(*gen);
         for (int m = 0; m < 4; m++) {
-            yajl_gen_string(*gen, (const unsigned char *) members[m], strlen(members[m]));
+            yajl_gen_string(*gen, (const unsigned char *)members[m], strlen(members[m]));
         }
         yajl_gen_map_close(*gen);
     }
     yajl_gen_array_close(*gen);
     yajl_gen_get_buf(*gen, &text, &length);
-    return (const char *) text;
+    return (const char *)text;
 }
 
 /* The worker says that the output is on disk. */
@@ -188,8 +189,7 @@ static void on_done(struct job_run *r, const struct report *result)
     run_log(LOG_INFO, r, "job_stored", log_num("bytes", result->bytes),
         log_num("frames", result->frames_done));
     begin_end(r);
-    database_complete(
-        &r->claim, key, result, warnings_json(r, &gen), r->lease.until, on_ended, r);
+    database_complete(&r->claim, key, result, warnings_json(r, &gen), r->lease.until, on_ended, r);
     yajl_gen_free(gen);
 }
 
@@ -220,16 +220,18 @@ static void on_report(void *data, const struct report *report)
             log_num("frames", report->frames_total), log_num("width", report->width),
             log_num("height", report->height));
         timer_set(&r->wall,
-            loop_now() + config->job_timeout + config->job_timeout_factor * report->duration_ms, on_wall,
-            r);
-        database_hold(&r->claim, report->duration_ms, report->frames_total, r->lease.until, on_hold, r);
+            loop_now() + config->job_timeout + config->job_timeout_factor * report->duration_ms,
+            on_wall, r);
+        database_hold(
+            &r->claim, report->duration_ms, report->frames_total, r->lease.until, on_hold, r);
         return;
     case REPORT_WARNING: r->warnings[r->warning_count++] = report->error; return;
     case REPORT_FAILED: fail(r, &report->error); return;
     case REPORT_PROGRESS:
     case REPORT_DONE:
         if (r->state != WORKING) {
-            error_retry(&why, "worker_crashed", "The worker did not wait until the credits were held.");
+            error_retry(
+                &why, "worker_crashed", "The worker did not wait until the credits were held.");
             fail(r, &why);
         } else if (report->kind == REPORT_DONE) {
             on_done(r, report);
@@ -281,7 +283,7 @@ static void on_input(struct job_run *r)
     }
     if (st.st_size > config->fetch_max_bytes) {
         error_set(&why, "too_large", "The video is larger than %lld bytes.",
-            (long long) config->fetch_max_bytes);
+            (long long)config->fetch_max_bytes);
         fail(r, &why);
         return;
     }

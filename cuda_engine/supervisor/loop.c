@@ -89,7 +89,7 @@ void timer_clear(struct timer *t)
 
 static void on_clock(void *data, uint32_t events)
 {
-    (void) data, (void) events;
+    (void)data, (void)events;
     uint64_t expirations;
     if (read(loop.clock, &expirations, sizeof expirations) > 0) {
         loop.armed = 0;
@@ -114,16 +114,16 @@ static void run_timers(void)
 
 static void on_signal(void *data, uint32_t events)
 {
-    (void) data, (void) events;
+    (void)data, (void)events;
     struct signalfd_siginfo info;
     while (read(loop.signals, &info, sizeof info) == sizeof info) {
-        loop.on_signal(loop.signal_data, (int) info.ssi_signo);
+        loop.on_signal(loop.signal_data, (int)info.ssi_signo);
     }
 }
 
 static void on_child(void *data, uint32_t events)
 {
-    (void) events;
+    (void)events;
     struct child *c = data;
     int status;
     if (waitpid(c->pid, &status, WNOHANG) == c->pid) {
@@ -145,23 +145,23 @@ static void handled(sigset_t *set)
 
 static int by_value(const void *a, const void *b)
 {
-    return *(const int *) a - *(const int *) b;
+    return *(const int *)a - *(const int *)b;
 }
 
 static void close_all_but(const int *kept, int count)
 {
     int sorted[CHILD_KEPT], from = STDERR_FILENO + 1;
-    memcpy(sorted, kept, (size_t) count * sizeof *kept);
-    qsort(sorted, (size_t) count, sizeof *sorted, by_value);
+    memcpy(sorted, kept, (size_t)count * sizeof *kept);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_value);
     for (int i = 0; i < count; i++) {
         if (sorted[i] > from) {
-            close_range((unsigned) from, (unsigned) sorted[i] - 1, 0);
+            close_range((unsigned)from, (unsigned)sorted[i] - 1, 0);
         }
         if (sorted[i] >= from) {
             from = sorted[i] + 1;
         }
     }
-    close_range((unsigned) from, ~0u, 0);
+    close_range((unsigned)from, ~0u, 0);
 }
 
 static void become_child(pid_t parent, const int *kept, int kept_count)

@@ -37,7 +37,7 @@ struct worker {
 static struct pool_params params;
 static struct worker *workers;
 static int stopping;
-static int backoff; /* before the next start; 0 once a worker has served */
+static int backoff;       /* before the next start; 0 once a worker has served */
 static struct error said; /* why the last worker did not become warm: each reason is said once */
 
 static void start(void *data);
@@ -107,19 +107,18 @@ static int is_valid(const struct worker *w, struct report *r)
     case REPORT_READY: return w->state == STARTING;
     case REPORT_PROBED:
         return w->state == WORKING && is_in(r->frames_total, 1, max_frames) &&
-            is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
-            is_in(r->height, 1, MAX_SIDE);
+               is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
+               is_in(r->height, 1, MAX_SIDE);
     case REPORT_PROGRESS: return w->state == PROBED && is_in(r->frames_done, 0, max_frames);
     case REPORT_WARNING:
         return (w->state == WORKING || w->state == PROBED) && w->warnings < JOB_WARNINGS &&
-            has_error;
+               has_error;
     case REPORT_DONE:
         return w->state == PROBED && is_in(r->frames_done, 1, max_frames) &&
-            is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
-            is_in(r->height, 1, MAX_SIDE) && is_in(r->bytes, 1, INT64_MAX);
+               is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
+               is_in(r->height, 1, MAX_SIDE) && is_in(r->bytes, 1, INT64_MAX);
     case REPORT_FAILED:
-        return (w->state == STARTING || w->state == WORKING || w->state == PROBED) &&
-            has_error;
+        return (w->state == STARTING || w->state == WORKING || w->state == PROBED) && has_error;
     }
     return 0;
 }
@@ -276,7 +275,7 @@ static void start(void *data)
 void pool_open(const struct pool_params *p)
 {
     params = *p;
-    workers = calloc((size_t) p->workers, sizeof *workers);
+    workers = calloc((size_t)p->workers, sizeof *workers);
     if (!workers) {
         abort();
     }
@@ -338,7 +337,7 @@ int pool_send_job(struct worker *w, const struct job *job, int input, int output
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof fds)];
     } rights = { .header = { CMSG_LEN(sizeof fds), SOL_SOCKET, SCM_RIGHTS } };
-    struct iovec body = { (void *) job, sizeof *job };
+    struct iovec body = { (void *)job, sizeof *job };
     struct msghdr message = { .msg_iov = &body,
         .msg_iovlen = 1,
         .msg_control = &rights,

@@ -55,7 +55,8 @@ int privilege_drop(const struct privilege *p, struct error *e)
     }
     if (setgroups(1, &p->gid) || setresgid(p->gid, p->gid, p->gid) ||
         setresuid(p->uid, p->uid, p->uid)) {
-        return error_set(e, "config", "user: the rights of root cannot be given up: %s.", strerror(errno));
+        return error_set(
+            e, "config", "user: the rights of root cannot be given up: %s.", strerror(errno));
     }
     return 0;
 }

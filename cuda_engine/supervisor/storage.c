@@ -95,7 +95,7 @@ void storage_close(void)
 
 static void temporary_name(char name[96], const struct claim *c, const char *suffix)
 {
-    snprintf(name, 96, "%s.%lld.%s", c->id, (long long) c->lease_no, suffix);
+    snprintf(name, 96, "%s.%lld.%s", c->id, (long long)c->lease_no, suffix);
 }
 
 /* A new locked file in tmp/. */
@@ -135,7 +135,7 @@ int storage_upload(const struct claim *c, struct error *e)
     struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
     struct stat st;
-    int fd = (int) syscall(SYS_openat2, state, c->input_path, &how, sizeof how);
+    int fd = (int)syscall(SYS_openat2, state, c->input_path, &how, sizeof how);
     if (fd < 0) {
         return failed(e, "The uploaded file cannot be opened");
     }
@@ -173,7 +173,7 @@ int storage_publish(const struct claim *c, char key[STORAGE_KEY], struct error *
 {
     char from[96], to[32];
     temporary_name(from, c, "out");
-    snprintf(to, sizeof to, "%lld.%s", (long long) c->lease_no, extension(c->format));
+    snprintf(to, sizeof to, "%lld.%s", (long long)c->lease_no, extension(c->format));
     snprintf(key, STORAGE_KEY, "%s/%s/%s", c->tenant_id, c->id, to);
 
     int tenant = folder(outputs, c->tenant_id);

@@ -18,5 +18,6 @@ int untrusted_error(struct error *e)
     clean(e->text, sizeof e->text);
     e->retry = !!e->retry;
     size_t length = strlen(e->code);
-    return length >= 3 && strspn(e->code, "abcdefghijklmnopqrstuvwxyz0123456789_") == length ? 0 : -1;
+    return length >= 3 && strspn(e->code, "abcdefghijklmnopqrstuvwxyz0123456789_") == length ? 0
+                                                                                             : -1;
 }
