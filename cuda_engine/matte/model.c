@@ -1,0 +1,130 @@
+#include "model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../nn/nn.h"
+
+struct state {
+    struct nn_tensor in, out;
+};
+
+struct model {
+    struct nn_net *net;
+    struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
+    struct state states[MANIFEST_STATES];
+    int state_count;
+    int fed; /* 1: the states' inputs are those of the next frame */
+};
+
+/* The installed file whose aspect ratio is nearest to the clip's, by their quotient; -1: none is installed. */
+static int nearest_file(const struct manifest *m, const struct model_params *params)
+{
+    double least = INFINITY;
+    int best = -1;
+    for (int i = 0; i < m->file_count; i++) {
+        double off = fabs(
+            log((double)m->files[i].width / m->files[i].height * params->height / params->width));
+        if (m->files[i].fd >= 0 && off < least) {
+            least = off;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Finds a tensor and checks its size. */
+static int find(struct model *model, const char *label, const char *name, int c, int h, int w,
+    struct nn_tensor *t, struct error *e)
+{
+    if (nn_tensor(model->net, name, t, e))
+        return -1;
+    if (t->n != 1 || t->c != c || t->h != h || t->w != w)
+        return error_set(e, "bad_model", "%s: %s is of %d x %d x %d x %d, not of 1 x %d x %d x %d.",
+            label, name, t->n, t->c, t->h, t->w, c, h, w);
+    return 0;
+}
+
+static int find_tensors(struct model *model, const struct manifest *m, int file, struct error *e)
+{
+    const char *label = m->files[file].file;
+    const int w = m->files[file].width, h = m->files[file].height;
+    if (find(model, label, m->input, 3, h, w, &model->input, e) ||
+        find(model, label, m->alpha, 1, h, w, &model->alpha, e) ||
+        (*m->foreground && find(model, label, m->foreground, 3, h, w, &model->foreground, e)))
+        return -1;
+    for (int i = 0; i < m->state_count; i++) {
+        struct state *s = &model->states[model->state_count++];
+        if (nn_tensor(model->net, m->states[i][0], &s->in, e) ||
+            find(model, label, m->states[i][1], s->in.c, s->in.h, s->in.w, &s->out, e))
+            return -1;
+    }
+    return 0;
+}
+
+struct model *model_open(
+    const struct manifest *m, const struct model_params *params, struct error *e)
+{
+    int file = nearest_file(m, params);
+    if (file < 0) {
+        error_set(
+            e, "model_not_installed", "None of the files of the network %s is installed.", m->name);
+        return NULL;
+    }
+    struct model *model = calloc(1, sizeof *model);
+    if (!model) {
+        error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
+        return NULL;
+    }
+    model->net = nn_open(m->files[file].fd, m->files[file].file,
+        &(struct nn_params) { .threads = params->threads }, e);
+    if (!model->net || find_tensors(model, m, file, e)) {
+        model_close(model);
+        return NULL;
+    }
+    model_reset(model);
+    return model;
+}
+
+float *model_input(struct model *model, int *width, int *height)
+{
+    *width = model->input.w;
+    *height = model->input.h;
+    return model->input.data;
+}
+
+static size_t state_bytes(const struct state *s)
+{
+    return (size_t)s->in.n * s->in.c * s->in.h * s->in.w * sizeof *s->in.data;
+}
+
+int model_run(struct model *model, struct model_output *out, struct error *e)
+{
+    for (int i = 0; i < model->state_count; i++) {
+        struct state *s = &model->states[i];
+        if (model->fed)
+            memcpy(s->in.data, s->out.data, state_bytes(s));
+        else
+            memset(s->in.data, 0, state_bytes(s));
+    }
+    model->fed = 0;
+    if (nn_run(model->net, e))
+        return -1;
+    model->fed = 1;
+    *out = (struct model_output) { model->alpha.data, model->foreground.data };
+    return 0;
+}
+
+void model_reset(struct model *model)
+{
+    model->fed = 0;
+}
+
+void model_close(struct model *model)
+{
+    if (!model)
+        return;
+    nn_close(model->net);
+    free(model);
+}
