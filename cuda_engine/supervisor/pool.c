@@ -36,11 +36,13 @@ struct worker {
 
 static struct pool_params params;
 static struct worker *workers;
+static int slots; /* one more than jobs at a time */
 static int stopping;
 static int backoff;       /* before the next start; 0 once a worker has served */
 static struct error said; /* why the last worker did not become warm: each reason is said once */
 
 static void start(void *data);
+static void replenish(void);
 
 /* How often the kernel has killed a process for want of memory. */
 static int64_t oom_kills(void)
@@ -196,6 +198,38 @@ static void on_control(void *data, uint32_t events)
 
 /* ---- life ---- */
 
+static int is_busy(const struct worker *w)
+{
+    return w->state == TAKEN || w->state == WORKING || w->state == PROBED;
+}
+
+static int is_coming(const struct worker *w)
+{
+    return w->state == STARTING || w->state == FREE || (w->state == ABSENT && w->timer.link);
+}
+
+static int count(int (*is)(const struct worker *w))
+{
+    int n = 0;
+    for (int i = 0; i < slots; i++) {
+        n += is(&workers[i]);
+    }
+    return n;
+}
+
+/* While jobs run, one worker more than they need is made ready, so that the next job need not wait for that. */
+static void replenish(void)
+{
+    int wanted = slots - count(is_busy) - count(is_coming);
+    wanted = stopping ? 0 : wanted;
+    for (int i = 0; i < slots && wanted > 0 && count(is_coming) < params.workers; i++) {
+        if (workers[i].state == ABSENT && !workers[i].timer.link) {
+            timer_set(&workers[i].timer, loop_now() + backoff, start, &workers[i]);
+            wanted--;
+        }
+    }
+}
+
 static void on_exit_of_worker(void *data, int status)
 {
     struct worker *w = data;
@@ -221,9 +255,7 @@ static void on_exit_of_worker(void *data, int status)
         backoff = backoff ? backoff * 2 : BACKOFF_MIN;
         backoff = backoff > BACKOFF_MAX ? BACKOFF_MAX : backoff;
     }
-    if (!stopping) {
-        timer_set(&w->timer, loop_now() + backoff, start, w);
-    }
+    replenish();
     if (user && !finished) {
         user->ended(w->data, &why);
     }
@@ -275,19 +307,18 @@ static void start(void *data)
 void pool_open(const struct pool_params *p)
 {
     params = *p;
-    workers = calloc((size_t)p->workers, sizeof *workers);
+    slots = p->workers + 1;
+    workers = calloc((size_t)slots, sizeof *workers);
     if (!workers) {
         abort();
     }
-    for (int i = 0; i < p->workers; i++) {
-        start(&workers[i]);
-    }
+    replenish();
 }
 
 void pool_stop(void)
 {
     stopping = 1;
-    for (int i = 0; i < params.workers; i++) {
+    for (int i = 0; i < slots; i++) {
         if (workers[i].state == ABSENT) {
             timer_clear(&workers[i].timer);
         } else if (!workers[i].user) {
@@ -296,20 +327,22 @@ void pool_stop(void)
     }
 }
 
+static int is_free(const struct worker *w)
+{
+    return w->state == FREE;
+}
+
 int pool_free(void)
 {
-    int n = 0;
-    for (int i = 0; i < params.workers && !stopping; i++) {
-        n += workers[i].state == FREE;
-    }
-    return n;
+    int room = params.workers - count(is_busy), ready = count(is_free);
+    return stopping ? 0 : room < ready ? room : ready;
 }
 
 /* ---- jobs ---- */
 
 struct worker *pool_take(const struct pool_user *user, void *data)
 {
-    for (int i = 0; i < params.workers && !stopping; i++) {
+    for (int i = 0; i < slots && pool_free() > 0; i++) {
         struct worker *w = &workers[i];
         if (w->state == FREE) {
             w->state = TAKEN;
@@ -347,6 +380,7 @@ int pool_send_job(struct worker *w, const struct job *job, int input, int output
     w->state = WORKING;
     w->served = 1;
     w->oom_kills = oom_kills();
+    replenish();
     return send_or_kill(w, &message);
 }
 

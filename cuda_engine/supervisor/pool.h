@@ -14,7 +14,7 @@
 struct worker;
 
 struct pool_params {
-    int workers;
+    int workers;                 /* jobs at a time; while they run, one worker more is kept warm */
     struct worker_params worker; /* all but control; what it points to must outlive the pool */
     void (*ready)(void *data);   /* a worker is warm and free */
     void *data;

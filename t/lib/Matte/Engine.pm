@@ -14,7 +14,7 @@ use JSON::PP qw(decode_json);
 use Matte::Test;
 
 # Keys of matted.conf: database, state, egress_allow, models, model_files, and any other under extra. Besides:
-#   name    of the files in $dir (matted): NAME.conf, NAME.log, NAME.sock
+#   name    of the files in $dir (matted): NAME.conf, NAME.log, run-NAME/matted.sock
 #   fake    true: the workers are the scripted ones of t/fake
 #   env     {NAME => value} for the process
 #   wait    the event to wait for: worker_ready, or ready where no worker can become warm
@@ -30,14 +30,15 @@ sub start {
     croak 'no matted: ./build.sh build' unless $self->{binary} && -x $self->{binary};
     my $cache = $ENV{MATTE_CACHE} // '';
     my %keys = (
-        socket      => "$dir/$name.sock",
+        socket      => "$dir/run-$name/matted.sock",
         models      => $o{fake} ? _no_models($dir) : abs_path(root() . '/conf/models'),
         model_files => $o{fake} ? $dir : "$cache/models",
         (map { defined $o{$_} ? ($_ => $o{$_}) : () } qw(database state egress_allow models model_files)),
+        ($> == 0 ? (user => 'nobody', group => 'www-data') : ()),    # the group is what nginx's workers have
         %{$o{extra} // {}},
     );
     $self->{socket} = $keys{socket};
-    make_path("$keys{state}/$_") for qw(uploads outputs tmp);
+    _state(@keys{qw(state user group)});
     spew($self->{conf}, _configure(%keys));
     $self->{from} = -s $self->{log} // 0;
     {
@@ -50,6 +51,18 @@ sub start {
         $self->events('ready') && $self->events($event);
     } 60, "matted's $event";
     return $self;
+}
+
+# The state folder of matted and nginx: both write it through their common group.
+sub _state {
+    my ($state, $user, $group) = @_;
+    for my $folder ($state, map { "$state/$_" } qw(uploads outputs tmp)) {
+        next if -d $folder;
+        make_path($folder);
+        chmod 02770, $folder or croak "$folder: $!";
+        chown scalar getpwnam $user, scalar getgrnam $group, $folder or croak "$folder: $!" if $user && $group;
+    }
+    return;
 }
 
 # conf/matted.conf with these values instead of its own.
