@@ -145,7 +145,7 @@ subtest 'bad input' => sub {
 
 subtest 'matted is killed in the middle of a job' => sub {
     my $id = $stack->create($key, video_url => $webcam, preview_duration => 2);
-    wait_for { ($stack->call(GET => "/v1/jobs/$id", key => $key))[1]{progress} > 10 } 60, 'some progress';
+    $stack->watch($key, $id, sub { $_[0]{progress} > 10 });
     $stack->engine->kill9;
     $stack->start_engine;
     my $job = $stack->finished($key, $id);

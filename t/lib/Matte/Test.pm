@@ -38,15 +38,16 @@ sub free_port {
     return $socket->sockport;
 }
 
-# Calls $condition until it is true and returns what it returned; dies after $seconds saying what was waited for.
-sub wait_for(&$$) {
-    my ($condition, $seconds, $what) = @_;
+# Calls $condition, every $interval seconds (0.02), until it is true and returns what it returned; dies after $seconds
+# saying what was waited for.
+sub wait_for(&$$;$) {
+    my ($condition, $seconds, $what, $interval) = @_;
     my $end = time + $seconds;
     while (1) {
         my $value = $condition->();
         return $value if $value;
         croak "waited $seconds s for $what" if time > $end;
-        sleep 0.02;
+        sleep($interval // 0.02);
     }
 }
 
