@@ -15,13 +15,14 @@ use Matte::Origin;
 use Matte::Postgres;
 use Matte::Test;
 
-# Options: engine => {key => value} of matted.conf and nginx => {...} of Matte::Nginx for what a test wants otherwise.
+# Options: backoff => factor for the time before a retry; engine => {key => value} of matted.conf and nginx => {...} of Matte::Nginx for what a test wants otherwise.
 sub start {
     my ($class, %o) = @_;
     my $dir = workspace();
     my $self = bless {dir => $dir, state => "$dir/state"}, $class;
     make_path("$dir/clips");
     $self->{postgres} = Matte::Postgres->start($dir);
+    $self->{postgres}->psql("ALTER DATABASE matte SET matte.backoff_scale = $o{backoff}") if defined $o{backoff};
     $self->{origin}   = Matte::Origin->start($dir, root => "$dir/clips");
     $self->{engine_options} = {
         database     => $self->{postgres}->conninfo('matte_engine'),
@@ -57,7 +58,7 @@ sub key {
 }
 
 # The webcam clip that `./build.sh deps` fetched.
-sub webcam { return "$ENV{MATTE_CACHE}/clips/webcam.mp4" }
+sub webcam { return cache() . '/clips/webcam.mp4' }
 
 # Puts a file where the origin serves it; returns its URL.
 sub serve {
