@@ -13,7 +13,7 @@ use Matte::Postgres;
 use Matte::Test;
 use Test::More;
 
-use constant {CALLS => 5000, CALLS_DEFECT => 4000, LOOK => 100, ATTEMPTS => 3, ROOM => 4, LONGEST => 60};
+use constant {CALLS => 4000, CALLS_DEFECT => 4000, LOOK => 100, ATTEMPTS => 3, ROOM => 4, LONGEST => 60};
 
 my $seed   = $ENV{MATTE_SEED} // int rand 1e9;
 my $pg     = Matte::Postgres->start(workspace(), fsync => 0);
