@@ -21,6 +21,8 @@ my %children;       # pid => name
 my @allowed;        # patterns that one test provokes on purpose
 my $owner = $$;
 
+$SIG{INT} = $SIG{TERM} = sub { exit 1 };    # through END, so that nothing is left running
+
 # The top of the checkout.
 sub root { my $here = __FILE__; $here =~ s{t/lib/Matte/Test\.pm$}{}; return $here eq '' ? '.' : $here =~ s{/$}{}r; }
 
