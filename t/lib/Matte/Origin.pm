@@ -116,7 +116,7 @@ sub _send {
 
 sub _file {
     my ($self, $client, $name, $share) = @_;
-    my $path = "$self->{root}/$name";
+    my $path = "$self->{root}/" . ($name =~ s/\?.*//r);
     return _page($client, 404) if $name =~ /\.\./ || !-f $path;
     my $bytes = slurp($path);
     _head($client, 200, 'Content-Length: ' . length $bytes);
