@@ -20,9 +20,9 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 enum { MANIFESTS = 32, BAR = 30, QUIET_S = 5 };
 
-/* no limits of an engine: the machine is the user's */
-enum { MAX_SIDE = 16384 };
-#define MAX_MS ((int64_t)7 * 24 * 3600 * 1000)
+/* wide: the machine is the user's */
+#define MAX_PIXELS ((int64_t)8192 * 8192)
+#define MAX_MS     ((int64_t)7 * 24 * 3600 * 1000)
 
 static const char usage[] =
     "usage: matte [options] INPUT OUTPUT.webm\n"
@@ -142,7 +142,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     o->models = models ? models : "/usr/share/matte/models";
     o->model_files = files ? files : "/var/lib/matte/models";
     o->threads = processors();
-    o->job.max_pixels = (int64_t)MAX_SIDE * MAX_SIDE;
+    o->job.max_pixels = MAX_PIXELS;
     o->job.max_ms = MAX_MS;
     set_model(o, "human", e);
     opterr = 0;

@@ -270,8 +270,7 @@ static int open_picture(struct input *in, struct input_info *info, struct error 
             (const int32_t *)av_stream_get_side_data(in->video, AV_PKT_DATA_DISPLAYMATRIX, NULL)),
         .matrix = matrix_of(par),
     };
-    picture_square(
-        par->width, par->height, av_guess_sample_aspect_ratio(in->file, in->video, NULL), &p.width);
+    p.width = picture_square(par->width, av_guess_sample_aspect_ratio(in->file, in->video, NULL));
     if (check_pixels(in, p.width, p.height, e))
         return -1;
     info->width = p.orientation.transposed ? p.height : p.width;

@@ -3,6 +3,7 @@
 #include <libavutil/imgutils.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,17 +35,15 @@ struct orientation orientation_of(const int32_t *m)
     return o;
 }
 
-void picture_square(int width, int height, AVRational aspect, int *square_width)
+int picture_square(int width, AVRational aspect)
 {
-    (void)height;
-    *square_width = width;
     if (aspect.num <= 0 || aspect.den <= 0 || aspect.num == aspect.den)
-        return;
+        return width;
     double ratio = av_q2d(aspect);
-    if (ratio > ASPECT_MAX || ratio < 1.0 / ASPECT_MAX)
-        return;
+    if (ratio > ASPECT_MAX || ratio < 1.0 / ASPECT_MAX || fabs(width * ratio - width) < 1)
+        return width;
     int even = (int)(width * ratio / 2 + .5) * 2;
-    *square_width = even > 2 ? even : 2;
+    return even > 2 ? even : 2;
 }
 
 static int is_turned(struct orientation o)
@@ -116,8 +115,7 @@ static int prepare(struct picture *p, const AVFrame *f, AVRational aspect, struc
     if (f->width == p->width && f->height == p->height && f->format == p->format &&
         space == p->space && full == p->full_range)
         return 0;
-    int square_width;
-    picture_square(f->width, f->height, aspect, &square_width);
+    int square_width = picture_square(f->width, aspect);
     if (square_width == p->params.width && f->height == p->params.height)
         fit(p, p->params.width, p->params.height);
     else

@@ -19,8 +19,8 @@ struct orientation {
 /* From a display matrix (AV_PKT_DATA_DISPLAYMATRIX); NULL: as stored. Angles are rounded to quarter turns. */
 struct orientation orientation_of(const int32_t *matrix);
 
-/* The size of a stored picture in square pixels (the width made even if it has to change), before it is turned. */
-void picture_square(int width, int height, AVRational aspect, int *square_width);
+/* The width in square pixels of stored pictures whose pixels have this aspect; even if it is not width itself. */
+int picture_square(int width, AVRational aspect);
 
 struct picture;
 

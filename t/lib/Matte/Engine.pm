@@ -28,11 +28,10 @@ sub start {
         owner  => $$,
     }, $class;
     croak 'no matted: ./build.sh build' unless $self->{binary} && -x $self->{binary};
-    my $cache = $ENV{MATTE_CACHE} // '';
     my %keys = (
         socket      => "$dir/run-$name/matted.sock",
         models      => $o{fake} ? _no_models($dir) : abs_path(root() . '/conf/models'),
-        model_files => $o{fake} ? $dir : "$cache/models",
+        model_files => $o{fake} ? $dir : cache() . '/models',
         (map { defined $o{$_} ? ($_ => $o{$_}) : () } qw(database state egress_allow models model_files)),
         ($> == 0 ? (user => 'nobody', group => 'www-data') : ()),    # the group is what nginx's workers have
         %{$o{extra} // {}},
