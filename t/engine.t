@@ -269,6 +269,8 @@ subtest 'an output is never overwritten' => sub {
 };
 
 subtest 'the database is restarted' => sub {
+    $engine->stop;
+    $engine = Matte::Engine->start($dir, %options, extra => {%{$options{extra}}, lease => '10s'});
     my $id = script('probe 10 2000', 'sleep 1200', 'write x', 'done 10 2000');
     $jobs->reaches($id, 'processing');
     $pg->restart('immediate');
