@@ -96,6 +96,10 @@ void dispatch_now(void)
 
 void dispatch_ring(const struct doorbell_ring *ring)
 {
+    if (job_run_has(ring->job)) { /* the notification was faster */
+        doorbell_answer(ring, "processing");
+        return;
+    }
     if (!can_claim() || dispatch.ring_count == RINGS) {
         doorbell_answer(ring, "pending");
         return;

@@ -52,12 +52,12 @@ static void drop(struct connection *c)
 static int parse(const char *message, char verb[8], struct doorbell_ring *ring)
 {
     int length = 0;
-    unsigned long long n;
-    if (sscanf(message, "%7[a-z] %19llu %36[0-9a-f-]%n", verb, &n, ring->job, &length) != 3 ||
+    char n[20];
+    if (sscanf(message, "%7[a-z] %19[0-9] %36[0-9a-f-]%n", verb, n, ring->job, &length) != 3 ||
         message[length] || strlen(ring->job) != 36) {
         return -1;
     }
-    ring->n = n;
+    ring->n = strtoull(n, 0, 10);
     return 0;
 }
 

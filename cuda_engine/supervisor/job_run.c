@@ -371,12 +371,25 @@ void job_run_start(const struct claim *claim, int64_t sent)
     get_input(r);
 }
 
+static struct job_run *find(const char *id)
+{
+    struct job_run *r = runs;
+    while (r && (r->state == ENDING || strcmp(r->claim.id, id))) {
+        r = r->next;
+    }
+    return r;
+}
+
+int job_run_has(const char *id)
+{
+    return find(id) != 0;
+}
+
 void job_run_look(const char *id)
 {
-    for (struct job_run *r = runs; r; r = r->next) {
-        if (r->state != ENDING && !strcmp(r->claim.id, id)) {
-            lease_beat(&r->lease);
-        }
+    struct job_run *r = find(id);
+    if (r) {
+        lease_beat(&r->lease);
     }
 }
 

@@ -17,6 +17,9 @@ void job_run_start(const struct claim *claim, int64_t sent);
 /* Looks now, and not at the next heartbeat, whether somebody wants the job cancelled, if it runs here. */
 void job_run_look(const char *id);
 
+/* 1 while the job runs here. */
+int job_run_has(const char *id);
+
 int job_run_count(void);
 
 /* Gives every job back to the queue whose end has not begun. */

@@ -36,17 +36,18 @@ sub start {
         ($> == 0 ? (user => 'nobody', group => 'www-data') : ()),    # the group is what nginx's workers have
         %{$o{extra} // {}},
     );
+    $self->{log} = $keys{log} if $keys{log};
     $self->{socket} = $keys{socket};
     _state(@keys{qw(state user group)});
     spew($self->{conf}, _configure(%keys));
     $self->{from} = -s $self->{log} // 0;
     {
         local @ENV{keys %{$o{env} // {}}} = values %{$o{env} // {}};
-        $self->{pid} = spawn($self->{log}, $self->{binary}, '-c', $self->{conf});
+        $self->{pid} = spawn("$dir/$name.log", $self->{binary}, '-c', $self->{conf});
     }
     my $event = $o{wait} // 'worker_ready';
     wait_for {
-        running($self->{pid}) or croak "matted did not start: " . slurp($self->{log});
+        running($self->{pid}) or croak "matted did not start: " . slurp("$dir/$name.log");
         $self->events('ready') && $self->events($event);
     } 60, "matted's $event";
     return $self;

@@ -33,6 +33,9 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', "$dir/$name.log";
         open STDERR, '>&', \*STDOUT;
+        $_ == $listen->fileno or POSIX::close($_) for 3 .. 63;     # the test's own output is one of them
+        setpgrp;
+        $SIG{TERM} = sub { $SIG{TERM} = 'DEFAULT'; kill 'TERM', -$$ };
         eval { $self->_serve($listen) };
         print STDERR $@;
         POSIX::_exit(1);
@@ -77,8 +80,8 @@ sub _serve {
         my $again = $asked{$path}++;
         my $pid = fork // die "fork: $!";
         next if $pid;
-        $SIG{CHLD} = 'DEFAULT';
-        alarm 60;    # the helper of one request ends, whatever its client does
+        $SIG{$_} = 'DEFAULT' for qw(CHLD TERM);
+        alarm 60;    # whatever its client does
         eval { $self->_answer($client, $path, $again) };
         POSIX::_exit(0);
     }
@@ -116,7 +119,7 @@ sub _send {
 
 sub _file {
     my ($self, $client, $name, $share) = @_;
-    my $path = "$self->{root}/$name";
+    my $path = "$self->{root}/" . ($name =~ s/\?.*//r);
     return _page($client, 404) if $name =~ /\.\./ || !-f $path;
     my $bytes = slurp($path);
     _head($client, 200, 'Content-Length: ' . length $bytes);
