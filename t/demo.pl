@@ -35,11 +35,11 @@ print "$created\n";
 my $id = decode_json($created)->{id};
 
 my $shown = -1;
-my $job = wait_for {
-    my (undef, $now) = $stack->call(GET => "/v1/jobs/$id", key => $key);
+my $job = $stack->watch($key, $id, sub {
+    my ($now) = @_;
     if ($now->{progress} != $shown) { $shown = $now->{progress}; print "$now->{status} $shown %\n"; }
-    $now->{status} =~ /^(?:completed|failed|cancelled)$/ ? $now : undef;
-} 600, 'the job';
+    return $now->{status} =~ /^(?:completed|failed|cancelled)$/;
+}, 600);
 die "the job $job->{status}: $job->{error}\n" unless $job->{status} eq 'completed';
 
 my $download = curl("$base/api/download/$id", '-H', "X-Api-Key: $key");

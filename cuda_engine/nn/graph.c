@@ -449,7 +449,8 @@ int graph_sort(struct graph *g, struct error *e)
             depth--;
         }
     }
-    memcpy(g->nodes, sorted, count * sizeof *sorted);
+    if (count)
+        memcpy(g->nodes, sorted, count * sizeof *sorted);
     g->node_count = count;
     for (int i = 0; i < g->tensor_count; i++)
         g->tensors[i].producer = -1;

@@ -9,20 +9,20 @@ use Carp qw(croak);
 use File::Copy qw(copy);
 use File::Path qw(make_path);
 use HTTP::Tiny;
-use JSON::PP qw(decode_json encode_json);
 use Matte::Engine;
 use Matte::Nginx;
 use Matte::Origin;
 use Matte::Postgres;
 use Matte::Test;
 
-# Options: workers (of nginx, 2), engine => {key => value} and nginx => {...} for what a test wants otherwise.
+# Options: backoff => factor for the time before a retry; engine => {key => value} of matted.conf and nginx => {...} of Matte::Nginx for what a test wants otherwise.
 sub start {
     my ($class, %o) = @_;
     my $dir = workspace();
     my $self = bless {dir => $dir, state => "$dir/state"}, $class;
     make_path("$dir/clips");
     $self->{postgres} = Matte::Postgres->start($dir);
+    $self->{postgres}->psql("ALTER DATABASE matte SET matte.backoff_scale = $o{backoff}") if defined $o{backoff};
     $self->{origin}   = Matte::Origin->start($dir, root => "$dir/clips");
     $self->{engine_options} = {
         database     => $self->{postgres}->conninfo('matte_engine'),
@@ -35,7 +35,6 @@ sub start {
         database => $self->{postgres}->conninfo('matte_api'),
         state    => $self->{state},
         socket   => $self->{engine}->socket,
-        workers  => $o{workers} // 2,
         %{$o{nginx} // {}});
     return $self;
 }
@@ -50,7 +49,7 @@ sub postgres { return $_[0]{postgres} }
 sub engine   { return $_[0]{engine} }
 sub nginx    { return $_[0]{nginx} }
 sub origin   { return $_[0]{origin} }
-sub base     { return $_[0]{nginx}->base }
+sub base     { return $_[0]{nginx}->url }
 
 # A fresh API key of a client with this many credits.
 sub key {
@@ -59,7 +58,7 @@ sub key {
 }
 
 # The webcam clip that `./build.sh deps` fetched.
-sub webcam { return "$ENV{MATTE_CACHE}/clips/webcam.mp4" }
+sub webcam { return cache() . '/clips/webcam.mp4' }
 
 # Puts a file where the origin serves it; returns its URL.
 sub serve {
@@ -70,15 +69,11 @@ sub serve {
     return $self->{origin}->base . "/$name";
 }
 
-# One call of the API; returns (status, decoded body, headers).
+# One call of the API; returns (status, decoded body, headers, body). Options: key, body, headers.
 sub call {
     my ($self, $method, $path, %o) = @_;
-    my %headers = (%{$o{headers} // {}}, $o{key} ? ('X-Api-Key' => $o{key}) : ());
-    my $content = ref $o{body} ? encode_json($o{body}) : $o{body};
-    my $answer = HTTP::Tiny->new(timeout => 30, max_redirect => 0)->request($method, $path =~ /^http/ ? $path : $self->base . $path,
-        {headers => \%headers, defined $content ? (content => $content) : ()});
-    my $json = eval { decode_json($answer->{content}) };
-    return ($answer->{status}, $json, $answer->{headers}, $answer->{content});
+    my $answer = $self->{nginx}->request($method, $path, $o{body}, 'X-Api-Key' => $o{key}, %{$o{headers} // {}});
+    return @$answer{qw(status json headers content)};
 }
 
 # Creates a job and returns its id.
@@ -89,13 +84,20 @@ sub create {
     return $json->{id};
 }
 
+# Asks for a job, five times a second as a key may, until $seen->($job) is true; returns the job.
+sub watch {
+    my ($self, $key, $id, $seen, $seconds) = @_;
+    return wait_for {
+        my ($status, $job, undef, $raw) = $self->call(GET => "/v1/jobs/$id", key => $key);
+        croak "job $id answered $status: $raw" unless $status == 200;
+        $seen->($job) ? $job : undef;
+    } $seconds // 120, "job $id", 0.2;
+}
+
 # Waits until a job is over and returns it.
 sub finished {
-    my ($self, $key, $id, $seconds) = @_;
-    return wait_for {
-        my (undef, $job) = $self->call(GET => "/v1/jobs/$id", key => $key);
-        $job && $job->{status} =~ /^(?:completed|failed|cancelled)$/ ? $job : undef;
-    } $seconds // 120, "job $id";
+    my ($self, $key, $id) = @_;
+    return $self->watch($key, $id, sub { $_[0]{status} =~ /^(?:completed|failed|cancelled)$/ });
 }
 
 # Downloads a finished job's output into the workspace; returns the file.

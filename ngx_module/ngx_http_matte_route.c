@@ -1,0 +1,866 @@
+
+/*
+ * The table of routes and the life of a request: it finds its route, its key
+ * and the key's limits; its statement goes to the pool; the row that comes
+ * back is answered.
+ */
+
+
+#include "ngx_http_matte.h"
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+
+
+#define NGX_HTTP_MATTE_KEY_MAX      128
+#define NGX_HTTP_MATTE_ID_MAX       128
+
+#define NGX_HTTP_MATTE_AUTH_NONE    0
+#define NGX_HTTP_MATTE_AUTH_SENT    1       /* a key, if there is one */
+#define NGX_HTTP_MATTE_AUTH_KEY     2
+
+
+static ngx_int_t ngx_http_matte_authenticate(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_uint_t required);
+static void ngx_http_matte_read_body(ngx_http_request_t *r);
+static void ngx_http_matte_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_matte_run(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+static void ngx_http_matte_done(void *data, PGresult *res);
+static void ngx_http_matte_cleanup(void *data);
+
+
+/* clang-format off */
+
+static ngx_http_matte_route_t  ngx_http_matte_routes[] = {
+
+    { ngx_string("create_job"), ngx_string("/v1/jobs"),
+      NGX_HTTP_POST, NGX_HTTP_MATTE_AUTH_KEY, NGX_HTTP_MATTE_CREATE,
+      ngx_http_matte_check_create, ngx_http_matte_args_create,
+      ngx_http_matte_answer_create },
+
+    { ngx_string("list_jobs"), ngx_string("/v1/jobs"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, NGX_HTTP_MATTE_AUTH_KEY, NGX_HTTP_MATTE_LIST,
+      ngx_http_matte_check_list, ngx_http_matte_args_list,
+      ngx_http_matte_answer_list },
+
+    { ngx_string("get_job"), ngx_string("/v1/jobs/{id}"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, NGX_HTTP_MATTE_AUTH_KEY, NGX_HTTP_MATTE_GET,
+      NULL, ngx_http_matte_args_get,
+      ngx_http_matte_answer_get },
+
+    { ngx_string("start_job"), ngx_string("/v1/jobs/{id}/start"),
+      NGX_HTTP_POST, NGX_HTTP_MATTE_AUTH_KEY, NGX_HTTP_MATTE_START,
+      ngx_http_matte_check_start, ngx_http_matte_args_start,
+      ngx_http_matte_answer_start },
+
+    { ngx_string("download"), ngx_string("/api/download/{id}"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, NGX_HTTP_MATTE_AUTH_SENT,
+      NGX_HTTP_MATTE_DOWNLOAD,
+      NULL, ngx_http_matte_args_download,
+      ngx_http_matte_answer_download },
+
+    { ngx_string("health"), ngx_string("/health"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, NGX_HTTP_MATTE_AUTH_NONE,
+      NGX_HTTP_MATTE_STATEMENTS,
+      NULL, NULL,
+      ngx_http_matte_answer_health },
+
+    { ngx_null_string, ngx_null_string, 0, 0, NGX_HTTP_MATTE_STATEMENTS,
+      NULL, NULL, NULL }
+};
+
+
+static ngx_conf_bitmask_t  ngx_http_matte_methods[] = {
+    { ngx_string("GET"), NGX_HTTP_GET },
+    { ngx_string("HEAD"), NGX_HTTP_HEAD },
+    { ngx_string("POST"), NGX_HTTP_POST },
+    { ngx_null_string, 0 }
+};
+
+
+/* SQLSTATE classes whose errors have an answer of their own; else 500 */
+
+static struct {
+    char                   state[6];
+    ngx_http_matte_error_e error;
+} ngx_http_matte_states[] = {
+    { "22", NGX_HTTP_MATTE_INVALID_REQUEST },   /* data exception */
+    { "40", NGX_HTTP_MATTE_UNAVAILABLE },       /* rolled back, deadlock */
+    { "53", NGX_HTTP_MATTE_UNAVAILABLE },       /* insufficient resources */
+    { "55", NGX_HTTP_MATTE_UNAVAILABLE },       /* lock_timeout */
+    { "57", NGX_HTTP_MATTE_UNAVAILABLE },       /* statement_timeout, end */
+    { "", NGX_HTTP_MATTE_INTERNAL }
+};
+
+/* clang-format on */
+
+
+/* the whole path, with one segment as the id */
+
+static ngx_uint_t
+ngx_http_matte_match(ngx_str_t *uri, ngx_str_t *path, ngx_str_t *id)
+{
+    u_char  *p, *u, *plast, *ulast;
+
+    p = path->data;
+    plast = p + path->len;
+    u = uri->data;
+    ulast = u + uri->len;
+
+    ngx_str_null(id);
+
+    while (p < plast) {
+
+        if (*p == '{') {
+            p += sizeof("{id}") - 1;
+            id->data = u;
+
+            while (u < ulast && *u != '/') {
+                u++;
+            }
+
+            id->len = u - id->data;
+
+            if (id->len == 0) {
+                return 0;
+            }
+
+            continue;
+        }
+
+        if (u == ulast || *u++ != *p++) {
+            return 0;
+        }
+    }
+
+    return u == ulast;
+}
+
+
+ngx_int_t
+ngx_http_matte_allow(ngx_http_request_t *r, ngx_str_t *value)
+{
+    u_char                     *p;
+    ngx_str_t                   id;
+    ngx_uint_t                  i, methods;
+    ngx_conf_bitmask_t         *m;
+    ngx_http_matte_route_t     *route;
+    ngx_http_matte_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_matte_module);
+
+    methods = lcf->files ? NGX_HTTP_GET|NGX_HTTP_HEAD : 0;
+
+    for (route = ngx_http_matte_routes; lcf->api && route->methods; route++) {
+        if (ngx_http_matte_match(&r->uri, &route->path, &id)) {
+            methods |= route->methods;
+        }
+    }
+
+    if (methods == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("GET, HEAD, POST"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = p;
+
+    for (i = 0; ngx_http_matte_methods[i].mask; i++) {
+        m = &ngx_http_matte_methods[i];
+
+        if (methods & m->mask) {
+            p = ngx_sprintf(p, "%s%V", p == value->data ? "" : ", ", &m->name);
+        }
+    }
+
+    value->len = p - value->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_matte_refuse(ngx_http_request_t *r, ngx_uint_t error)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_matte_error(r, error);
+}
+
+
+ngx_int_t
+ngx_http_matte_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                rc;
+    ngx_str_t                id, none = ngx_null_string;
+    ngx_uint_t               found;
+    ngx_http_matte_ctx_t    *ctx;
+    ngx_http_matte_route_t  *route;
+
+    ctx = ngx_http_matte_get_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    found = 0;
+
+    for (route = ngx_http_matte_routes; route->methods; route++) {
+
+        if (!ngx_http_matte_match(&r->uri, &route->path, &id)) {
+            continue;
+        }
+
+        if (route->methods & r->method) {
+            break;
+        }
+
+        found = 1;
+    }
+
+    if (route->methods == 0) {
+        return ngx_http_matte_refuse(r, found ? NGX_HTTP_MATTE_METHOD
+                                              : NGX_HTTP_MATTE_NOT_FOUND);
+    }
+
+    ctx->route = route;
+
+    if (ngx_http_matte_uuid(&id) == NGX_OK) {
+        ctx->job_id.len = id.len;
+        ctx->job_id.data = ngx_pnalloc(r->pool, id.len);
+        if (ctx->job_id.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_strlow(ctx->job_id.data, id.data, id.len);
+    }
+
+    if (route->auth != NGX_HTTP_MATTE_AUTH_NONE) {
+
+        rc = ngx_http_matte_authenticate(r, ctx, route->auth
+                                                 == NGX_HTTP_MATTE_AUTH_KEY);
+        if (rc != NGX_OK) {
+            return ngx_http_matte_refuse(r, rc);
+        }
+    }
+
+    if (r->method == NGX_HTTP_POST) {
+
+        rc = ngx_http_read_client_request_body(r, ngx_http_matte_body_handler);
+
+        if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+            return rc;
+        }
+
+        if (rc == NGX_AGAIN) {
+            ctx->read_body = r->read_event_handler;
+            r->read_event_handler = ngx_http_matte_read_body;
+        }
+
+        return NGX_DONE;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_matte_run(r, ctx, &none);
+
+    if (rc == NGX_DONE) {
+        r->main->count++;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_matte_set_key_id(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx)
+{
+    ctx->known = 1;
+
+    ctx->key_id.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (ctx->key_id.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->key_id.len = ngx_sprintf(ctx->key_id.data, "%L", ctx->key.id)
+                      - ctx->key_id.data;
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK, or a row of the table of errors: none of those that come is 0 */
+
+static ngx_int_t
+ngx_http_matte_authenticate(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_uint_t required)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                   *key, name = ngx_string("x-api-key");
+    ngx_uint_t                   charged;
+    ngx_http_matte_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+
+    key = ngx_http_matte_header(r, &name);
+
+    if (key == NULL || key->len == 0) {
+        return required ? NGX_HTTP_MATTE_MISSING_KEY : NGX_OK;
+    }
+
+    if (key->len > NGX_HTTP_MATTE_KEY_MAX) {
+        return NGX_HTTP_MATTE_INVALID_KEY;
+    }
+
+    SHA256(key->data, key->len, ctx->hash);
+    ctx->has_key = 1;
+
+    rc = ngx_http_matte_keys_get(mcf->zone, ctx->hash, &ctx->key, &ctx->bucket,
+                                 &charged);
+
+    ctx->charged = charged;
+
+    switch (rc) {
+
+    case NGX_OK:
+        ngx_str_set(&ctx->key_cache, "hit");
+        ngx_str_set(&ctx->ratelimit, "ok");
+
+        if (ngx_http_matte_set_key_id(r, ctx) != NGX_OK) {
+            return NGX_HTTP_MATTE_INTERNAL;
+        }
+
+        return NGX_OK;
+
+    case NGX_BUSY:
+        ngx_str_set(&ctx->key_cache, "hit");
+        ngx_str_set(&ctx->ratelimit, "limited");
+        ctx->retry_after = (ctx->bucket.wait + 999) / 1000;
+
+        return NGX_HTTP_MATTE_RATE_LIMITED;
+
+    case NGX_ABORT:
+        ngx_str_set(&ctx->key_cache, "negative");
+
+        return NGX_HTTP_MATTE_INVALID_KEY;
+
+    default:                            /* NGX_DECLINED */
+        ngx_str_set(&ctx->key_cache, "miss");
+
+        return NGX_OK;
+    }
+}
+
+
+/* nginx closes the connection without a word when a body is late */
+
+static void
+ngx_http_matte_read_body(ngx_http_request_t *r)
+{
+    ngx_event_t           *rev;
+    ngx_http_matte_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_matte_module);
+    rev = r->connection->read;
+
+    if (rev->timedout) {
+        rev->timedout = 0;
+        r->keepalive = 0;
+        ngx_http_finalize_request(r, ngx_http_matte_error(r,
+                                                     NGX_HTTP_MATTE_TIMEOUT));
+        return;
+    }
+
+    ctx->read_body(r);
+}
+
+
+/* the body in one piece */
+
+static ngx_int_t
+ngx_http_matte_body(ngx_http_request_t *r, ngx_str_t *body)
+{
+    u_char       *p;
+    ngx_chain_t  *cl, *in;
+
+    ngx_str_null(body);
+
+    in = r->request_body ? r->request_body->bufs : NULL;
+
+    if (in == NULL) {
+        return NGX_OK;
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+
+        if (cl->buf->in_file) {         /* chunks beyond the buffer */
+            return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        }
+
+        body->len += cl->buf->last - cl->buf->pos;
+    }
+
+    if (in->next == NULL) {
+        body->data = in->buf->pos;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, body->len);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    body->data = p;
+
+    for (cl = in; cl; cl = cl->next) {
+        p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_matte_body_handler(ngx_http_request_t *r)
+{
+    ngx_int_t              rc;
+    ngx_str_t              body;
+    ngx_http_matte_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_matte_module);
+
+    rc = ngx_http_matte_body(r, &body);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_matte_run(r, ctx, &body);
+    }
+
+    if (rc != NGX_DONE) {
+        ngx_http_finalize_request(r, rc);
+    }
+}
+
+
+/* NGX_DONE: ngx_http_matte_done() goes on; else for finalize_request() */
+
+static ngx_int_t
+ngx_http_matte_run(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_str_t *body)
+{
+    ngx_int_t                    rc;
+    ngx_http_cleanup_t          *cln;
+    ngx_http_matte_route_t      *route;
+    ngx_http_matte_query_t      *q;
+    ngx_http_matte_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+    route = ctx->route;
+
+    if (route->statement == NGX_HTTP_MATTE_STATEMENTS) {
+        return route->answer(r, ctx, NULL);
+    }
+
+    rc = route->check ? route->check(r, ctx, body) : NGX_OK;
+
+    if (rc != NGX_OK && rc != NGX_DECLINED) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED && (ctx->known || !ctx->has_key)) {
+        return ngx_http_matte_answer_problem(r, &ctx->problem);
+    }
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_matte_cleanup;
+    cln->data = ctx;
+
+    /* who sends nonsense under a wrong key is told about the key */
+
+    q = ngx_http_matte_query(mcf->pg, rc == NGX_OK ? route->statement
+                                                   : NGX_HTTP_MATTE_GET);
+    if (q == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if ((rc == NGX_OK ? route->args(r, ctx, q)
+                      : ngx_http_matte_args_get(r, ctx, q))
+        != NGX_OK)
+    {
+        ngx_http_matte_query_free(q);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->sent = ngx_current_msec;
+
+    if (ngx_http_matte_query_send(q, ngx_http_matte_done, r) != NGX_OK) {
+        return ngx_http_matte_error(r, NGX_HTTP_MATTE_UNAVAILABLE);
+    }
+
+    ctx->query = q;
+    r->read_event_handler = ngx_http_test_reading;
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_matte_cleanup(void *data)
+{
+    ngx_http_matte_ctx_t  *ctx = data;
+
+    if (ctx->query) {
+        ngx_http_matte_query_abandon(ctx->query);
+        ctx->query = NULL;
+    }
+
+    ngx_http_matte_engine_forget(&ctx->ring);
+}
+
+
+void
+ngx_http_matte_finish(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_connection_t  *c = r->connection;
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* the row of a key that the statement has verified */
+
+static ngx_int_t
+ngx_http_matte_learn(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_row_t *row)
+{
+    ngx_int_t                    rc;
+    ngx_http_matte_main_conf_t  *mcf;
+
+    if (row->key_id.data == NULL || row->tenant.len != NGX_HTTP_MATTE_UUID_LEN
+        || ctx->known)
+    {
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+
+    ctx->key.id = ngx_atoof(row->key_id.data, row->key_id.len);
+    ctx->key.rate = ngx_atoi(row->rate.data, row->rate.len);
+    ctx->key.burst = ngx_atoi(row->burst.data, row->burst.len);
+    ngx_memcpy(ctx->key.tenant, row->tenant.data, NGX_HTTP_MATTE_UUID_LEN);
+
+    if (ngx_http_matte_set_key_id(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_matte_keys_put(mcf->zone, ctx->hash, &ctx->key, mcf->key_ttl,
+                                 &ctx->bucket, !ctx->charged);
+
+    ctx->charged = 1;
+    ngx_str_set(&ctx->ratelimit, "ok");
+
+    /* what was written is written */
+
+    if (rc == NGX_BUSY && r->method != NGX_HTTP_POST) {
+        ngx_str_set(&ctx->ratelimit, "limited");
+        ctx->retry_after = (ctx->bucket.wait + 999) / 1000;
+        return NGX_BUSY;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_matte_answer_failed(ngx_http_request_t *r, PGresult *res)
+{
+    char                      *state;
+    ngx_str_t                  line;
+    ngx_uint_t                 i;
+    ngx_http_matte_problem_t   problem;
+
+    if (res == NULL) {
+        return ngx_http_matte_error(r, NGX_HTTP_MATTE_UNAVAILABLE);
+    }
+
+    state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    for (i = 0; ngx_http_matte_states[i].state[0]; i++) {
+        if (state && ngx_strncmp(state, ngx_http_matte_states[i].state, 2) == 0)
+        {
+            break;
+        }
+    }
+
+    line.data = (u_char *) PQresultErrorMessage(res);
+    line.len = strcspn((char *) line.data, "\n");
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "postgres: %V", &line);
+
+    if (ngx_http_matte_states[i].error != NGX_HTTP_MATTE_INVALID_REQUEST) {
+        return ngx_http_matte_error(r, ngx_http_matte_states[i].error);
+    }
+
+    ngx_memzero(&problem, sizeof(ngx_http_matte_problem_t));
+
+    problem.code = NGX_HTTP_MATTE_INVALID_REQUEST;
+    ngx_str_set(&problem.message, "The request has a value that cannot be "
+                                  "stored.");
+
+    return ngx_http_matte_answer_problem(r, &problem);
+}
+
+
+static ngx_int_t
+ngx_http_matte_answer(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    PGresult *res)
+{
+    ngx_int_t                    rc;
+    ngx_http_matte_row_t         row;
+    ngx_http_matte_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+
+    if (res == NULL || PQresultStatus(res) != PGRES_TUPLES_OK
+        || PQntuples(res) == 0)
+    {
+        return ngx_http_matte_answer_failed(r, res);
+    }
+
+    ngx_http_matte_row(res, 0, &row);
+
+    if (ngx_strcmp(row.outcome.data, "invalid_api_key") == 0) {
+        ctx->charged = 0;
+
+        (void) ngx_http_matte_keys_put(mcf->zone, ctx->hash, NULL,
+                                       mcf->negative_ttl, NULL, 0);
+
+        return ngx_http_matte_error(r, NGX_HTTP_MATTE_INVALID_KEY);
+    }
+
+    rc = ngx_http_matte_learn(r, ctx, &row);
+
+    if (rc == NGX_BUSY) {
+        return ngx_http_matte_error(r, NGX_HTTP_MATTE_RATE_LIMITED);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->problem.message.len) {
+        return ngx_http_matte_answer_problem(r, &ctx->problem);
+    }
+
+    if (ngx_strcmp(row.outcome.data, "ok") == 0
+        || ngx_strcmp(row.outcome.data, "replay") == 0)
+    {
+        return ctx->route->answer(r, ctx, res);
+    }
+
+    return ngx_http_matte_answer_outcome(r, &row.outcome);
+}
+
+
+static void
+ngx_http_matte_done(void *data, PGresult *res)
+{
+    ngx_http_request_t *r = data;
+
+    ngx_int_t              rc;
+    ngx_msec_t             ms;
+    ngx_http_matte_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_matte_module);
+    ctx->query = NULL;
+
+    ms = ngx_current_msec - ctx->sent;
+
+    ctx->db_time.data = ngx_pnalloc(r->pool, NGX_INT64_LEN + 4);
+
+    if (ctx->db_time.data) {
+        ctx->db_time.len = ngx_sprintf(ctx->db_time.data, "%M.%03M",
+                                       ms / 1000, ms % 1000)
+                           - ctx->db_time.data;
+    }
+
+    rc = ngx_http_matte_answer(r, ctx, res);
+
+    if (rc != NGX_DONE) {
+        ngx_http_matte_finish(r, rc);
+    }
+}
+
+
+static void
+ngx_http_matte_ctx_cleanup(void *data)
+{
+    /* a marker only */
+}
+
+
+ngx_http_matte_ctx_t *
+ngx_http_matte_get_ctx(ngx_http_request_t *r)
+{
+    u_char                *p;
+    ngx_str_t             *id, name = ngx_string("x-request-id");
+    ngx_uint_t             i;
+    ngx_pool_cleanup_t    *cln;
+    ngx_http_matte_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_matte_module);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    /* an internal redirect has zeroed it */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_matte_ctx_cleanup) {
+            ctx = cln->data;
+            goto done;
+        }
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_matte_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_matte_ctx_cleanup;
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_matte_ctx_t));
+
+    ngx_str_set(&ctx->ratelimit, "unknown");
+
+    id = ngx_http_matte_header(r, &name);
+
+    if (id && id->len && id->len <= NGX_HTTP_MATTE_ID_MAX) {
+
+        for (i = 0; i < id->len; i++) {
+            p = &id->data[i];
+
+            if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')
+                  || (*p >= '0' && *p <= '9')
+                  || *p == '.' || *p == '_' || *p == '-'))
+            {
+                break;
+            }
+        }
+
+        if (i == id->len) {
+            ctx->request_id = *id;
+            goto done;
+        }
+    }
+
+    ctx->request_id.len = 32;
+    ctx->request_id.data = ngx_pnalloc(r->pool, 32);
+
+    if (ctx->request_id.data == NULL
+        || ngx_http_matte_random_hex(ctx->request_id.data, 16) != NGX_OK)
+    {
+        ngx_memzero(&ctx->request_id, sizeof(ngx_str_t));
+    }
+
+done:
+
+    ngx_http_set_ctx(r, ctx, ngx_http_matte_module);
+
+    return ctx;
+}
+
+
+ngx_str_t *
+ngx_http_matte_header(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == name->len
+            && ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0)
+        {
+            return &h[i].value;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_matte_random_hex(u_char *p, size_t bytes)
+{
+    u_char  buf[32];
+
+    if (RAND_bytes(buf, bytes) != 1) {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(p, buf, bytes);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_matte_uuid(ngx_str_t *s)
+{
+    u_char      c;
+    ngx_uint_t  i;
+
+    if (s->len != NGX_HTTP_MATTE_UUID_LEN) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < NGX_HTTP_MATTE_UUID_LEN; i++) {
+        c = ngx_tolower(s->data[i]);
+
+        if (i == 8 || i == 13 || i == 18 || i == 23) {
+
+            if (c != '-') {
+                return NGX_DECLINED;
+            }
+
+            continue;
+        }
+
+        if ((c < '0' || c > '9') && (c < 'a' || c > 'f')) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
+}
