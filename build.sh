@@ -96,7 +96,7 @@ convert() {
         is "$cache/models/$file" "$sum" && continue
         echo "converting $file"
         /usr/bin/python3 cuda_engine/nn/convert/tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size" \
-            -o "$cache/models/$file.part"
+            -o "$cache/models/$file.part" >/dev/null
         is "$cache/models/$file.part" "$sum" || die "$file converted to something else than its manifest's sha256 $sum"
         mv "$cache/models/$file.part" "$cache/models/$file"
     done

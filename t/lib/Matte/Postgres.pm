@@ -125,7 +125,7 @@ sub _run {
         POSIX::setuid($uid) or POSIX::_exit(126);
     }
     chdir $self->{socket};
-    exec {"$self->{bin}/$program"} $program, @arguments or POSIX::_exit(127);
+    exec "$self->{bin}/$program", @arguments or POSIX::_exit(127);
 }
 
 sub _wait {
