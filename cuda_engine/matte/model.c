@@ -1,7 +1,12 @@
 #include "model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include "../nn/nn.h"
 
@@ -24,6 +29,28 @@ static int nearest_file(const struct manifest *m, const struct model_params *par
         }
     }
     return best;
+}
+
+/* Checks that the file is the manifest's: another network under its name would give a wrong matte without a word. */
+static int verify(const struct manifest_file *f, struct error *e)
+{
+    unsigned char block[1 << 16], digest[EVP_MAX_MD_SIZE];
+    char hex[65] = "";
+    EVP_MD_CTX *sha = EVP_MD_CTX_new();
+    int ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL);
+    ssize_t n = 0;
+    for (off_t at = 0; ok && (n = pread(f->fd, block, sizeof block, at)) > 0; at += n)
+        ok = EVP_DigestUpdate(sha, block, n);
+    ok = ok && !n && EVP_DigestFinal_ex(sha, digest, NULL);
+    EVP_MD_CTX_free(sha);
+    if (!ok)
+        return error_set(e, "bad_model", "%s cannot be read.", f->file);
+    for (int i = 0; i < 32; i++)
+        snprintf(&hex[2 * i], 3, "%02x", digest[i]);
+    if (strcmp(hex, f->sha256))
+        return error_set(e, "bad_model",
+            "%s is not the file that its manifest names: its SHA-256 is %s.", f->file, hex);
+    return 0;
 }
 
 /* Finds a tensor and checks its size. */
@@ -58,6 +85,8 @@ struct model *model_open(
             e, "model_not_installed", "None of the files of the network %s is installed.", m->name);
         return NULL;
     }
+    if (verify(&m->files[file], e))
+        return NULL;
     struct model *model = calloc(1, sizeof *model);
     if (!model) {
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);

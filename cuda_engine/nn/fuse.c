@@ -156,7 +156,7 @@ static int fold_into_weights(
     if (!neutral)
         return -1;
     for (int c = 0; c < channels; c++)
-        neutral[c] = i->function == ADD;
+        neutral[c] = i->function == ADD ? 1 : 0;
     return scale_weights(g, conv, i->function == ADD ? neutral : other->data,
                i->function == ADD ? other->data : neutral, 1, e)
                ? -1

@@ -3,7 +3,19 @@
 
 #include <stdio.h>
 
+#include <openssl/sha.h>
+
 #include "matte/model.h"
+
+static void set_sha256(struct manifest_file *f)
+{
+    static unsigned char bytes[1 << 16], digest[32];
+    const ssize_t size = pread(f->fd, bytes, sizeof bytes, 0);
+    assert_true(size > 0 && size < (ssize_t)sizeof bytes);
+    assert_non_null(SHA256(bytes, size, digest));
+    for (int i = 0; i < 32; i++)
+        snprintf(f->sha256 + 2 * i, 3, "%02x", digest[i]);
+}
 
 /* alpha = ro = r + red, colour = 2 src */
 static int write_net(int fd, int width, int height)
@@ -39,8 +51,10 @@ static struct manifest manifest(void)
         m.files[i].width = sizes[i][0];
         m.files[i].height = sizes[i][1];
         m.files[i].fd = i == 1 ? -1 : memfd_create("onnx", MFD_CLOEXEC);
-        if (i != 1)
-            assert_int_equal(write_net(m.files[i].fd, sizes[i][0], sizes[i][1]), 0);
+        if (i == 1)
+            continue;
+        assert_int_equal(write_net(m.files[i].fd, sizes[i][0], sizes[i][1]), 0);
+        set_sha256(&m.files[i]);
     }
     return m;
 }
@@ -133,6 +147,10 @@ static void names_what_does_not_fit(void **state)
     strcpy(m.alpha, "colour");
     assert_null(model_open(&m, &params, &e));
     assert_non_null(strstr(e.text, "colour is of 1 x 3 x 16 x 32, not of 1 x 1 x 16 x 32"));
+    m.files[0].sha256[5] ^= 1;
+    assert_null(model_open(&m, &params, &e));
+    assert_non_null(strstr(e.text, "0.onnx is not the file that its manifest names"));
+    m.files[0].sha256[5] ^= 1;
     strcpy(m.alpha, "alpha");
     strcpy(m.states[0][0], "s");
     assert_null(model_open(&m, &params, &e));

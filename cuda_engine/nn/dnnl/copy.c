@@ -77,7 +77,7 @@ void view_load(const struct view *to, const float *from)
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < to->n; n++)
         for (int y = 0; y < to->h; y++) {
-            const float *row = from + n * to->c * plane + (ptrdiff_t)y * to->w;
+            const float *row = from + plane * n * to->c + (ptrdiff_t)y * to->w;
             float *pixel = to->data + n * to->stride_n + y * to->stride_h;
             for (int x = 0; x < to->w; x++, pixel += to->stride_w)
                 for (int k = 0; k < to->c; k++)
@@ -91,7 +91,7 @@ void view_store(float *to, const struct view *from)
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < from->n; n++)
         for (int y = 0; y < from->h; y++) {
-            float *row = to + n * from->c * plane + (ptrdiff_t)y * from->w;
+            float *row = to + plane * n * from->c + (ptrdiff_t)y * from->w;
             const float *pixel = from->data + n * from->stride_n + y * from->stride_h;
             for (int x = 0; x < from->w; x++, pixel += from->stride_w)
                 for (int k = 0; k < from->c; k++)

@@ -190,7 +190,7 @@ static int make_views(struct plan *p, const struct place *places, struct error *
             if (!(v.data = constant_values(p, tensor, e)))
                 return -1;
         } else if (places[root].last >= 0)
-            v.data = (float *)((char *)p->arena + places[root].at) + offset[0] * v.stride_n +
+            v.data = p->arena + places[root].at / sizeof *p->arena + offset[0] * v.stride_n +
                      offset[2] * v.stride_h + offset[3] * v.stride_w + offset[1];
         v.n = tensor->dims[0];
         v.c = tensor->dims[1];

@@ -33,9 +33,8 @@ struct step {
             int arg_count;
         } dnnl;
         struct {
-            int *
-                taps; /* of each output column: the columns left and right of it, in input floats */
-            float *fractions;
+            ptrdiff_t *left, *right; /* of each output column: its neighbours, in input floats */
+            float *fractions;        /* the right one's weight */
         } resize;
     };
 };
