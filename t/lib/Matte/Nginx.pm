@@ -88,14 +88,15 @@ sub request {
 sub get  { my ($self, @rest) = @_; return $self->request('GET', shift @rest, undef, @rest); }
 sub post { my ($self, @rest) = @_; return $self->request('POST', @rest); }
 
-# Sends bytes as they are and returns all that comes until the connection is closed; hold: without closing our side.
+# Sends bytes as they are and returns all that comes until the connection is closed; close => 1: our side is
+# closed first.
 sub raw {
     my ($self, $bytes, %options) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) or croak "connect: $!";
     local $SIG{PIPE} = 'IGNORE';
     print $socket $bytes;
     $socket->flush;
-    shutdown $socket, 1 unless $options{hold};
+    shutdown $socket, 1 if $options{close};
     local $SIG{ALRM} = sub { croak 'no end of an answer' };
     alarm 30;
     my $text = '';
