@@ -108,12 +108,29 @@ sub raw {
 sub error_log  { return slurp("$_[0]{dir}/error.log"); }
 sub access_log { return map { decode_json($_) } split /\n/, slurp("$_[0]{dir}/access.log"); }
 
-# New workers serve with the present configuration when this returns; old ones may still finish their requests.
+# Only new workers, with the present configuration, accept when this returns; old ones may still finish their requests.
 sub reload {
     my ($self) = @_;
     my %old = map { $_ => 1 } $self->workers;
     kill 'HUP', $self->{pid};
-    wait_for { my @new = grep { !$old{$_} } $self->workers; @new >= 2 } 20, 'new workers';
+    wait_for {
+        my ($new, $accepting) = (0, 0);
+        for my $pid ($self->workers) {
+            if (!$old{$pid}) { $new++; }
+            elsif ((eval { slurp("/proc/$pid/cmdline") } // '') =~ /worker process\0*$/) { $accepting++; }
+        }
+        return $new >= 2 && !$accepting;
+    } 20, 'new workers';
+    return;
+}
+
+# The configuration with what edit changes in $_; reloads.
+sub reconfigure {
+    my ($self, $edit) = @_;
+    local $_ = slurp($self->{conf});
+    $edit->();
+    spew($self->{conf}, $_);
+    $self->reload;
     return;
 }
 
