@@ -175,8 +175,8 @@ static int start(struct error *e)
         privilege_folder(&who, config.socket, e)) {
         return -1;
     }
-    if (log_open(config.log) ||
-        (who.drop && strcmp(config.log, "stderr") && fchown(STDERR_FILENO, who.uid, who.gid))) {
+    if (log_open(config.log) || (who.drop && strcmp(config.log, "stderr") != 0 &&
+                                    fchown(STDERR_FILENO, who.uid, who.gid))) {
         return error_set(e, "config", "log: %s: %s.", config.log, strerror(errno));
     }
     if (privilege_drop(&who, e) || storage_open(config.state, e) || loop_open(on_signal, 0, e) ||

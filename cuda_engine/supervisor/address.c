@@ -48,7 +48,7 @@ static const struct net deny6[] = {
 static int inside(const uint8_t *address, const uint8_t *net, int bits)
 {
     int bytes = bits / 8, rest = bits % 8;
-    if (memcmp(address, net, (size_t)bytes)) {
+    if (memcmp(address, net, (size_t)bytes) != 0) {
         return 0;
     }
     return !rest || !((address[bytes] ^ net[bytes]) >> (8 - rest));

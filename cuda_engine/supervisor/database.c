@@ -527,7 +527,7 @@ static void lose(const char *reason)
 {
     char why[sizeof db.said];
     snprintf(why, sizeof why, "%.*s", (int)strcspn(reason, "\n"), reason);
-    if (strcmp(why, db.said)) {
+    if (strcmp(why, db.said) != 0) {
         log_event(LOG_ERROR, "database_lost", log_str("err", why));
         memcpy(db.said, why, sizeof why);
     }

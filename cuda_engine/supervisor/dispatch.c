@@ -121,7 +121,7 @@ static void on_reaped(void *data, const struct database_answer *answer)
 {
     (void)data;
     dispatch.reaping = 0;
-    if (answer->outcome == DATABASE_ROW && strcmp(answer->text, "0")) {
+    if (answer->outcome == DATABASE_ROW && strcmp(answer->text, "0") != 0) {
         log_event(LOG_WARN, "leases_expired", log_str("count", answer->text));
         dispatch_now();
     }

@@ -65,11 +65,10 @@ static void on_message(struct connection *c, const char *message)
 {
     char verb[8];
     struct doorbell_ring ring = { .connection = c->id };
-    if (parse(message, verb, &ring)) {
-        c->bad++;
-    } else if (!strcmp(verb, "start")) {
+    int good = !parse(message, verb, &ring);
+    if (good && !strcmp(verb, "start")) {
         bell.events.start(bell.data, &ring);
-    } else if (!strcmp(verb, "cancel")) {
+    } else if (good && !strcmp(verb, "cancel")) {
         bell.events.cancel(bell.data, &ring);
     } else {
         c->bad++;

@@ -178,7 +178,7 @@ static int judge(struct transfer *t, CURLU *url, struct curl_slist **pins)
         return error_set(e, "url_denied", "The host of the video's URL is not valid.");
     }
     if (part(url, CURLUPART_SCHEME, 0, scheme, sizeof scheme) ||
-        (strcmp(scheme, "http") && strcmp(scheme, "https"))) {
+        (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)) {
         return error_set(e, "url_denied", "Only http and https are fetched.");
     }
     if (!part(url, CURLUPART_ZONEID, 0, zone, sizeof zone)) {
@@ -235,18 +235,18 @@ static void set_options(struct transfer *t, CURLU *url, struct curl_slist *pins,
 static int explain(struct transfer *t, CURLcode rc)
 {
     static const struct {
-        CURLcode rc;
         const char *text;
+        CURLcode rc;
         int retry;
     } causes[] = {
-        { CURLE_COULDNT_RESOLVE_HOST, "The name %s does not resolve.", 1 },
-        { CURLE_COULDNT_CONNECT, "%s does not accept connections.", 1 },
-        { CURLE_PARTIAL_FILE, "%s closed the connection before the end of the video.", 1 },
-        { CURLE_GOT_NOTHING, "%s closed the connection without an answer.", 1 },
-        { CURLE_RECV_ERROR, "The connection to %s was lost.", 1 },
-        { CURLE_PEER_FAILED_VERIFICATION, "The certificate of %s is not valid.", 0 },
-        { CURLE_SSL_CONNECT_ERROR, "%s does not speak TLS 1.2 or later.", 0 },
-        { CURLE_UNSUPPORTED_PROTOCOL, "%s does not speak HTTP.", 0 },
+        { "The name %s does not resolve.", CURLE_COULDNT_RESOLVE_HOST, 1 },
+        { "%s does not accept connections.", CURLE_COULDNT_CONNECT, 1 },
+        { "%s closed the connection before the end of the video.", CURLE_PARTIAL_FILE, 1 },
+        { "%s closed the connection without an answer.", CURLE_GOT_NOTHING, 1 },
+        { "The connection to %s was lost.", CURLE_RECV_ERROR, 1 },
+        { "The certificate of %s is not valid.", CURLE_PEER_FAILED_VERIFICATION, 0 },
+        { "%s does not speak TLS 1.2 or later.", CURLE_SSL_CONNECT_ERROR, 0 },
+        { "%s does not speak HTTP.", CURLE_UNSUPPORTED_PROTOCOL, 0 },
     };
     struct error *e = &t->result->error;
     if (e->code[0]) {

@@ -374,7 +374,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
 static struct job_run *find(const char *id)
 {
     struct job_run *r = runs;
-    while (r && (r->state == ENDING || strcmp(r->claim.id, id))) {
+    while (r && (r->state == ENDING || strcmp(r->claim.id, id) != 0)) {
         r = r->next;
     }
     return r;

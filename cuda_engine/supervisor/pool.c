@@ -133,7 +133,7 @@ static void kill_late(void *data)
 
 static void said_not_warm(const struct error *why)
 {
-    if (strcmp(why->text, said.text)) {
+    if (strcmp(why->text, said.text) != 0) {
         log_event(
             LOG_ERROR, "worker_not_ready", log_str("code", why->code), log_str("err", why->text));
         said = *why;

@@ -7,7 +7,7 @@
  *   done FRAMES MS       report with what was written             lie FRAMES MS       the same with one byte more
  *   fail CODE RETRY TEXT      signal NUMBER      exit STATUS
  *
- * MATTE_FAKE_START=fail: the worker says that it cannot be made ready.
+ * MATTE_FAKE_START=FILE: the worker adds a byte to the file and says that it cannot be made ready.
  */
 #include <errno.h>
 #include <signal.h>
@@ -122,6 +122,9 @@ int worker_main(const struct worker_params *p)
 
     control = p->control;
     if (getenv("MATTE_FAKE_START")) {
+        FILE *starts = fopen(getenv("MATTE_FAKE_START"), "a");
+        fputc('x', starts);
+        fclose(starts);
         r.kind = REPORT_FAILED;
         error_set(&r.error, "model_not_installed", "The network cannot be planned.");
         say(r);
