@@ -2,20 +2,12 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../nn/nn.h"
-
-struct state {
-    struct nn_tensor in, out;
-};
 
 struct model {
     struct nn_net *net;
     struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
-    struct state states[MANIFEST_STATES];
-    int state_count;
-    int fed; /* 1: the states' inputs are those of the next frame */
 };
 
 /* The installed file whose aspect ratio is nearest to the clip's, by their quotient; -1: none is installed. */
@@ -54,12 +46,6 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
         find(model, label, m->alpha, 1, h, w, &model->alpha, e) ||
         (*m->foreground && find(model, label, m->foreground, 3, h, w, &model->foreground, e)))
         return -1;
-    for (int i = 0; i < m->state_count; i++) {
-        struct state *s = &model->states[model->state_count++];
-        if (nn_tensor(model->net, m->states[i][0], &s->in, e) ||
-            find(model, label, m->states[i][1], s->in.c, s->in.h, s->in.w, &s->out, e))
-            return -1;
-    }
     return 0;
 }
 
@@ -77,13 +63,17 @@ struct model *model_open(
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
         return NULL;
     }
-    model->net = nn_open(m->files[file].fd, m->files[file].file,
-        &(struct nn_params) { .threads = params->threads }, e);
+    const char *states[MANIFEST_STATES][2];
+    for (int i = 0; i < m->state_count; i++)
+        for (int k = 0; k < 2; k++)
+            states[i][k] = m->states[i][k];
+    const struct nn_params net = { params->threads, (const char *const(*)[2])states,
+        m->state_count };
+    model->net = nn_open(m->files[file].fd, m->files[file].file, &net, e);
     if (!model->net || find_tensors(model, m, file, e)) {
         model_close(model);
         return NULL;
     }
-    model_reset(model);
     return model;
 }
 
@@ -94,31 +84,17 @@ float *model_input(struct model *model, int *width, int *height)
     return model->input.data;
 }
 
-static size_t state_bytes(const struct state *s)
-{
-    return (size_t)s->in.n * s->in.c * s->in.h * s->in.w * sizeof *s->in.data;
-}
-
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
-    for (int i = 0; i < model->state_count; i++) {
-        struct state *s = &model->states[i];
-        if (model->fed)
-            memcpy(s->in.data, s->out.data, state_bytes(s));
-        else
-            memset(s->in.data, 0, state_bytes(s));
-    }
-    model->fed = 0;
     if (nn_run(model->net, e))
         return -1;
-    model->fed = 1;
     *out = (struct model_output) { model->alpha.data, model->foreground.data };
     return 0;
 }
 
 void model_reset(struct model *model)
 {
-    model->fed = 0;
+    nn_reset(model->net);
 }
 
 void model_close(struct model *model)

@@ -212,8 +212,11 @@ static void find_places(const struct graph *g, struct place *places)
     for (int t = 0; t < g->tensor_count; t++)
         places[t] = (struct place) { .whole = -1, .first = g->node_count + 1, .last = -1 };
     find_wholes(g, places);
-    for (int i = 0; i < g->input_count; i++)
+    for (int i = 0; i < g->input_count; i++) {
         touch(places, g->inputs[i].tensor, 0);
+        if (g->inputs[i].state) /* the next run's value is put there when this run's is done with */
+            touch(places, g->inputs[i].tensor, g->node_count + 1);
+    }
     for (int i = 0; i < g->node_count; i++) {
         const struct node *n = &g->nodes[i];
         touch(places, n->output, i + 1);
