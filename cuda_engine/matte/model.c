@@ -11,6 +11,8 @@
 #include "../nn/nn.h"
 
 struct model {
+    const struct manifest *manifest;
+    int file;
     struct nn_net *net;
     struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
 };
@@ -92,6 +94,8 @@ struct model *model_open(
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
         return NULL;
     }
+    model->manifest = m;
+    model->file = file;
     const char *states[MANIFEST_STATES][2];
     for (int i = 0; i < m->state_count; i++)
         for (int k = 0; k < 2; k++)
@@ -104,6 +108,12 @@ struct model *model_open(
         return NULL;
     }
     return model;
+}
+
+int model_suits(
+    const struct model *model, const struct manifest *m, const struct model_params *params)
+{
+    return model->manifest == m && model->file == nearest_file(m, params);
 }
 
 float *model_input(struct model *model, int *width, int *height)
