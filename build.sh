@@ -17,7 +17,7 @@ EOF
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 cache=${MATTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/matte}
-export LC_ALL=C.UTF-8 MATTE_CACHE=$cache
+export LC_ALL=C.UTF-8 MATTE_CACHE=$cache PATH=$PATH:/usr/sbin:/sbin    # where Debian keeps nginx
 jobs=$(nproc)
 
 die() { echo "build.sh: $*" >&2; exit 1; }
