@@ -425,6 +425,17 @@ static void large_result(void)
     output("z");
     node("Add", "x,y", "z");
 }
+static void large_sum(void)
+{
+    const char *const names[] = { "x", "a", "b", "c", "d" };
+    output("z");
+    for (int i = 0; i < 5; i++)
+        input(names[i], 1, 1, 1 << 14, 1 << 14);
+    node("Add", "x,a", "e");
+    node("Add", "b,c", "f");
+    node("Add", "e,f", "g");
+    node("Add", "g,d", "z");
+}
 static void no_output(void)
 {
     pool("MaxPool");
@@ -520,6 +531,7 @@ static const struct {
     { open_dimension, "the input x has no fixed size" },
     { large_input, "the input x has a dimension of" },
     { large_result, "more than 268435456 elements" },
+    { large_sum, "needs 6144 MiB for what it computes; at most 4096" },
     { no_output, "no input or no output" },
     { nothing_computes, "nothing computes the output other" },
     { constant_output, "the output w is a constant" },
