@@ -375,6 +375,11 @@ static void short_data(void)
     conv("x,w,b");
     onnx.constants[0]->raw_data.len -= 4;
 }
+static void long_data(void)
+{
+    conv("x,w,b");
+    onnx.constants[1]->dims[0]--;
+}
 static void odd_data(void)
 {
     conv("x,w,b");
@@ -522,6 +527,7 @@ static const struct {
     { external, "the constant w lies in another file" },
     { doubles, "the constant w is of the ONNX type 11" },
     { short_data, "the constant w has 143 values where 144 are due" },
+    { long_data, "the constant b has 4 values where 3 are due" },
     { odd_data, "the constant w has 0 values where 144 are due" },
     { negative_dimension, "the constant w has a dimension of -4" },
     { huge_dimensions, "the constant w has a dimension of 1099511627776" },
