@@ -138,7 +138,7 @@ CREATE TABLE job (
 
   CONSTRAINT lease_iff_processing  CHECK ((status = 'processing') = (engine_id IS NOT NULL)
                                       AND (engine_id IS NULL) = (lease_expires_at IS NULL)),
-  CONSTRAINT finished_iff_terminal CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
+  CONSTRAINT finished_iff_terminal CHECK ((status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
   CONSTRAINT output_iff_completed  CHECK ((output_key IS NOT NULL) = (status = 'completed')),
   CONSTRAINT output_of_this_lease  CHECK (starts_with(output_key, format('%s/%s/%s.', tenant_id, id, lease_no))),
   CONSTRAINT error_iff_failed      CHECK ((error_code IS NOT NULL) = (status = 'failed')),
@@ -152,8 +152,8 @@ CREATE TABLE job (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX job_ready   ON job (tenant_id, priority, pending_at, id) WHERE status = 'pending';
-CREATE INDEX job_running ON job (id) WHERE status = 'processing';       -- the lease is not indexed: heartbeats stay HOT
-CREATE INDEX job_list    ON job (tenant_id, created_at DESC, id DESC) INCLUDE (status);    -- counts without the heap
+CREATE INDEX job_running ON job (id) WHERE status = 'processing';        -- not the lease: heartbeats stay HOT
+CREATE INDEX job_list    ON job (tenant_id, created_at DESC, id DESC) INCLUDE (status);  -- counts stay off the heap
 
 CREATE TABLE job_transition (                       -- the audit; only ever added to
   job_id      uuid NOT NULL REFERENCES job,

@@ -63,7 +63,7 @@ BEGIN
     pending    = pending    + (NEW.status = 'pending')::int    - (OLD.status = 'pending')::int,
     processing = processing + (NEW.status = 'processing')::int - (OLD.status = 'processing')::int,
     vtime = CASE
-      WHEN NEW.status = 'pending' AND s.pending + s.processing = 0 THEN    -- an idle tenant wakes: no credit for sleep
+      WHEN NEW.status = 'pending' AND s.pending + s.processing = 0 THEN  -- an idle tenant wakes: no credit for sleep
         greatest(vtime, coalesce((SELECT min(o.vtime) FROM tenant_slot o WHERE o.pending + o.processing > 0), vtime))
       WHEN NEW.status = 'processing' THEN vtime + NEW.cost_s / weight
       ELSE vtime END

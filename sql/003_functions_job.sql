@@ -23,7 +23,8 @@ RETURN CASE p_options #>> '{background,type}'
                                             + (p_options #>> '{background,color,2}')::int), 6, '0')
          ELSE 'transparent' END;
 
--- What a start means once it is merged with the job: two starts with one hash are the same start. jsonb text is canonical.
+-- What a start means once it is merged with the job: two starts with one hash are the same start. The text of jsonb is
+-- canonical.
 CREATE FUNCTION start_hash(p_model text, p_format text, p_webhook text, p_options jsonb) RETURNS bytea IMMUTABLE
 RETURN sha256(convert_to(jsonb_build_array(p_model, p_format, p_webhook, p_options)::text, 'UTF8'));
 
@@ -57,21 +58,22 @@ BEGIN
                                                       AS credits,
     j.webhook_url                                     AS webhook_url,
     CASE WHEN j.webhook_url IS NULL THEN '{}'
-      ELSE coalesce((SELECT json_object_agg(w.event, json_build_object('state', w.state, 'attempts', w.attempts,
-                                            'last_status', w.last_status, 'at', utc_z(w.last_at)) ORDER BY w.seq)
+      ELSE coalesce((SELECT json_object_agg(w.event, json_build_object(
+                              'state', w.state, 'attempts', w.attempts, 'last_status', w.last_status,
+                              'at', utc_z(w.last_at)) ORDER BY w.seq)
                        FROM webhook_delivery w WHERE w.job_id = j.id AND w.run_no = j.run_no), '{}') END
                                                       AS webhook_events,
     j.metadata                                        AS metadata,
     j.warnings                                        AS warnings,
     CASE WHEN j.output_key IS NOT NULL THEN (SELECT row_to_json(o) FROM (SELECT
-      j.output_bytes                AS bytes,
-      encode(j.output_sha256, 'hex') AS sha256,
-      j.output_width                AS width,
-      j.output_height               AS height,
-      j.output_frames               AS frames) o) END
+      j.output_bytes                                  AS bytes,
+      encode(j.output_sha256, 'hex')                  AS sha256,
+      j.output_width                                  AS width,
+      j.output_height                                 AS height,
+      j.output_frames                                 AS frames) o) END
                                                       AS output,
     CASE WHEN j.status = 'pending' THEN
-      (SELECT count(*) FROM (SELECT FROM job q          -- 1: the client's next; counted up to 1000, so that it is cheap
+      (SELECT count(*) FROM (SELECT FROM job q        -- 1: the client's next; counted up to 1000 to stay cheap
                               WHERE q.tenant_id = j.tenant_id AND q.status = 'pending'
                                 AND (q.priority, q.pending_at, q.id) <= (j.priority, j.pending_at, j.id)
                               LIMIT 1000) ahead) END
@@ -81,8 +83,8 @@ END $$;
 
 -- ---- the end of an attempt ----------------------------------------------------------------------------------------
 
--- An attempt that ended without a result: cancelled, pending again after p_delay, or failed. The caller has locked the
--- row and seen that the lease holds.
+-- An attempt that ended without a result: cancelled, pending again after p_delay, or failed. The caller has locked
+-- the row and seen that the lease holds.
 CREATE FUNCTION job_unlease(j job, p_code text, p_detail text, p_retry boolean, p_delay interval) RETURNS job_status
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -80,7 +80,7 @@ BEGIN
     v_tenant := a.tenant_id;
   END IF;
   RETURN QUERY
-    WITH page AS MATERIALIZED (               -- first the page, then its rendering: OFFSET must not render what it skips
+    WITH page AS MATERIALIZED (                     -- first the page, then its rendering: OFFSET renders nothing
       SELECT j AS job FROM job j
        WHERE j.tenant_id = v_tenant AND (p_status IS NULL OR j.status = p_status::job_status)
        ORDER BY j.created_at DESC, j.id DESC LIMIT p_limit OFFSET p_offset)
@@ -133,7 +133,7 @@ BEGIN
     PERFORM refuse('idempotency_mismatch');
   END IF;
   RETURN k;
-EXCEPTION WHEN lock_not_available THEN
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN    -- the latter: two batches with two keys, crosswise
   PERFORM refuse('idempotency_in_progress');
 END $$;
 
@@ -188,7 +188,7 @@ BEGIN
     WHERE id = p_job;
 END $$;
 
--- POST /v1/jobs. p_job is made by the module, which can so render p_body, the answer to give and to store, beforehand.
+-- POST /v1/jobs. p_job is made by the module, which can so render p_body, the answer to give and store, beforehand.
 CREATE FUNCTION api_create(p_key bytea, p_idem text, p_sha bytea, p_job uuid, p_model text, p_format text,
                            p_video text, p_webhook text, p_options jsonb, p_metadata json, p_start boolean,
                            p_request_id text, p_code int, p_body text) RETURNS answer
@@ -212,8 +212,8 @@ BEGIN
 
   INSERT INTO job (id, tenant_id, api_key_id, model, output_format, video_url, webhook_url, options, metadata,
                    request_id)
-    VALUES (p_job, a.tenant_id, a.key_id, p_model, p_format, p_video, p_webhook, coalesce(p_options, '{}'), p_metadata,
-            p_request_id);
+    VALUES (p_job, a.tenant_id, a.key_id, p_model, p_format, p_video, p_webhook, coalesce(p_options, '{}'),
+            p_metadata, p_request_id);
   IF p_start THEN
     PERFORM job_enqueue(p_job);
   END IF;

@@ -16,7 +16,7 @@ struct manifest {
     char serves[MANIFEST_SERVES]
                [MANIFEST_NAME]; /* API model names; the first is what it was made for */
     int serve_count;
-    struct {
+    struct manifest_file {
         char file[128];
         char sha256[65];
         int width, height; /* of the network's input */

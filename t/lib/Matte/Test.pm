@@ -6,6 +6,7 @@ package Matte::Test;
 use strict;
 use warnings;
 use Carp qw(croak);
+use Cwd qw(abs_path);
 use Exporter qw(import);
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
@@ -14,15 +15,20 @@ use POSIX qw(:sys_wait_h);
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(root workspace free_port wait_for spawn running finish slurp spew run_ok allow_in_logs);
+our @EXPORT = qw(root cache workspace free_port wait_for spawn running finish slurp spew run_ok allow_in_logs);
 
 my $folder;
 my %children;       # pid => name
 my @allowed;        # patterns that one test provokes on purpose
 my $owner = $$;
 
-# The top of the checkout.
-sub root { my $here = __FILE__; $here =~ s{t/lib/Matte/Test\.pm$}{}; return $here eq '' ? '.' : $here =~ s{/$}{}r; }
+$SIG{INT} = $SIG{TERM} = sub { exit 1 };    # through END, so that nothing is left running
+
+# The top of the checkout, absolute.
+sub root { return abs_path(__FILE__ =~ s{[^/]+$}{../../..}r) }
+
+# Where ./build.sh deps keeps weights and clips.
+sub cache { return $ENV{MATTE_CACHE} // ($ENV{XDG_CACHE_HOME} // "$ENV{HOME}/.cache") . '/matte'; }
 
 # A new folder, short enough for Unix sockets, readable by the servers' users; removed at the end (MATTE_KEEP=1: kept).
 sub workspace {
@@ -38,15 +44,16 @@ sub free_port {
     return $socket->sockport;
 }
 
-# Calls $condition until it is true and returns what it returned; dies after $seconds saying what was waited for.
-sub wait_for(&$$) {
-    my ($condition, $seconds, $what) = @_;
+# Calls $condition, every $interval seconds (0.02), until it is true and returns what it returned; dies after $seconds
+# saying what was waited for.
+sub wait_for(&$$;$) {
+    my ($condition, $seconds, $what, $interval) = @_;
     my $end = time + $seconds;
     while (1) {
         my $value = $condition->();
         return $value if $value;
         croak "waited $seconds s for $what" if time > $end;
-        sleep 0.02;
+        sleep($interval // 0.02);
     }
 }
 

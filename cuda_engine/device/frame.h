@@ -1,0 +1,52 @@
+/*
+ * Counted pictures from a fixed pool. The pool's size is the memory of a job: frame_take() waits when every frame is in
+ * use, so nothing grows with the length of a clip.
+ */
+#ifndef MATTE_FRAME_H
+#define MATTE_FRAME_H
+
+#include <stdint.h>
+
+#include "../error.h"
+
+struct device;
+struct frame_pool;
+
+enum frame_matrix { MATRIX_BT601, MATRIX_BT709 };
+
+enum { FRAME_Y, FRAME_U, FRAME_V, FRAME_A, FRAME_PLANES };
+
+struct frame {
+    uint8_t
+        *plane[FRAME_PLANES]; /* device memory, 64-byte aligned; [FRAME_A] is NULL without alpha */
+    int stride[FRAME_PLANES]; /* bytes from row to row, a multiple of 64 */
+    int width, height;        /* chroma planes have half of each, rounded up */
+    int64_t pts, duration;    /* in ticks of the output format */
+};
+
+struct frame_pool_params {
+    int width, height;
+    int alpha; /* 1: with an alpha plane */
+    int count; /* frames at most; they are made when first needed */
+};
+
+struct frame_pool *frame_pool_open(
+    struct device *device, const struct frame_pool_params *params, struct error *e);
+
+/*
+ * A frame with one reference and undefined pixels; waits for one. NULL and *e: the pool was aborted (cancelled), or
+ * there is no memory (out_of_memory). Any thread.
+ */
+struct frame *frame_take(struct frame_pool *pool, struct error *e);
+
+/* One more reference, and one less: the last gives the frame back to its pool. Any thread. */
+struct frame *frame_ref(struct frame *frame);
+void frame_release(struct frame *frame);
+
+/* Every waiting and later frame_take() fails. Any thread, any number of times. */
+void frame_pool_abort(struct frame_pool *pool);
+
+/* After every frame is back; pool may be NULL. */
+void frame_pool_close(struct frame_pool *pool);
+
+#endif

@@ -1,0 +1,369 @@
+/* matte: one video on this machine, through the same stages as a job of the engine. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "media/format.h"
+#include "media/libav.h"
+#include "nn/nn.h"
+#include "worker/pipeline.h"
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+enum { MANIFESTS = 32, BAR = 30, QUIET_S = 5 };
+
+/* wide: the machine is the user's */
+#define MAX_PIXELS ((int64_t)8192 * 8192)
+#define MAX_MS     ((int64_t)7 * 24 * 3600 * 1000)
+
+static const char usage[] =
+    "usage: matte [options] INPUT OUTPUT.webm\n"
+    "  --model NAME|FILE.json    a model by its name (human), or a manifest\n"
+    "  --background COLOR        transparent, green, white, black, blue or #rrggbb\n"
+    "  --preview SECONDS         only the beginning\n"
+    "  --threads N               processors to use (all)\n"
+    "  --models FOLDER           manifests (MATTE_MODELS, or /usr/share/matte/models)\n"
+    "  --model-files FOLDER      ONNX files (MATTE_MODEL_FILES, or /var/lib/matte/models)\n";
+
+struct options {
+    struct job job;
+    const char *manifest; /* FILE.json */
+    const char *models, *model_files;
+    const char *input, *output;
+    int threads;
+};
+
+struct progress {
+    int64_t total;
+    double start, told;
+    int terminal;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- options ---- */
+
+static int set_background(struct job *job, const char *text, struct error *e)
+{
+    static const struct {
+        const char *name;
+        enum job_background kind;
+        uint8_t color[3];
+    } named[] = {
+        { "transparent", BACKGROUND_TRANSPARENT, { 0, 0, 0 } },
+        { "green", BACKGROUND_COLOR, { 0, 255, 0 } },
+        { "white", BACKGROUND_COLOR, { 255, 255, 255 } },
+        { "black", BACKGROUND_COLOR, { 0, 0, 0 } },
+        { "blue", BACKGROUND_COLOR, { 0, 0, 255 } },
+    };
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (strcmp(text, named[i].name) == 0) {
+            job->background = named[i].kind;
+            memcpy(job->color, named[i].color, sizeof job->color);
+            return 0;
+        }
+    char *end;
+    unsigned long rgb = text[0] == '#' ? strtoul(text + 1, &end, 16) : 0;
+    if (text[0] != '#' || strspn(text + 1, "0123456789abcdefABCDEF") != 6 || strlen(text) != 7)
+        return error_set(e, "invalid_request", "--background %s is no colour: #rrggbb is.", text);
+    job->background = BACKGROUND_COLOR;
+    for (int i = 0; i < 3; i++)
+        job->color[i] = (uint8_t)(rgb >> (16 - 8 * i));
+    return 0;
+}
+
+static int set_model(struct options *o, const char *text, struct error *e)
+{
+    size_t length = strlen(text);
+    if (length > 5 && strcmp(text + length - 5, ".json") == 0) {
+        o->manifest = text;
+        return 0;
+    }
+    if (length >= sizeof o->job.model)
+        return error_set(e, "invalid_request", "--model %s is no model's name.", text);
+    snprintf(o->job.model, sizeof o->job.model, "%s", text);
+    return 0;
+}
+
+static int set_number(
+    double *to, const char *option, const char *text, double least, double most, struct error *e)
+{
+    char *end;
+    *to = strtod(text, &end);
+    if (end != text && !*end && *to >= least && *to <= most)
+        return 0;
+    return error_set(
+        e, "invalid_request", "%s %s is not a number from %g to %g.", option, text, least, most);
+}
+
+static int processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+/* 0; -1 and *e; 1: the usage was asked for. */
+static int parse(int argc, char **argv, struct options *o, struct error *e)
+{
+    enum { MODEL, BACKGROUND, PREVIEW, THREADS, MODELS, MODEL_FILES, HELP };
+    static const struct option table[] = {
+        { "model", required_argument, NULL, MODEL },
+        { "background", required_argument, NULL, BACKGROUND },
+        { "preview", required_argument, NULL, PREVIEW },
+        { "threads", required_argument, NULL, THREADS },
+        { "models", required_argument, NULL, MODELS },
+        { "model-files", required_argument, NULL, MODEL_FILES },
+        { "help", no_argument, NULL, HELP },
+        { NULL, 0, NULL, 0 },
+    };
+    const char *models = getenv("MATTE_MODELS"), *files = getenv("MATTE_MODEL_FILES");
+    double number;
+    o->models = models ? models : "/usr/share/matte/models";
+    o->model_files = files ? files : "/var/lib/matte/models";
+    o->threads = processors();
+    o->job.max_pixels = MAX_PIXELS;
+    o->job.max_ms = MAX_MS;
+    set_model(o, "human", e);
+    opterr = 0;
+    for (int c, result = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
+        switch (c) {
+        case MODEL: result = set_model(o, optarg, e); break;
+        case BACKGROUND: result = set_background(&o->job, optarg, e); break;
+        case PREVIEW:
+            result = set_number(&number, "--preview", optarg, .001, MAX_MS / 1000.0, e);
+            o->job.preview_ms = (int64_t)(number * 1000 + .5);
+            break;
+        case THREADS:
+            result = set_number(&number, "--threads", optarg, 1, 1024, e);
+            o->threads = (int)number;
+            break;
+        case MODELS: o->models = optarg; break;
+        case MODEL_FILES: o->model_files = optarg; break;
+        case HELP: return 1;
+        default:
+            result = error_set(
+                e, "invalid_request", "%s is not an option, or has no value.", argv[optind - 1]);
+        }
+        if (result)
+            return -1;
+    }
+    if (argc - optind != 2)
+        return error_set(e, "invalid_request", "An input and an output are needed.");
+    o->input = argv[optind];
+    o->output = argv[optind + 1];
+    const struct format *format = format_of_file(o->output, e);
+    if (!format)
+        return -1;
+    snprintf(o->job.format, sizeof o->job.format, "%s", format->name);
+    return 0;
+}
+
+/* ---- models ---- */
+
+static int is_manifest(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name);
+    return length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
+}
+
+static int open_manifests(const struct options *o, struct manifest **found, struct error *e)
+{
+    struct dirent **names;
+    int count = scandir(o->models, &names, is_manifest, alphasort), opened = 0;
+    if (count < 0)
+        return error_set(e, "model_not_installed", "The folder %s is not there: %s.", o->models,
+            strerror(errno));
+    for (int i = 0; i < count; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", o->models, names[i]->d_name);
+        if (opened >= 0 && opened < MANIFESTS) {
+            found[opened] = manifest_open(path, o->model_files, e);
+            opened = found[opened] ? opened + 1 : -1;
+        }
+        free(names[i]);
+    }
+    free(names);
+    return opened;
+}
+
+/* How many were opened; -1 and *e. */
+static int find_models(struct options *o, struct manifest **found, struct error *e)
+{
+    if (!o->manifest)
+        return open_manifests(o, found, e);
+    found[0] = manifest_open(o->manifest, o->model_files, e);
+    if (!found[0])
+        return -1;
+    snprintf(o->job.model, sizeof o->job.model, "%.*s", (int)sizeof o->job.model - 1,
+        found[0]->serves[0]);
+    return 1;
+}
+
+/* ---- what is shown ---- */
+
+static void show_progress(struct progress *p, int64_t done)
+{
+    double t = now(), rate = (double)done / (t - p->start);
+    if (!p->terminal && t - p->told < QUIET_S)
+        return;
+    p->told = t;
+    int64_t total = done > p->total ? done : p->total;
+    int percent = (int)(100 * done / total), left = (int)((double)(total - done) / rate + .5);
+    if (p->terminal) {
+        static const char full[] = "##############################";
+        fprintf(stderr, "\r[%-*.*s] %3d %%  %lld frames  %.1f fps  %d:%02d left ", BAR,
+            percent * BAR / 100, full, percent, (long long)done, rate, left / 60, left % 60);
+    } else {
+        fprintf(stderr, "%d %%, %lld frames, %.1f fps, %d s left\n", percent, (long long)done, rate,
+            left);
+    }
+}
+
+static int report(void *data, const struct report *r)
+{
+    struct progress *p = data;
+    switch (r->kind) {
+    case REPORT_PROBED:
+        p->total = r->frames_total;
+        fprintf(stderr, "%dx%d, %.2f s, about %lld frames\n", r->width, r->height,
+            (double)r->duration_ms / 1000, (long long)r->frames_total);
+        p->start = now();
+        break;
+    case REPORT_PROGRESS: show_progress(p, r->frames_done); break;
+    case REPORT_WARNING:
+        fprintf(stderr, "%smatte: warning: %s (%s)\n", p->terminal ? "\n" : "", r->error.text,
+            r->error.code);
+        break;
+    default: break;
+    }
+    return interrupted;
+}
+
+static void show_result(const struct progress *p, const struct pipeline_result *r)
+{
+    double seconds = now() - p->start;
+    if (p->terminal)
+        fputc('\n', stderr);
+    for (int i = 0; i < STAGES; i++)
+        if (r->busy[i] > 0)
+            printf("%s_fps=%.1f\n", pipeline_stage_names[i], (double)r->frames / r->busy[i]);
+    printf("frames=%lld\nseconds=%.2f\nfps=%.2f\n", (long long)r->frames, seconds,
+        (double)r->frames / seconds);
+}
+
+/* ---- the work ---- */
+
+static int run(struct options *o, struct models *models, int input, int output, struct error *e)
+{
+    struct progress progress = { .total = 1, .start = now(), .terminal = isatty(STDERR_FILENO) };
+    struct pipeline_result result;
+    struct device *device = device_open("auto", e);
+    if (!device)
+        return -1;
+    struct pipeline_params params = {
+        .job = &o->job,
+        .input = input,
+        .output = output,
+        .device = device,
+        .models = models,
+        .threads = o->threads,
+        .report = report,
+        .data = &progress,
+    };
+    int failed = pipeline_run(&params, &result, e);
+    if (!failed)
+        show_result(&progress, &result);
+    else if (progress.terminal)
+        fputc('\n', stderr);
+    device_close(device);
+    return failed;
+}
+
+/* Into a file beside the output that takes its name when it is whole. */
+static int write_output(struct options *o, struct models *models, int input, struct error *e)
+{
+    char part[4096];
+    if (snprintf(part, sizeof part, "%s.XXXXXX", o->output) >= (int)sizeof part)
+        return error_set(e, "invalid_request", "The output's path is too long.");
+    int output = mkostemp(part, O_CLOEXEC);
+    if (output < 0)
+        return error_set(e, "storage_error", "%s cannot be made: %s.", part, strerror(errno));
+    mode_t mask = umask(0);
+    umask(mask);
+    int failed = run(o, models, input, output, e);
+    if (!failed && (fchmod(output, 0666 & ~mask) || fsync(output) || rename(part, o->output)))
+        failed =
+            error_set(e, "storage_error", "%s cannot be written: %s.", o->output, strerror(errno));
+    close(output);
+    if (failed)
+        unlink(part);
+    return failed;
+}
+
+static int work(struct options *o, struct error *e)
+{
+    struct manifest *found[MANIFESTS];
+    int count = find_models(o, found, e);
+    if (count < 0)
+        return -1;
+    int input = open(o->input, O_RDONLY | O_CLOEXEC);
+    if (input < 0)
+        return error_set(e, "not_found", "%s cannot be read: %s.", o->input, strerror(errno));
+    struct models models = {
+        .manifests = (const struct manifest *const *)found,
+        .manifest_count = count,
+        .threads = o->threads,
+    };
+    int failed = write_output(o, &models, input, e);
+    models_close(&models);
+    for (int i = 0; i < count; i++)
+        manifest_close(found[i]);
+    close(input);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    nn_start(argv);
+    struct options o = { .threads = 1 };
+    struct error e = { 0 };
+    int result = parse(argc, argv, &o, &e);
+    if (result) {
+        if (result < 0)
+            fprintf(stderr, "matte: %s\n", e.text);
+        fputs(usage, result < 0 ? stderr : stdout);
+        return result < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+    }
+    struct sigaction action = { .sa_handler = interrupt };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    libav_start();
+    if (!work(&o, &e))
+        return EXIT_SUCCESS;
+    if (interrupted)
+        return EXIT_INTERRUPTED;
+    fprintf(stderr, "matte: %s: %s (%s)\n", o.input, e.text, e.code);
+    return EXIT_FAILED;
+}

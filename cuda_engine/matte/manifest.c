@@ -1,0 +1,294 @@
+#include "manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <yajl/yajl_tree.h>
+
+enum { MANIFEST_BYTES = 64 << 10, SIDE = 1 << 14 };
+
+/* A manifest while it is read. */
+struct reader {
+    struct manifest *manifest;
+    const char *path;
+    const char *folder;
+    struct error *error;
+};
+
+/* A field of an object: read() gets its value, and at as what errors call it. */
+struct field {
+    const char *name;
+    int required;
+    int (*read)(struct reader *r, const char *at, yajl_val v, void *to);
+    size_t offset; /* of what is read, in the object */
+};
+
+static int bad(struct reader *r, const char *at, const char *wanted)
+{
+    return error_set(r->error, "bad_manifest", "%s: %s must be %s.", r->path, at, wanted);
+}
+
+/* Reads the members of object v into the struct at to, each by its field. */
+static int read_object(
+    struct reader *r, const char *at, yajl_val v, const struct field *fields, int count, void *to)
+{
+    char path[200];
+    if (!YAJL_IS_OBJECT(v))
+        return bad(r, *at ? at : "the manifest", "an object");
+    for (size_t i = 0; i < v->u.object.len; i++) {
+        int known = 0;
+        for (int f = 0; f < count; f++)
+            known |= !strcmp(fields[f].name, v->u.object.keys[i]);
+        if (!known)
+            return error_set(r->error, "bad_manifest",
+                "%s: %s%s%.64s is not a field of a manifest.", r->path, at, *at ? "." : "",
+                v->u.object.keys[i]);
+    }
+    for (int f = 0; f < count; f++) {
+        const char *const key[] = { fields[f].name, NULL };
+        yajl_val member = yajl_tree_get(v, (const char **)key, yajl_t_any);
+        snprintf(path, sizeof path, "%s%s%s", at, *at ? "." : "", fields[f].name);
+        if (!member && fields[f].required)
+            return error_set(r->error, "bad_manifest", "%s: %s is missing.", r->path, path);
+        if (member && fields[f].read(r, path, member, (char *)to + fields[f].offset))
+            return -1;
+    }
+    return 0;
+}
+
+/* Reads a string of 1 to size - 1 bytes. */
+static int read_string(struct reader *r, const char *at, yajl_val v, char *to, size_t size)
+{
+    char wanted[60];
+    snprintf(wanted, sizeof wanted, "a string of 1 to %zu bytes", size - 1);
+    if (!YAJL_IS_STRING(v) || !*v->u.string || strlen(v->u.string) >= size)
+        return bad(r, at, wanted);
+    strcpy(to, v->u.string);
+    return 0;
+}
+
+static int read_name(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    return read_string(r, at, v, to, MANIFEST_NAME);
+}
+
+static int read_side(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    if (!YAJL_IS_INTEGER(v) || v->u.number.i < 1 || v->u.number.i > SIDE)
+        return bad(r, at, "a number of pixels from 1 to 16384");
+    *(int *)to = (int)v->u.number.i;
+    return 0;
+}
+
+static int read_file_name(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    if (read_string(r, at, v, to, sizeof((struct manifest_file *)0)->file))
+        return -1;
+    if (strchr(to, '/'))
+        return bad(r, at, "the name of a file, without a folder");
+    return 0;
+}
+
+static int read_sha256(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    if (!YAJL_IS_STRING(v) || strlen(v->u.string) != 64 ||
+        strspn(v->u.string, "0123456789abcdef") != 64)
+        return bad(r, at, "64 lower-case hexadecimal digits");
+    strcpy(to, v->u.string);
+    return 0;
+}
+
+static int read_rgb(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    float *values = to;
+    if (!YAJL_IS_ARRAY(v) || v->u.array.len != 3)
+        return bad(r, at, "three numbers");
+    for (int i = 0; i < 3; i++) {
+        if (!YAJL_IS_DOUBLE(v->u.array.values[i]))
+            return bad(r, at, "three numbers");
+        values[i] = (float)v->u.array.values[i]->u.number.d;
+    }
+    return 0;
+}
+
+static int read_std(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    const float *values = to;
+    if (read_rgb(r, at, v, to))
+        return -1;
+    for (int i = 0; i < 3; i++)
+        if (!(values[i] > 0))
+            return bad(r, at, "three numbers above 0");
+    return 0;
+}
+
+static int read_serves(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    struct manifest *m = r->manifest;
+    char(*names)[MANIFEST_NAME] = to;
+    if (!YAJL_IS_ARRAY(v) || v->u.array.len < 1 || v->u.array.len > MANIFEST_SERVES)
+        return bad(r, at, "a list of 1 to 8 models");
+    for (size_t i = 0; i < v->u.array.len; i++)
+        if (read_name(r, at, v->u.array.values[i], names[m->serve_count++]))
+            return -1;
+    return 0;
+}
+
+static int read_state(struct reader *r, const char *at, yajl_val v, char names[2][MANIFEST_NAME])
+{
+    if (!YAJL_IS_ARRAY(v) || v->u.array.len != 2)
+        return bad(r, at, "a list of an input's and an output's name");
+    return read_name(r, at, v->u.array.values[0], names[0]) ||
+           read_name(r, at, v->u.array.values[1], names[1]);
+}
+
+static int read_states(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    struct manifest *m = r->manifest;
+    char(*states)[2][MANIFEST_NAME] = to, path[100];
+    if (!YAJL_IS_ARRAY(v) || v->u.array.len > MANIFEST_STATES)
+        return bad(r, at, "a list of at most 8 pairs");
+    for (size_t i = 0; i < v->u.array.len; i++) {
+        snprintf(path, sizeof path, "%s[%zu]", at, i);
+        if (read_state(r, path, v->u.array.values[i], states[m->state_count++]))
+            return -1;
+    }
+    return 0;
+}
+
+#define MEMBER(type, name, required, read)          \
+    {                                               \
+#name, required, read, offsetof(type, name) \
+    }
+
+static int read_outputs(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const struct field fields[] = {
+        MEMBER(struct manifest, alpha, 1, read_name),
+        MEMBER(struct manifest, foreground, 0, read_name),
+    };
+    return read_object(r, at, v, fields, 2, to);
+}
+
+static int read_files(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const struct field fields[] = {
+        MEMBER(struct manifest_file, file, 1, read_file_name),
+        MEMBER(struct manifest_file, sha256, 1, read_sha256),
+        MEMBER(struct manifest_file, width, 1, read_side),
+        MEMBER(struct manifest_file, height, 1, read_side),
+    };
+    struct manifest *m = r->manifest;
+    struct manifest_file *files = to;
+    char path[100];
+    if (!YAJL_IS_ARRAY(v) || v->u.array.len < 1 || v->u.array.len > MANIFEST_FILES)
+        return bad(r, at, "a list of 1 to 16 files");
+    for (size_t i = 0; i < v->u.array.len; i++) {
+        struct manifest_file *f = &files[m->file_count++];
+        f->fd = -1;
+        snprintf(path, sizeof path, "%s[%zu]", at, i);
+        if (read_object(r, path, v->u.array.values[i], fields, 4, f))
+            return -1;
+    }
+    return 0;
+}
+
+static const struct field manifest_fields[] = {
+    MEMBER(struct manifest, name, 1, read_name),
+    MEMBER(struct manifest, licence, 1, read_name),
+    MEMBER(struct manifest, serves, 1, read_serves),
+    MEMBER(struct manifest, files, 1, read_files),
+    MEMBER(struct manifest, input, 1, read_name),
+    MEMBER(struct manifest, mean, 1, read_rgb),
+    MEMBER(struct manifest, std, 1, read_std),
+    { "outputs", 1, read_outputs, 0 },
+    MEMBER(struct manifest, states, 0, read_states),
+};
+
+static int read_text(struct reader *r, char *text, size_t size)
+{
+    FILE *in = fopen(r->path, "re");
+    if (!in)
+        return error_set(
+            r->error, "bad_manifest", "%s cannot be opened: %s.", r->path, strerror(errno));
+    size_t length = fread(text, 1, size, in);
+    int failed = ferror(in);
+    fclose(in);
+    if (failed || length == size)
+        return error_set(r->error, "bad_manifest", "%s cannot be read or has more than %d bytes.",
+            r->path, MANIFEST_BYTES);
+    text[length] = 0;
+    return 0;
+}
+
+static int parse(struct reader *r)
+{
+    char text[MANIFEST_BYTES + 1], reason[200];
+    if (read_text(r, text, sizeof text))
+        return -1;
+    yajl_val tree = yajl_tree_parse(text, reason, sizeof reason);
+    if (!tree) {
+        reason[strcspn(reason, "\n")] = 0;
+        return error_set(r->error, "bad_manifest", "%s is not JSON: %s.", r->path, reason);
+    }
+    int result = read_object(r, "", tree, manifest_fields,
+        sizeof manifest_fields / sizeof *manifest_fields, r->manifest);
+    yajl_tree_free(tree);
+    return result;
+}
+
+/* A file that is not there is one that is not installed. */
+static int open_files(struct reader *r)
+{
+    int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+    if (folder < 0)
+        return error_set(r->error, "bad_manifest", "The folder %s cannot be opened: %s.", r->folder,
+            strerror(errno));
+    for (int i = 0; i < r->manifest->file_count && !result; i++) {
+        struct manifest_file *f = &r->manifest->files[i];
+        f->fd = openat(folder, f->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (f->fd < 0 && errno != ENOENT)
+            result = error_set(r->error, "bad_manifest", "%s/%s cannot be opened: %s.", r->folder,
+                f->file, strerror(errno));
+    }
+    close(folder);
+    return result;
+}
+
+struct manifest *manifest_open(const char *path, const char *folder, struct error *e)
+{
+    struct reader r = { .path = path, .folder = folder, .error = e };
+    r.manifest = calloc(1, sizeof *r.manifest);
+    if (!r.manifest) {
+        error_retry(e, "out_of_memory", "There is no memory for the manifest %s.", path);
+        return NULL;
+    }
+    if (parse(&r) || open_files(&r)) {
+        manifest_close(r.manifest);
+        return NULL;
+    }
+    return r.manifest;
+}
+
+void manifest_close(struct manifest *m)
+{
+    if (!m)
+        return;
+    for (int i = 0; i < m->file_count; i++)
+        if (m->files[i].fd >= 0)
+            close(m->files[i].fd);
+    free(m);
+}
+
+int manifest_serves(const struct manifest *m, const char *name)
+{
+    for (int i = 0; i < m->serve_count; i++)
+        if (!strcmp(m->serves[i], name))
+            return 1;
+    return 0;
+}

@@ -1,0 +1,152 @@
+#include "encoder.h"
+
+#include <libavutil/opt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libav.h"
+
+static const char failed[] = "The video could not be encoded";
+
+/* Encoders do not hand durations through; those of the frames inside are remembered. */
+enum { DELAY_MAX = 64 };
+
+struct encoder {
+    const struct track *track;
+    AVCodecContext *codec;
+    AVFrame *picture;
+    uint8_t *grey; /* one chroma row, for the alpha track */
+    int64_t sent;
+    struct {
+        int64_t pts, duration;
+    } times[DELAY_MAX];
+};
+
+static void set_color(AVCodecContext *c, enum frame_matrix matrix)
+{
+    int hd = matrix == MATRIX_BT709;
+    c->color_range = AVCOL_RANGE_MPEG;
+    c->colorspace = hd ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
+    c->color_primaries = hd ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
+    c->color_trc = hd ? AVCOL_TRC_BT709 : AVCOL_TRC_SMPTE170M;
+}
+
+static int open_codec(struct encoder *n, const struct encoder_params *p, struct error *e)
+{
+    const AVCodec *codec = avcodec_find_encoder_by_name(p->track->encoder);
+    if (!codec)
+        return error_set(e, "encode_error", "This engine has no %s encoder.", p->track->encoder);
+    AVCodecContext *c = n->codec = avcodec_alloc_context3(codec);
+    if (!c)
+        return libav_error(e, "encode_error", failed, AVERROR(ENOMEM));
+    c->width = p->width;
+    c->height = p->height;
+    c->pix_fmt = p->track->pixel_format;
+    c->sample_aspect_ratio = (AVRational) { 1, 1 };
+    c->time_base = p->ticks;
+    c->gop_size = c->keyint_min = p->track->gop;
+    c->thread_count = p->threads;
+    c->flags = AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
+    if (p->track->planes == TRACK_COLOR)
+        set_color(c, p->matrix);
+    int result = av_set_options_string(c, p->track->options, "=", ":");
+    if (result >= 0)
+        result = avcodec_open2(c, codec, NULL);
+    return result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+}
+
+struct encoder *encoder_open(const struct encoder_params *params, struct error *e)
+{
+    struct encoder *n = calloc(1, sizeof *n);
+    if (!n) {
+        libav_error(e, "encode_error", failed, AVERROR(ENOMEM));
+        return NULL;
+    }
+    n->track = params->track;
+    n->picture = av_frame_alloc();
+    /* one plane for both: rows of stride width, all grey */
+    size_t grey = (size_t)((params->width + 1) / 2) * (size_t)((params->height + 1) / 2);
+    if (params->track->planes == TRACK_ALPHA && (n->grey = malloc(grey)))
+        memset(n->grey, 128, grey);
+    if (!n->picture || (params->track->planes == TRACK_ALPHA && !n->grey))
+        libav_error(e, "encode_error", failed, AVERROR(ENOMEM));
+    else if (!open_codec(n, params, e))
+        return n;
+    encoder_close(n);
+    return NULL;
+}
+
+int encoder_describe(const struct encoder *encoder, AVCodecParameters *parameters, struct error *e)
+{
+    int result = avcodec_parameters_from_context(parameters, encoder->codec);
+    return result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+}
+
+static void give_back(void *frame, uint8_t *data)
+{
+    (void)data;
+    frame_release(frame);
+}
+
+/* The codec gets the pool's memory itself, with a reference that ends when it is done with it. */
+static int wrap(struct encoder *n, struct frame *f, AVFrame *to)
+{
+    int width = n->codec->width, height = n->codec->height;
+    to->buf[0] = av_buffer_create(f->plane[FRAME_Y], 1, give_back, f, AV_BUFFER_FLAG_READONLY);
+    if (!to->buf[0]) {
+        frame_release(f);
+        return AVERROR(ENOMEM);
+    }
+    to->format = n->codec->pix_fmt;
+    to->width = width;
+    to->height = height;
+    for (int i = 0; i < 3; i++) {
+        int plane = n->track->planes == TRACK_COLOR ? i : FRAME_A;
+        to->data[i] = f->plane[plane];
+        to->linesize[i] = f->stride[plane];
+    }
+    if (n->track->planes == TRACK_ALPHA) {
+        to->data[1] = to->data[2] = n->grey;
+        to->linesize[1] = to->linesize[2] = (width + 1) / 2;
+    }
+    to->pts = f->pts;
+    n->times[n->sent % DELAY_MAX].pts = f->pts;
+    n->times[n->sent % DELAY_MAX].duration = f->duration;
+    to->pict_type = n->sent % n->track->gop ? AV_PICTURE_TYPE_NONE : AV_PICTURE_TYPE_I;
+    to->color_range = n->codec->color_range;
+    to->colorspace = n->codec->colorspace;
+    n->sent++;
+    return 0;
+}
+
+int encoder_send(struct encoder *encoder, struct frame *frame, struct error *e)
+{
+    int result = frame ? wrap(encoder, frame, encoder->picture) : 0;
+    if (result >= 0)
+        result = avcodec_send_frame(encoder->codec, frame ? encoder->picture : NULL);
+    av_frame_unref(encoder->picture);
+    return result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+}
+
+int encoder_receive(struct encoder *encoder, AVPacket *packet, struct error *e)
+{
+    int result = avcodec_receive_packet(encoder->codec, packet);
+    if (result == AVERROR(EAGAIN) || result == AVERROR_EOF)
+        return 0;
+    if (result < 0)
+        return libav_error(e, "encode_error", failed, result);
+    for (int i = 0; i < DELAY_MAX; i++)
+        if (encoder->times[i].pts == packet->pts)
+            packet->duration = encoder->times[i].duration;
+    return 1;
+}
+
+void encoder_close(struct encoder *encoder)
+{
+    if (!encoder)
+        return;
+    avcodec_free_context(&encoder->codec);
+    av_frame_free(&encoder->picture);
+    free(encoder->grey);
+    free(encoder);
+}

@@ -1,0 +1,489 @@
+#include "input.h"
+
+#include <errno.h>
+#include <libavcodec/avcodec.h>
+#include <libavutil/mathematics.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "allowed.h"
+#include "libav.h"
+#include "picture.h"
+
+enum {
+    BUFFER = 64 << 10,
+    STREAMS = 16,
+    PROBE_BYTES = 5 << 20,
+    PROBE_S = 5,
+    HD_LINES = 720,
+    BLOCK = 128,
+    STALLED_READS = 1000, /* of a demuxer that asks to be called again */
+};
+
+static const AVRational milliseconds = { 1, 1000 };
+
+struct input {
+    struct input_params params;
+    int64_t at, size; /* of the file */
+    AVFormatContext *file;
+    AVStream *video, *audio;
+    AVCodecContext *decoder;
+    struct picture *picture;
+    AVPacket *packet;
+    AVFrame *decoded;
+    struct timeline timeline;
+    input_audio_fn *take_audio;
+    void *audio_data;
+    int file_ended, flushed, video_done, audio_done;
+    int64_t last_at;     /* of the last picture in the stream's time base */
+    int64_t end;         /* of the last picture, in ticks */
+    int64_t step;        /* from picture to picture, in ticks */
+    int64_t declared_ms; /* of the video; 0: unknown */
+    int64_t pictures, damaged;
+};
+
+/* ---- the file ---- */
+
+static int read_some(void *opaque, uint8_t *data, int size)
+{
+    struct input *in = opaque;
+    ssize_t n;
+    do
+        n = pread(in->params.fd, data, (size_t)size, in->at);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n ? AVERROR(errno) : AVERROR_EOF;
+    in->at += n;
+    return (int)n;
+}
+
+static int64_t seek_to(void *opaque, int64_t offset, int whence)
+{
+    struct input *in = opaque;
+    switch (whence & ~AVSEEK_FORCE) {
+    case AVSEEK_SIZE: return in->size;
+    case SEEK_SET: break;
+    case SEEK_CUR: offset += in->at; break;
+    case SEEK_END: offset += in->size; break;
+    default: return AVERROR(EINVAL);
+    }
+    return offset < 0 ? AVERROR(EINVAL) : (in->at = offset);
+}
+
+/* Playlists and references name other files: there are none. */
+static int refuse_open(
+    AVFormatContext *context, AVIOContext **io, const char *url, int flags, AVDictionary **options)
+{
+    (void)context, (void)io, (void)url, (void)flags, (void)options;
+    return AVERROR(EACCES);
+}
+
+static int open_file(struct input *in, struct error *e)
+{
+    struct stat st;
+    if (fstat(in->params.fd, &st))
+        return error_retry(e, "storage_error", "The input cannot be read: %s.", strerror(errno));
+    in->size = st.st_size;
+    if (!in->size)
+        return error_set(e, "empty_input", "The input is empty (0 bytes).");
+
+    AVFormatContext *f = in->file = avformat_alloc_context();
+    uint8_t *buffer = av_malloc(BUFFER);
+    AVIOContext *io =
+        f && buffer ? avio_alloc_context(buffer, BUFFER, 0, in, read_some, NULL, seek_to) : NULL;
+    if (!io) {
+        av_free(buffer);
+        return libav_error(e, "unreadable_media", "The input was not opened", AVERROR(ENOMEM));
+    }
+    f->pb = io;
+    f->flags |= AVFMT_FLAG_CUSTOM_IO;
+    f->io_open = refuse_open;
+    f->format_whitelist = av_strdup(allowed_formats);
+    f->codec_whitelist = av_strdup(allowed_codecs);
+    f->protocol_whitelist = av_strdup("");
+    f->max_streams = STREAMS;
+    f->probesize = PROBE_BYTES;
+    f->max_analyze_duration = (int64_t)PROBE_S * AV_TIME_BASE;
+    int result = avformat_open_input(&in->file, NULL, NULL, NULL);
+    if (result < 0) {
+        /* the context is gone, our reader is not */
+        av_freep(&io->buffer);
+        avio_context_free(&io);
+        return libav_error(e, "unreadable_media", "The input is not a video that can be read",
+            result == AVERROR(EIO) ? AVERROR_INVALIDDATA : result);
+    }
+    return 0;
+}
+
+static int check_pixels(const struct input *in, int width, int height, struct error *e)
+{
+    if ((int64_t)width * height <= in->params.max_pixels)
+        return 0;
+    return error_set(e, "too_large", "The video is %dx%d, above the limit of %lld pixels a frame.",
+        width, height, (long long)in->params.max_pixels);
+}
+
+static int is_video(const AVStream *s)
+{
+    return s->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+           !(s->disposition & AV_DISPOSITION_ATTACHED_PIC);
+}
+
+/* Sizes that the container states are judged before anything is decoded. */
+static int check_streams(const struct input *in, struct error *e)
+{
+    for (unsigned i = 0; i < in->file->nb_streams; i++) {
+        const AVStream *s = in->file->streams[i];
+        if (is_video(s) && check_pixels(in, s->codecpar->width, s->codecpar->height, e))
+            return -1;
+    }
+    return 0;
+}
+
+static AVStream *find_video(const struct input *in)
+{
+    AVStream *found = NULL;
+    for (unsigned i = 0; i < in->file->nb_streams; i++) {
+        AVStream *s = in->file->streams[i];
+        if (!is_video(s))
+            continue;
+        if (!found || (s->disposition & AV_DISPOSITION_DEFAULT) >
+                          (found->disposition & AV_DISPOSITION_DEFAULT))
+            found = s;
+    }
+    return found;
+}
+
+static int find_streams(struct input *in, struct error *e)
+{
+    if (check_streams(in, e))
+        return -1;
+    int result = avformat_find_stream_info(in->file, NULL);
+    if (result < 0)
+        return libav_error(
+            e, "unreadable_media", "The input is not a video that can be read", result);
+    if (check_streams(in, e))
+        return -1;
+    in->video = find_video(in);
+    if (!in->video)
+        return error_set(e, "no_video_stream", "The input has no video stream.");
+    if (in->video->codecpar->width <= 0 || in->video->codecpar->height <= 0)
+        return error_set(e, "unreadable_media", "The input's video has no size that can be found.");
+    int audio = av_find_best_stream(in->file, AVMEDIA_TYPE_AUDIO, -1, in->video->index, NULL, 0);
+    in->audio = audio < 0 ? NULL : in->file->streams[audio];
+    for (unsigned i = 0; i < in->file->nb_streams; i++)
+        if (in->file->streams[i] != in->video && in->file->streams[i] != in->audio)
+            in->file->streams[i]->discard = AVDISCARD_ALL;
+    return 0;
+}
+
+static int open_decoder(struct input *in, struct error *e)
+{
+    const AVCodec *codec = avcodec_find_decoder(in->video->codecpar->codec_id);
+    const char *name = avcodec_get_name(in->video->codecpar->codec_id);
+    if (!codec)
+        return error_set(e, "unreadable_media", "There is no decoder for %s video.", name);
+    AVCodecContext *c = in->decoder = avcodec_alloc_context3(codec);
+    if (!c)
+        return libav_error(e, "unreadable_media", "The video was not opened", AVERROR(ENOMEM));
+    int result = avcodec_parameters_to_context(c, in->video->codecpar);
+    if (result >= 0) {
+        c->codec_whitelist = av_strdup(allowed_codecs); /* the list on the file does not bind it */
+        /* codecs round sizes up to blocks; the exact limit is kept for every picture that comes out */
+        c->max_pixels = in->params.max_pixels + (int64_t)BLOCK * (c->width + c->height + BLOCK);
+        c->thread_count = in->params.threads;
+        c->pkt_timebase = in->video->time_base;
+        result = avcodec_open2(c, codec, NULL);
+    }
+    if (result < 0) {
+        char what[96];
+        snprintf(what, sizeof what, "The %s video cannot be decoded", name);
+        return libav_error(e, "unreadable_media", what, result);
+    }
+    return 0;
+}
+
+/* ---- what it is ---- */
+
+static enum frame_matrix matrix_of(const AVCodecParameters *p)
+{
+    return p->color_space == AVCOL_SPC_BT709 || p->height >= HD_LINES ? MATRIX_BT709 : MATRIX_BT601;
+}
+
+/* The earliest start of the streams that are kept is the output's time 0. */
+static void find_start(struct input *in)
+{
+    struct timeline *t = &in->timeline;
+    t->ticks = in->params.ticks;
+    t->start = 0;
+    t->start_base = in->video->time_base;
+    int known = 0;
+    AVStream *kept[] = { in->video, in->audio };
+    for (int i = 0; i < 2; i++) {
+        const AVStream *s = kept[i];
+        if (!s || s->start_time == AV_NOPTS_VALUE)
+            continue;
+        if (known && av_compare_ts(s->start_time, s->time_base, t->start, t->start_base) >= 0)
+            continue;
+        t->start = s->start_time;
+        t->start_base = s->time_base;
+        known = 1;
+    }
+}
+
+static int64_t declared_ms(const struct input *in)
+{
+    if (in->video->duration > 0)
+        return av_rescale_q(in->video->duration, in->video->time_base, milliseconds);
+    if (in->file->duration > 0)
+        return av_rescale_q(in->file->duration, AV_TIME_BASE_Q, milliseconds);
+    return 0;
+}
+
+static void estimate(struct input *in, struct input_info *info)
+{
+    AVRational rate = in->video->avg_frame_rate;
+    int has_rate = rate.num > 0 && rate.den > 0;
+    int64_t ms = in->declared_ms, preview = in->params.preview_ms;
+    int64_t frames = in->video->nb_frames;
+    if (frames <= 0)
+        frames = has_rate ? av_rescale(ms, rate.num, (int64_t)rate.den * 1000) : 0;
+    if (preview > 0 && ms > preview) {
+        frames = av_rescale_rnd(frames, preview, ms, AV_ROUND_UP);
+        ms = preview;
+    }
+    info->frames = frames > 0 ? frames : 1;
+    info->duration_ms = ms;
+    in->step = has_rate ? av_rescale_q(1, av_inv_q(rate), in->params.ticks) : 0;
+    if (in->step < 1)
+        in->step = av_rescale_q(40, milliseconds, in->params.ticks);
+}
+
+static int open_picture(struct input *in, struct input_info *info, struct error *e)
+{
+    const AVCodecParameters *par = in->video->codecpar;
+    struct picture_params p = {
+        .height = par->height,
+        .orientation = orientation_of(
+            (const int32_t *)av_stream_get_side_data(in->video, AV_PKT_DATA_DISPLAYMATRIX, NULL)),
+        .matrix = matrix_of(par),
+    };
+    p.width = picture_square(par->width, av_guess_sample_aspect_ratio(in->file, in->video, NULL));
+    if (check_pixels(in, p.width, p.height, e))
+        return -1;
+    info->width = p.orientation.transposed ? p.height : p.width;
+    info->height = p.orientation.transposed ? p.width : p.height;
+    info->matrix = p.matrix;
+    in->picture = picture_open(&p, e);
+    return in->picture ? 0 : -1;
+}
+
+static int check_duration(const struct input *in, int64_t ms, struct error *e)
+{
+    if (ms <= in->params.max_ms)
+        return 0;
+    return error_set(e, "too_long", "The video lasts %.1f s, above the limit of %.1f s.",
+        (double)ms / 1000, (double)in->params.max_ms / 1000);
+}
+
+static int open_all(struct input *in, struct input_info *info, struct error *e)
+{
+    if (open_file(in, e) || find_streams(in, e) || open_decoder(in, e) || open_picture(in, info, e))
+        return -1;
+    in->packet = av_packet_alloc();
+    in->decoded = av_frame_alloc();
+    if (!in->packet || !in->decoded)
+        return libav_error(e, "unreadable_media", "The video was not opened", AVERROR(ENOMEM));
+    find_start(in);
+    in->declared_ms = declared_ms(in);
+    if (check_duration(in, in->declared_ms, e))
+        return -1;
+    estimate(in, info);
+    info->audio = in->audio;
+    info->timeline = in->timeline;
+    return 0;
+}
+
+struct input *input_open(
+    const struct input_params *params, struct input_info *info, struct error *e)
+{
+    struct input *in = calloc(1, sizeof *in);
+    if (!in) {
+        libav_error(e, "unreadable_media", "The input was not opened", AVERROR(ENOMEM));
+        return NULL;
+    }
+    in->params = *params;
+    in->last_at = AV_NOPTS_VALUE;
+    in->audio_done = 1;
+    if (!open_all(in, info, e))
+        return in;
+    input_close(in);
+    return NULL;
+}
+
+void input_audio(struct input *input, input_audio_fn *take, void *data)
+{
+    input->take_audio = take;
+    input->audio_data = data;
+    input->audio_done = !input->audio;
+}
+
+/* ---- decoding ---- */
+
+static int64_t time_of(const struct input *in, const AVFrame *f)
+{
+    if (f->best_effort_timestamp != AV_NOPTS_VALUE)
+        return f->best_effort_timestamp;
+    if (in->last_at == AV_NOPTS_VALUE)
+        return av_rescale_q(in->timeline.start, in->timeline.start_base, in->video->time_base);
+    return in->last_at + av_rescale_q(in->step, in->params.ticks, in->video->time_base);
+}
+
+/* 1: *frame is the decoded picture; 0: it is not wanted. */
+static int take_picture(
+    struct input *in, struct frame_pool *pool, struct frame **frame, struct error *e)
+{
+    const AVFrame *f = in->decoded;
+    AVRational base = in->video->time_base;
+    int64_t at = time_of(in, f), ticks = timeline_ticks(&in->timeline, at, base);
+    int64_t ms = av_rescale_q(ticks, in->params.ticks, milliseconds);
+    if (in->params.preview_ms > 0 && ms >= in->params.preview_ms) {
+        in->video_done = 1;
+        return 0;
+    }
+    if (check_duration(in, ms, e) || check_pixels(in, f->width, f->height, e))
+        return -1;
+    int64_t tick = timeline_place(&in->timeline, at, base);
+    if (tick == TIMELINE_DROP)
+        return 0;
+    struct frame *to = frame_take(pool, e);
+    if (!to)
+        return -1;
+    if (picture_convert(in->picture, f,
+            av_guess_sample_aspect_ratio(in->file, in->video, in->decoded), to, e)) {
+        frame_release(to);
+        return -1;
+    }
+    int64_t duration = av_rescale_q(f->pkt_duration, base, in->params.ticks);
+    if (duration > 0)
+        in->step = duration;
+    to->pts = tick;
+    to->duration = in->step;
+    in->last_at = at;
+    in->end = tick + in->step;
+    in->pictures++;
+    *frame = to;
+    return 1;
+}
+
+static int send(struct input *in, const AVPacket *packet, struct error *e)
+{
+    int result = avcodec_send_packet(in->decoder, packet);
+    if (result == AVERROR(ENOMEM))
+        return libav_error(e, "decode_error", "The video cannot be decoded", result);
+    if (result < 0 && result != AVERROR_EOF)
+        in->damaged++;
+    return 0;
+}
+
+/* One packet of the file to the decoder or the audio; at its end the decoder is told. */
+static int feed(struct input *in, struct error *e)
+{
+    int result = AVERROR(EAGAIN);
+    for (int i = 0; result == AVERROR(EAGAIN) && i < STALLED_READS; i++)
+        result = av_read_frame(in->file, in->packet);
+    if (result == AVERROR(ENOMEM))
+        return libav_error(e, "decode_error", "The video cannot be read", result);
+    if (result < 0) {
+        in->file_ended = 1;
+        return 0;
+    }
+    result = 0;
+    if (in->packet->stream_index == in->video->index) {
+        if (!in->video_done)
+            result = send(in, in->packet, e);
+    } else if (!in->audio_done && in->packet->stream_index == in->audio->index) {
+        result = in->take_audio(in->audio_data, in->packet, e);
+        in->audio_done = !result;
+    }
+    av_packet_unref(in->packet);
+    return result < 0 ? -1 : 0;
+}
+
+static int check_damage(const struct input *in, struct error *e)
+{
+    if (!in->pictures)
+        return error_retry(e, "decode_error", "No frame of the video could be decoded.");
+    if (in->damaged > in->pictures)
+        return error_retry(e, "decode_error",
+            "The video is damaged: %lld of its packets could not be decoded, %lld could.",
+            (long long)in->damaged, (long long)in->pictures);
+    return 0;
+}
+
+int input_read(struct input *input, struct frame_pool *pool, struct frame **frame, struct error *e)
+{
+    struct input *in = input;
+    for (;;) {
+        int result = in->video_done ? AVERROR_EOF : avcodec_receive_frame(in->decoder, in->decoded);
+        if (result >= 0) {
+            result = take_picture(in, pool, frame, e);
+            av_frame_unref(in->decoded);
+            if (result)
+                return result;
+        } else if (result == AVERROR_EOF) {
+            in->video_done = 1;
+            if (in->file_ended || in->audio_done)
+                return check_damage(in, e);
+            if (feed(in, e))
+                return -1;
+        } else if (result == AVERROR(ENOMEM)) {
+            return libav_error(e, "decode_error", "The video cannot be decoded", result);
+        } else if (result != AVERROR(EAGAIN)) {
+            in->damaged++;
+            in->video_done = in->flushed; /* a decoder may fail for ever once nothing is fed */
+        } else if (!in->file_ended) {
+            if (feed(in, e))
+                return -1;
+        } else if (!in->flushed) {
+            in->flushed = 1;
+            if (send(in, NULL, e))
+                return -1;
+        } else {
+            in->video_done = 1;
+        }
+    }
+}
+
+void input_outcome(const struct input *input, struct input_outcome *outcome)
+{
+    const struct input *in = input;
+    int64_t expected = in->declared_ms;
+    if (in->params.preview_ms > 0 && expected > in->params.preview_ms)
+        expected = in->params.preview_ms;
+    int64_t first = timeline_ticks(&in->timeline,
+        in->video->start_time == AV_NOPTS_VALUE ? 0 : in->video->start_time, in->video->time_base);
+    int64_t ms = av_rescale_q(in->end - (first > 0 ? first : 0), in->params.ticks, milliseconds);
+    outcome->truncated = ms * 10 < expected * 9;
+    outcome->damaged = in->damaged;
+}
+
+void input_close(struct input *input)
+{
+    if (!input)
+        return;
+    avcodec_free_context(&input->decoder);
+    if (input->file) {
+        AVIOContext *io = input->file->pb;
+        avformat_close_input(&input->file);
+        if (io)
+            av_freep(&io->buffer);
+        avio_context_free(&io);
+    }
+    picture_close(input->picture);
+    av_packet_free(&input->packet);
+    av_frame_free(&input->decoded);
+    free(input);
+}

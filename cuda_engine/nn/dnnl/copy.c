@@ -1,0 +1,100 @@
+#include "plan.h"
+
+#include <string.h>
+
+/* Copies w pixels of c channels. */
+static void copy_row(
+    float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t from_stride, int w, int c)
+{
+    if (to_stride == c && from_stride == c) {
+        memcpy(to, from, (size_t)w * c * sizeof *to);
+        return;
+    }
+    for (int x = 0; x < w; x++, to += to_stride, from += from_stride)
+        for (int k = 0; k < c; k++)
+            to[k] = from[k];
+}
+
+void view_copy(const struct view *to, const struct view *from)
+{
+    if (to->data == from->data) /* it was computed in place */
+        return;
+#pragma omp parallel for collapse(2)
+    for (int n = 0; n < to->n; n++)
+        for (int y = 0; y < to->h; y++)
+            copy_row(to->data + n * to->stride_n + y * to->stride_h, to->stride_w,
+                from->data + n * from->stride_n + y * from->stride_h, from->stride_w, to->w, to->c);
+}
+
+/* The part of out that starts at offset (N, C, H, W) and is as large as part. */
+static struct view sub_view(struct view out, const int offset[4], const struct view *part)
+{
+    out.data +=
+        offset[0] * out.stride_n + offset[2] * out.stride_h + offset[3] * out.stride_w + offset[1];
+    out.n = part->n;
+    out.h = part->h;
+    out.w = part->w;
+    out.c = part->c;
+    return out;
+}
+
+static void run_concat(const struct step *s)
+{
+    const struct node *n = s->node;
+    int offset[4] = { 0 };
+    for (int k = 0; k < n->input_count; k++) {
+        struct view to = sub_view(s->out, offset, &s->in[k]);
+        view_copy(&to, &s->in[k]);
+        const int size[4] = { to.n, to.c, to.h, to.w };
+        offset[n->axis] += size[n->axis];
+    }
+}
+
+static void run_pad(const struct step *s)
+{
+    const struct view *v = &s->out;
+    for (int n = 0; n < v->n; n++)
+        for (int y = 0; y < v->h; y++)
+            for (int x = 0; x < v->w; x++)
+                for (int k = 0; k < v->c; k++)
+                    v->data[n * v->stride_n + y * v->stride_h + x * v->stride_w + k] =
+                        s->node->fill;
+    struct view to = sub_view(*v, s->node->offset, &s->in[0]);
+    view_copy(&to, &s->in[0]);
+}
+
+int copy_prepare(struct plan *p, struct step *s, struct error *e)
+{
+    (void)p;
+    (void)e;
+    s->run = s->node->kind == PAD ? run_pad : run_concat;
+    return 0;
+}
+
+void view_load(const struct view *to, const float *from)
+{
+    const ptrdiff_t plane = (ptrdiff_t)to->h * to->w;
+#pragma omp parallel for collapse(2)
+    for (int n = 0; n < to->n; n++)
+        for (int y = 0; y < to->h; y++) {
+            const float *row = from + plane * n * to->c + (ptrdiff_t)y * to->w;
+            float *pixel = to->data + n * to->stride_n + y * to->stride_h;
+            for (int x = 0; x < to->w; x++, pixel += to->stride_w)
+                for (int k = 0; k < to->c; k++)
+                    pixel[k] = row[k * plane + x];
+        }
+}
+
+void view_store(float *to, const struct view *from)
+{
+    const ptrdiff_t plane = (ptrdiff_t)from->h * from->w;
+#pragma omp parallel for collapse(2)
+    for (int n = 0; n < from->n; n++)
+        for (int y = 0; y < from->h; y++) {
+            float *row = to + plane * n * from->c + (ptrdiff_t)y * from->w;
+            const float *pixel = from->data + n * from->stride_n + y * from->stride_h;
+            for (int x = 0; x < from->w; x++, pixel += from->stride_w)
+                for (int k = 0; k < from->c; k++)
+                    row[k * plane + x] = pixel[k];
+        }
+}

@@ -1,0 +1,293 @@
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+static const struct {
+    int (*prepare)(struct plan *p, struct step *s, struct error *e);
+    int dense; /* 1: reads and writes tensors without gaps only */
+} backend[] = {
+    [CONVOLUTION] = { dnnl_prepare, 1 },
+    [POOL_MAX] = { dnnl_prepare, 1 },
+    [POOL_AVERAGE] = { dnnl_prepare, 1 },
+    [RESIZE] = { resize_prepare, 0 },
+    [CONCAT] = { copy_prepare, 0 },
+    [SLICE] = { NULL, 0 }, /* a view: nothing to do */
+    [PAD] = { copy_prepare, 0 },
+    [POINTWISE] = { pointwise_prepare, 0 },
+};
+
+/* Where a tensor lies before addresses are known: in another one, or (whole < 0) by itself from first to last step. */
+struct place {
+    int whole;
+    int offset[4];
+    int first, last;
+    size_t at; /* in the arena, bytes */
+};
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+void *plan_alloc(struct plan *p, size_t bytes, struct error *e)
+{
+    void **owned = realloc(p->owned, (p->owned_count + 1) * sizeof *owned);
+    void *memory = NULL;
+    bytes = round_up(bytes + !bytes);
+    if (owned) {
+        p->owned = owned;
+        memory = aligned_alloc(ALIGNMENT, bytes);
+    }
+    if (!memory) {
+        error_retry(e, "out_of_memory", "There is no memory for the network %s.", p->graph->label);
+        return NULL;
+    }
+    p->bytes += bytes;
+    return p->owned[p->owned_count++] = memory;
+}
+
+static struct view dense_view(const int dims[4], float *data)
+{
+    struct view v = { data, dims[0], dims[2], dims[3], dims[1], 0, 0, 0 };
+    v.stride_w = v.c;
+    v.stride_h = v.stride_w * v.w;
+    v.stride_n = v.stride_h * v.h;
+    return v;
+}
+
+/* Puts a copy before every node that reads a view with gaps and cannot. */
+static int make_dense(struct graph *g, struct error *e)
+{
+    for (int i = 0, count = g->node_count; i < count; i++) {
+        struct node *n = &g->nodes[i];
+        int producer = g->tensors[n->inputs[0]].producer;
+        if (!backend[n->kind].dense || producer < 0 || g->nodes[producer].kind != SLICE)
+            continue;
+        struct node copy = { .name = n->name, .op = n->op, .kind = CONCAT, .axis = 1 };
+        copy.inputs[0] = n->inputs[0];
+        copy.input_count = 1;
+        int dims[4];
+        memcpy(dims, g->tensors[n->inputs[0]].dims, sizeof dims);
+        copy.output = graph_add_tensor(g, n->name, dims, e);
+        if (copy.output < 0 || graph_add_node(g, &copy, e) < 0)
+            return -1;
+        g->nodes[i].inputs[0] = copy.output;
+    }
+    return graph_sort(g, e);
+}
+
+/* 1 if t may be computed right into its part of a concatenation: its producer and its readers can do with gaps. */
+static int may_have_gaps(const struct graph *g, int t)
+{
+    int producer = g->tensors[t].producer;
+    if (producer < 0 || backend[g->nodes[producer].kind].dense)
+        return 0;
+    for (int i = 0; i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].input_count; k++)
+            if (g->nodes[i].inputs[k] == t && backend[g->nodes[i].kind].dense)
+                return 0;
+    return 1;
+}
+
+/* Decides which tensors are parts of others. */
+static void find_wholes(const struct graph *g, struct place *places)
+{
+    for (int i = 0; i < g->node_count; i++) {
+        const struct node *n = &g->nodes[i];
+        if (n->kind == SLICE) {
+            places[n->output].whole = n->inputs[0];
+            memcpy(places[n->output].offset, n->offset, sizeof n->offset);
+        }
+        if (n->kind != CONCAT)
+            continue;
+        int offset = 0;
+        for (int k = 0; k < n->input_count; k++) {
+            struct place *part = &places[n->inputs[k]];
+            if (part->whole < 0 && may_have_gaps(g, n->inputs[k])) {
+                part->whole = n->output;
+                part->offset[n->axis] = offset;
+            }
+            offset += g->tensors[n->inputs[k]].dims[n->axis];
+        }
+    }
+}
+
+/* The tensor that t is a part of at last, and where in it. */
+static int find_root(const struct place *places, int t, int offset[4])
+{
+    memset(offset, 0, 4 * sizeof *offset);
+    for (; places[t].whole >= 0; t = places[t].whole)
+        for (int i = 0; i < 4; i++)
+            offset[i] += places[t].offset[i];
+    return t;
+}
+
+static void touch(struct place *places, int t, int step)
+{
+    int offset[4];
+    struct place *root = &places[find_root(places, t, offset)];
+    if (root->first > step)
+        root->first = step;
+    if (root->last < step)
+        root->last = step;
+}
+
+/* Gives every root an address in the arena such that those in use at the same time do not overlap: first fit. */
+static int lay_out(struct plan *p, struct place *places, struct error *e)
+{
+    const struct graph *g = p->graph;
+    int *laid = graph_alloc(p->graph, g->tensor_count * sizeof *laid, e);
+    int count = 0;
+    if (!laid)
+        return -1;
+    for (int t = 0; t < g->tensor_count; t++) {
+        struct place *new = &places[t];
+        if (new->whole >= 0 || new->last < 0 || g->tensors[t].data)
+            continue;
+        size_t bytes = round_up(tensor_elements(&g->tensors[t]) * sizeof(float));
+        int k;
+        for (int i = 0; i < count; i++) { /* those already laid are in order of address */
+            const struct place *old = &places[laid[i]];
+            if (old->last < new->first || new->last < old->first)
+                continue;
+            if (old->at >= new->at + bytes)
+                break;
+            size_t end = old->at + round_up(tensor_elements(&g->tensors[laid[i]]) * sizeof(float));
+            if (end > new->at)
+                new->at = end;
+        }
+        for (k = count++; k > 0 && places[laid[k - 1]].at > new->at; k--)
+            laid[k] = laid[k - 1];
+        laid[k] = t;
+        if (p->arena_bytes < new->at + bytes)
+            p->arena_bytes = new->at + bytes;
+    }
+    return 0;
+}
+
+/* A constant operand in the views' order. */
+static float *constant_values(struct plan *p, const struct tensor *t, struct error *e)
+{
+    float *values = plan_alloc(p, tensor_elements(t) * sizeof *values, e);
+    if (values) {
+        struct view v = dense_view(t->dims, values);
+        view_load(&v, t->data);
+    }
+    return values;
+}
+
+static int make_views(struct plan *p, const struct place *places, struct error *e)
+{
+    const struct graph *g = p->graph;
+    for (int t = 0; t < g->tensor_count; t++) {
+        const struct tensor *tensor = &g->tensors[t];
+        int offset[4], root = find_root(places, t, offset);
+        struct view v = dense_view(g->tensors[root].dims, NULL);
+        if (tensor->data && places[t].last >= 0) {
+            if (!(v.data = constant_values(p, tensor, e)))
+                return -1;
+        } else if (places[root].last >= 0)
+            v.data = p->arena + places[root].at / sizeof *p->arena + offset[0] * v.stride_n +
+                     offset[2] * v.stride_h + offset[3] * v.stride_w + offset[1];
+        v.n = tensor->dims[0];
+        v.c = tensor->dims[1];
+        v.h = tensor->dims[2];
+        v.w = tensor->dims[3];
+        p->views[t] = v;
+    }
+    return 0;
+}
+
+/* The first input of n that is an operand of its program only. */
+static int first_operand(const struct node *n)
+{
+    return n->kind == CONVOLUTION ? 2 + n->window.bias : 0;
+}
+
+static void find_places(const struct graph *g, struct place *places)
+{
+    for (int t = 0; t < g->tensor_count; t++)
+        places[t] = (struct place) { .whole = -1, .first = g->node_count + 1, .last = -1 };
+    find_wholes(g, places);
+    for (int i = 0; i < g->input_count; i++) {
+        touch(places, g->inputs[i].tensor, 0);
+        if (g->inputs[i].state) /* the next run's value is put there when this run's is done with */
+            touch(places, g->inputs[i].tensor, g->node_count + 1);
+    }
+    for (int i = 0; i < g->node_count; i++) {
+        const struct node *n = &g->nodes[i];
+        touch(places, n->output, i + 1);
+        for (int k = 0; k < n->input_count; k++)
+            if (!k || k >= first_operand(n))
+                touch(places, n->inputs[k], i + 1);
+    }
+    for (int i = 0; i < g->output_count; i++)
+        touch(places, g->outputs[i].tensor, g->node_count + 1);
+}
+
+static int make_steps(struct plan *p, struct error *e)
+{
+    const struct graph *g = p->graph;
+    for (int i = 0; i < g->node_count; i++) {
+        const struct node *n = &g->nodes[i];
+        struct step *s = &p->steps[p->step_count];
+        if (!backend[n->kind].prepare)
+            continue;
+        s->node = n;
+        s->out = p->views[n->output];
+        for (int k = 0; k < n->input_count; k++)
+            s->in[k] = p->views[n->inputs[k]];
+        p->step_count++;
+        if (backend[n->kind].prepare(p, s, e))
+            return -1;
+    }
+    return 0;
+}
+
+int plan_make(struct plan *p, struct graph *g, struct error *e)
+{
+    *p = (struct plan) { .graph = g };
+    if (make_dense(g, e))
+        return -1;
+    if (dnnl_engine_create(&p->engine, dnnl_cpu, 0) ||
+        dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags))
+        return error_retry(e, "out_of_memory", "oneDNN cannot start.");
+    struct place *places = graph_alloc(g, g->tensor_count * sizeof *places, e);
+    p->views = graph_alloc(g, g->tensor_count * sizeof *p->views, e);
+    p->steps = graph_alloc(g, g->node_count * sizeof *p->steps, e);
+    if (!places || !p->views || !p->steps)
+        return -1;
+    find_places(g, places);
+    if (lay_out(p, places, e) || !(p->arena = plan_alloc(p, p->arena_bytes, e)))
+        return -1;
+    memset(p->arena, 0, p->arena_bytes);
+    if (make_views(p, places, e) || make_steps(p, e) ||
+        !(p->scratch = plan_alloc(p, p->scratch_bytes, e)))
+        return -1;
+    for (int i = 0; i < p->step_count; i++)
+        dnnl_scratch(&p->steps[i], p->scratch);
+    return 0;
+}
+
+void plan_run(const struct plan *p)
+{
+    for (int i = 0; i < p->step_count; i++)
+        p->steps[i].run(&p->steps[i]);
+}
+
+void plan_free(struct plan *p)
+{
+    for (int i = 0; i < p->step_count; i++)
+        dnnl_release(&p->steps[i]);
+    for (int i = 0; i < p->owned_count; i++)
+        free(p->owned[i]);
+    free(p->owned);
+    if (p->stream)
+        dnnl_stream_destroy(p->stream);
+    if (p->engine)
+        dnnl_engine_destroy(p->engine);
+    *p = (struct plan) { 0 };
+}

@@ -1,0 +1,83 @@
+/*
+ * A graph planned for the CPU. Activations are float32 in N,H,W,C order: it is what oneDNN's fastest convolutions ask
+ * for, a slice or a part of a concatenation is then a view, and work between convolutions runs along channels.
+ * Convolutions and pools are oneDNN primitives; the rest are the loops of this folder.
+ */
+#ifndef MATTE_NN_DNNL_PLAN_H
+#define MATTE_NN_DNNL_PLAN_H
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "../graph.h"
+
+/* Where a tensor lies. Channels are adjacent; strides are in floats. */
+struct view {
+    float *data;
+    int n, h, w, c;
+    ptrdiff_t stride_n, stride_h, stride_w;
+};
+
+enum { STEP_ARGS = GRAPH_INPUTS + 3 };
+
+/* One thing to do in a run. */
+struct step {
+    void (*run)(const struct step *s);
+    const struct node *node;
+    struct view out;
+    struct view in[GRAPH_INPUTS];
+    union {
+        struct {
+            dnnl_stream_t stream;
+            dnnl_primitive_t primitive;
+            dnnl_exec_arg_t args[STEP_ARGS];
+            int arg_count;
+        } dnnl;
+        struct {
+            ptrdiff_t *left, *right; /* of each output column: its neighbours, in input floats */
+            float *fractions;        /* the right one's weight */
+        } resize;
+    };
+};
+
+struct plan {
+    struct graph *graph;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    struct view *views; /* of every tensor */
+    struct step *steps;
+    int step_count;
+    float *arena;                             /* activations */
+    void *scratch;                            /* oneDNN's, shared by all primitives */
+    size_t arena_bytes, scratch_bytes, bytes; /* bytes: of everything */
+    void **owned;
+    int owned_count;
+};
+
+/*
+ * Plans g, which must live until plan_free(), for the present number of OpenMP threads. -1 and *e; in either case
+ * plan_free() is due.
+ */
+int plan_make(struct plan *p, struct graph *g, struct error *e);
+void plan_run(const struct plan *p);
+void plan_free(struct plan *p);
+
+/* 64-byte aligned memory that lives as long as p; NULL and *e. */
+void *plan_alloc(struct plan *p, size_t bytes, struct error *e);
+
+/*
+ * Each makes a step of a node: s->node and its views are set; run is to be. -1 and *e. dnnl_prepare() (convolutions and
+ * pools) raises p->scratch_bytes to what the primitive needs; dnnl_scratch() gives it.
+ */
+int dnnl_prepare(struct plan *p, struct step *s, struct error *e);
+int resize_prepare(struct plan *p, struct step *s, struct error *e);
+int pointwise_prepare(struct plan *p, struct step *s, struct error *e);
+int copy_prepare(struct plan *p, struct step *s, struct error *e);
+void dnnl_scratch(struct step *s, void *scratch);
+void dnnl_release(struct step *s);
+
+/* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
+void view_copy(const struct view *to, const struct view *from);
+void view_load(const struct view *to, const float *from);
+void view_store(float *to, const struct view *from);
+
+#endif

@@ -1,0 +1,214 @@
+#include "plan.h"
+
+#include <string.h>
+
+/* A function as a post-op of oneDNN: element-wise, or with a second operand. */
+static const struct {
+    dnnl_alg_kind_t unary, binary;
+} post_ops[] = {
+    [RELU] = { .unary = dnnl_eltwise_relu },
+    [CLIP] = { .unary = dnnl_eltwise_clip },
+    [LINEAR] = { .unary = dnnl_eltwise_linear },
+    [SIGMOID] = { .unary = dnnl_eltwise_logistic },
+    [TANH] = { .unary = dnnl_eltwise_tanh },
+    [HARDSWISH] = { .unary = dnnl_eltwise_hardswish },
+    [ADD] = { .binary = dnnl_binary_add },
+    [SUB] = { .binary = dnnl_binary_sub },
+    [MUL] = { .binary = dnnl_binary_mul },
+    [DIV] = { .binary = dnnl_binary_div },
+    [MIN] = { .binary = dnnl_binary_min },
+    [MAX] = { .binary = dnnl_binary_max },
+};
+
+static void run_primitive(const struct step *s)
+{
+    dnnl_primitive_execute(s->dnnl.primitive, s->dnnl.stream, s->dnnl.arg_count, s->dnnl.args);
+}
+
+static dnnl_memory_desc_t describe(int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t d;
+    dnnl_memory_desc_init_by_tag(&d, rank, dims, dnnl_f32, tag);
+    return d;
+}
+
+static dnnl_memory_desc_t describe_view(const struct view *v)
+{
+    return describe(4, (dnnl_dims_t) { v->n, v->c, v->h, v->w }, dnnl_nhwc);
+}
+
+static int add_arg(struct plan *p, struct step *s, int arg, const dnnl_memory_desc_t *d, void *data)
+{
+    dnnl_exec_arg_t *a = &s->dnnl.args[s->dnnl.arg_count];
+    a->arg = arg;
+    if (dnnl_memory_create(&a->memory, d, p->engine, data))
+        return -1;
+    s->dnnl.arg_count++;
+    return 0;
+}
+
+/* Adds constants (weights, bias), reordered from the file's layout to that which the primitive asks for. */
+static int add_packed(struct plan *p, struct step *s, int arg, const dnnl_memory_desc_t *from,
+    const float *data, const dnnl_memory_desc_t *to, struct error *e)
+{
+    dnnl_memory_t source = NULL;
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_primitive_t reorder = NULL;
+    int result = -1;
+    void *packed = plan_alloc(p, dnnl_memory_desc_get_size(to), e);
+    if (!packed)
+        return -1;
+    if (add_arg(p, s, arg, to, packed) ||
+        dnnl_memory_create(&source, from, p->engine, (void *)data) ||
+        dnnl_reorder_primitive_desc_create(&desc, from, p->engine, to, p->engine, NULL) ||
+        dnnl_primitive_create(&reorder, desc))
+        goto out;
+    dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, source },
+        { DNNL_ARG_TO, s->dnnl.args[s->dnnl.arg_count - 1].memory } };
+    result = dnnl_primitive_execute(reorder, p->stream, 2, args) || dnnl_stream_wait(p->stream);
+out:
+    dnnl_primitive_destroy(reorder);
+    dnnl_primitive_desc_destroy(desc);
+    dnnl_memory_destroy(source);
+    return result;
+}
+
+/* A window in oneDNN's terms: its dilation counts the pixels between. */
+struct window {
+    dnnl_dims_t kernel, stride, dilation, before, after;
+};
+
+static struct window window_of(const struct node *n)
+{
+    struct window w = { 0 };
+    for (int i = 0; i < 2; i++) {
+        w.kernel[i] = n->window.kernel[i];
+        w.stride[i] = n->window.stride[i];
+        w.dilation[i] = n->window.dilation[i] - 1;
+        w.before[i] = n->window.before[i];
+        w.after[i] = n->window.after[i];
+    }
+    return w;
+}
+
+/* Describes the node to oneDNN; the weights are as in the file. */
+static int describe_convolution(const struct plan *p, const struct step *s,
+    dnnl_memory_desc_t *weights, dnnl_memory_desc_t *bias, dnnl_convolution_desc_t *desc)
+{
+    const struct node *n = s->node;
+    const int *w = p->graph->tensors[n->inputs[1]].dims;
+    const int group = n->window.group;
+    const struct window window = window_of(n);
+    const dnnl_dims_t plain = { w[0], w[1], w[2], w[3] };
+    const dnnl_dims_t grouped = { group, w[0] / group, w[1], w[2], w[3] };
+    const dnnl_dims_t channels = { w[0] };
+    const dnnl_memory_desc_t in = describe_view(&s->in[0]), out = describe_view(&s->out);
+    const dnnl_memory_desc_t any =
+        describe(4 + (group > 1), group > 1 ? grouped : plain, dnnl_format_tag_any);
+    *weights = group > 1 ? describe(5, grouped, dnnl_goihw) : describe(4, plain, dnnl_oihw);
+    *bias = describe(1, channels, dnnl_a);
+    return dnnl_dilated_convolution_forward_desc_init(desc, dnnl_forward_inference,
+        dnnl_convolution_direct, &in, &any, n->window.bias ? bias : NULL, &out, window.stride,
+        window.dilation, window.before, window.after);
+}
+
+static int describe_pool(const struct step *s, dnnl_pooling_v2_desc_t *desc)
+{
+    const struct window window = window_of(s->node);
+    const dnnl_memory_desc_t in = describe_view(&s->in[0]), out = describe_view(&s->out);
+    return dnnl_pooling_v2_forward_desc_init(desc, dnnl_forward_inference,
+        s->node->kind == POOL_MAX ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding, &in, &out,
+        window.stride, window.kernel, window.dilation, window.before, window.after);
+}
+
+/* The node's program as post-ops, and its operands as arguments. */
+static int add_post_ops(struct plan *p, struct step *s, dnnl_post_ops_t post)
+{
+    const struct node *n = s->node;
+    for (int i = 0; i < n->program_length; i++) {
+        const struct instruction *in = &n->program[i];
+        if (post_ops[in->function].unary) {
+            if (dnnl_post_ops_append_eltwise(
+                    post, 1, post_ops[in->function].unary, in->low, in->high))
+                return -1;
+            continue;
+        }
+        const dnnl_memory_desc_t d = describe_view(&s->in[in->y]);
+        if (dnnl_post_ops_append_binary(post, post_ops[in->function].binary, &d) ||
+            add_arg(
+                p, s, DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1, &d, s->in[in->y].data))
+            return -1;
+    }
+    return 0;
+}
+
+int dnnl_prepare(struct plan *p, struct step *s, struct error *e)
+{
+    const struct node *n = s->node;
+    dnnl_memory_desc_t weights, bias;
+    dnnl_convolution_desc_t convolution;
+    dnnl_pooling_v2_desc_t pool;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_post_ops_t post = NULL;
+    dnnl_primitive_desc_t desc = NULL;
+    int result = -1;
+
+    s->run = run_primitive;
+    s->dnnl.stream = p->stream;
+    const dnnl_memory_desc_t in = describe_view(&s->in[0]), out = describe_view(&s->out);
+    if (dnnl_primitive_attr_create(&attr) ||
+        dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ||
+        dnnl_post_ops_create(&post) || add_post_ops(p, s, post) ||
+        dnnl_primitive_attr_set_post_ops(attr, post))
+        goto out;
+    if (n->kind == CONVOLUTION ? describe_convolution(p, s, &weights, &bias, &convolution)
+                               : describe_pool(s, &pool))
+        goto out;
+    const_dnnl_op_desc_t op = n->kind == CONVOLUTION ? (const_dnnl_op_desc_t)&convolution : &pool;
+    if (dnnl_primitive_desc_create(&desc, op, attr, p->engine, NULL) ||
+        dnnl_primitive_create(&s->dnnl.primitive, desc) ||
+        add_arg(p, s, DNNL_ARG_SRC, &in, s->in[0].data) ||
+        add_arg(p, s, DNNL_ARG_DST, &out, s->out.data))
+        goto out;
+    if (n->kind == CONVOLUTION) {
+        const struct tensor *t = p->graph->tensors;
+        if (add_packed(p, s, DNNL_ARG_WEIGHTS, &weights, t[n->inputs[1]].data,
+                dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0), e) ||
+            (n->window.bias &&
+                add_packed(p, s, DNNL_ARG_BIAS, &bias, t[n->inputs[2]].data, &bias, e)))
+            goto out;
+    }
+    const dnnl_memory_desc_t *scratch =
+        dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+    size_t bytes = dnnl_memory_desc_get_size(scratch);
+    if (bytes && add_arg(p, s, DNNL_ARG_SCRATCHPAD, scratch, NULL))
+        goto out;
+    if (p->scratch_bytes < bytes)
+        p->scratch_bytes = bytes;
+    result = 0;
+out:
+    dnnl_primitive_desc_destroy(desc);
+    dnnl_post_ops_destroy(post);
+    dnnl_primitive_attr_destroy(attr);
+    return result ? error_set(e, "unsupported_model",
+                        "%s: oneDNN does not take the node %s (%s, opset %d).", p->graph->label,
+                        n->name, n->op, p->graph->opset)
+                  : 0;
+}
+
+void dnnl_scratch(struct step *s, void *scratch)
+{
+    if (s->run == run_primitive)
+        for (int i = 0; i < s->dnnl.arg_count; i++)
+            if (s->dnnl.args[i].arg == DNNL_ARG_SCRATCHPAD)
+                dnnl_memory_set_data_handle(s->dnnl.args[i].memory, scratch);
+}
+
+void dnnl_release(struct step *s)
+{
+    if (s->run != run_primitive)
+        return;
+    for (int i = 0; i < s->dnnl.arg_count; i++)
+        dnnl_memory_destroy(s->dnnl.args[i].memory);
+    dnnl_primitive_destroy(s->dnnl.primitive);
+}

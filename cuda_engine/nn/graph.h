@@ -1,0 +1,135 @@
+/*
+ * A network as the planner sees it: tensors of fixed N,C,H,W size and nodes of a few kinds, in an order in which every
+ * node comes after those that it reads. Made from an ONNX file by graph_read(); ops.c says what each operator becomes;
+ * fuse.c makes fewer nodes of more work. Nothing here knows how a node is computed: that is a backend's.
+ */
+#ifndef MATTE_NN_GRAPH_H
+#define MATTE_NN_GRAPH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../error.h"
+
+enum {
+    GRAPH_INPUTS = 16,  /* of one node */
+    GRAPH_PROGRAM = 16, /* instructions of one node */
+    GRAPH_SIDE = 1 << 14,
+    GRAPH_ELEMENTS = 1 << 28, /* of one tensor: 1 GiB of floats */
+};
+
+/* The largest ONNX file that is read. */
+#define GRAPH_FILE (INT64_C(1) << 30)
+
+struct tensor {
+    const char *name;
+    int dims[4]; /* N, C, H, W; lower ranks have ones before */
+    int rank;    /* as the file has it */
+    const float
+        *data; /* a constant's values, dense N,C,H,W; NULL where computed or not of floats */
+    const int64_t *ints; /* a constant's values, where they are integers */
+    int producer;        /* node; -1 for constants and graph inputs */
+    int uses;            /* by nodes and by the graph's outputs */
+    int outputs;         /* of the graph: how many it is */
+};
+
+/* A graph input or output; several outputs may be one tensor. */
+struct end {
+    const char *name;
+    int tensor;
+    int state; /* 1: of a recurrent state, so the tensor lives from run to run */
+};
+
+/* What one instruction computes, element by element, from x (and y). */
+enum function {
+    RELU,
+    CLIP,   /* min(max(x, low), high) */
+    LINEAR, /* x * low + high */
+    SIGMOID,
+    TANH,
+    HARDSWISH, /* x * min(max(x + 3, 0), 6) / 6 */
+    ADD,
+    SUB,
+    MUL,
+    DIV,
+    MIN,
+    MAX,
+};
+
+/* Operands: k >= 0 is the node's input k, ~k the result of instruction k. y is not read by unary functions. */
+struct instruction {
+    enum function function;
+    int x, y;
+    float low, high;
+};
+
+enum kind {
+    CONVOLUTION, /* input 0, weights 1, bias 2 where there is one; then operands of its program */
+    POOL_MAX,
+    POOL_AVERAGE, /* padding is not counted */
+    RESIZE,       /* linear, half pixel centres, edges repeated */
+    CONCAT,
+    SLICE,     /* step 1 */
+    PAD,       /* with a constant */
+    POINTWISE, /* the program over inputs broadcast to the output's size */
+};
+
+struct node {
+    const char *name;
+    const char *op; /* ONNX operator, for errors */
+    enum kind kind;
+    int inputs[GRAPH_INPUTS];
+    int input_count;
+    int output;
+    union {
+        struct {
+            int kernel[2], stride[2], dilation[2]; /* H, W */
+            int before[2], after[2];               /* padding */
+            int group, bias;
+        } window;
+        int offset[4]; /* SLICE: of the output in the input; PAD: of the input in the output */
+        int axis;
+    };
+    float fill; /* PAD */
+    /* POINTWISE: its last result is the output. CONVOLUTION: applied to the sums in turn, x not being read. */
+    struct instruction program[GRAPH_PROGRAM];
+    int program_length;
+};
+
+struct graph {
+    const char *label;
+    int opset;
+    struct tensor *tensors;
+    int tensor_count;
+    struct node *nodes;
+    int node_count;
+    struct end *inputs, *outputs;
+    int input_count, output_count;
+    void *model; /* the ONNX message; names and constants point into it */
+    void **owned;
+    int owned_count;
+};
+
+/* Reads the file behind fd into *g. -1 and *e; in either case graph_free() is due. label must outlive g. */
+int graph_read(struct graph *g, int fd, const char *label, struct error *e);
+void graph_free(struct graph *g);
+
+/* Zeroed memory that lives as long as g; NULL and *e when there is none. */
+void *graph_alloc(struct graph *g, size_t bytes, struct error *e);
+
+size_t tensor_elements(const struct tensor *t);
+
+/* 1 and *value if t is a constant of one element. */
+int tensor_scalar(const struct tensor *t, float *value);
+
+/* Adds a computed tensor or a node, growing the array (pointers into it move). -1 and *e. */
+int graph_add_tensor(struct graph *g, const char *name, const int dims[4], struct error *e);
+int graph_add_node(struct graph *g, const struct node *n, struct error *e);
+
+/* Drops nodes whose results nobody uses, sorts the rest, and sets producer and uses anew. -1 and *e: a cycle. */
+int graph_sort(struct graph *g, struct error *e);
+
+/* fuse.c: rewrites g to fewer nodes that give the same outputs. */
+int graph_fuse(struct graph *g, struct error *e);
+
+#endif

@@ -1,0 +1,599 @@
+#include "database.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "../log.h"
+#include "loop.h"
+
+enum {
+    CALL_MS = 6000, /* an answer later than this will not come; the database's own limit is 5 s */
+    CONNECT_MS = 5000, /* for a connection to stand */
+    BACKOFF_MIN = 100,
+    BACKOFF_MAX = 5000,
+    AGAIN_MS = 200, /* before a call that met a passing error is repeated */
+    VALUES = 10,
+};
+
+/* One row a call: name, SQL and the types of its arguments. Columns come in the order of struct claim for CLAIM. */
+enum statement { CLAIM, REAP, HEARTBEAT, HOLD, COMPLETE, FAIL, RELEASE };
+static const struct {
+    const char *name, *types, *sql;
+    int values;
+} statements[] = {
+    [CLAIM] = { "claim", "text, interval",
+        "SELECT id, tenant_id, request_id, lease_no, attempt, max_attempts, model, output_format, "
+        "video_url,"
+        " input_path, background, preview_ms, max_ms FROM matte.job_claim($1, $2)",
+        2 },
+    [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
+    [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
+        "SELECT matte.job_heartbeat($1, $2, $3, $4)", 4 },
+    [HOLD] = { "hold", "uuid, bigint, bigint, int", "SELECT matte.job_hold($1, $2, $3, $4)", 4 },
+    [COMPLETE] = { "complete", "uuid, bigint, bigint, text, bigint, bytea, int, int, int, jsonb",
+        "SELECT matte.job_complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", 10 },
+    [FAIL] = { "fail", "uuid, bigint, text, text, boolean",
+        "SELECT matte.job_fail($1, $2, $3, $4, $5)", 5 },
+    [RELEASE] = { "release", "uuid, bigint", "SELECT matte.job_release($1, $2)", 2 },
+};
+enum { STATEMENTS = sizeof statements / sizeof *statements };
+
+struct call {
+    struct call *next;
+    enum statement statement;
+    char *values[VALUES]; /* owned */
+    int64_t until;        /* 0: not repeated */
+    int64_t sent;
+    int in_flight;
+    database_done *done; /* NULL: nobody wants the answer */
+    void *data;
+};
+
+static struct {
+    char *conninfo; /* owned: it may hold a password */
+    struct database_events events;
+    void *data;
+    PGconn *connection;
+    enum { AWAY, CONNECTING, PREPARING, READY } state;
+    struct watch watch;
+    struct timer
+        deadline; /* of the connection attempt or of the call in flight; of the next attempt while AWAY */
+    struct timer again; /* the first call waits for a passing error to pass */
+    int backoff;
+    char said[256];   /* the last connection error logged: each is said once */
+    PGresult *result; /* of the answer that is arriving */
+    struct call *first, **last;
+} db;
+
+static void advance(void);
+static void lose(const char *why);
+
+/* ---- calls ---- */
+
+static void call_free(struct call *c)
+{
+    for (int i = 0; i < VALUES; i++) {
+        free(c->values[i]);
+    }
+    free(c);
+}
+
+/* Takes the first call off the list and answers it. */
+static void answer_first(struct database_answer answer)
+{
+    struct call *c = db.first;
+    db.first = c->next;
+    if (!db.first) {
+        db.last = &db.first;
+    }
+    answer.sent = c->sent;
+    if (c->done) {
+        c->done(c->data, &answer);
+    }
+    call_free(c);
+}
+
+static int is_repeated(const struct call *c)
+{
+    return c->until > loop_now();
+}
+
+static struct call *call_make(enum statement s, int64_t until, database_done *done, void *data)
+{
+    struct call *c = calloc(1, sizeof *c);
+    if (!c) {
+        abort(); /* a few hundred bytes: the process is lost, and every lease is safe with the database */
+    }
+    c->statement = s;
+    c->until = until;
+    c->done = done;
+    c->data = data;
+    return c;
+}
+
+static void value_text(struct call *c, int i, const char *text)
+{
+    c->values[i] = strdup(text);
+    if (!c->values[i]) {
+        abort();
+    }
+}
+
+static void value_number(struct call *c, int i, int64_t n)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)n);
+    value_text(c, i, text);
+}
+
+static void value_int(struct call *c, int i, int64_t n)
+{
+    value_number(c, i, n > INT_MAX ? INT_MAX : n);
+}
+
+static void value_ms(struct call *c, int i, int64_t ms)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld ms", (long long)ms);
+    value_text(c, i, text);
+}
+
+static struct call *call_of_job(
+    enum statement s, const struct claim *claim, int64_t until, database_done *done, void *data)
+{
+    struct call *c = call_make(s, until, done, data);
+    value_text(c, 0, claim->id);
+    value_number(c, 1, claim->lease_no);
+    return c;
+}
+
+static void submit(struct call *c)
+{
+    *db.last = c;
+    db.last = &c->next;
+    advance();
+}
+
+void database_claim(const char *engine_id, int64_t ttl, database_done *done, void *data)
+{
+    struct call *c = call_make(CLAIM, 0, done, data);
+    value_text(c, 0, engine_id);
+    value_ms(c, 1, ttl);
+    submit(c);
+}
+
+void database_reap(int max, database_done *done, void *data)
+{
+    struct call *c = call_make(REAP, 0, done, data);
+    value_number(c, 0, max);
+    submit(c);
+}
+
+void database_heartbeat(const struct claim *claim, int64_t ttl, int64_t frames_done, int64_t until,
+    database_done *done, void *data)
+{
+    struct call *c = call_of_job(HEARTBEAT, claim, until, done, data);
+    value_ms(c, 2, ttl);
+    value_int(c, 3, frames_done);
+    submit(c);
+}
+
+void database_hold(const struct claim *claim, int64_t output_ms, int64_t frames, int64_t until,
+    database_done *done, void *data)
+{
+    struct call *c = call_of_job(HOLD, claim, until, done, data);
+    value_number(c, 2, output_ms);
+    value_int(c, 3, frames);
+    submit(c);
+}
+
+void database_complete(const struct claim *claim, const char *output_key,
+    const struct report *result, const char *warnings, int64_t until, database_done *done,
+    void *data)
+{
+    struct call *c = call_of_job(COMPLETE, claim, until, done, data);
+    char sha[2 + 2 * sizeof result->sha256 + 1] = "\\x";
+    for (size_t i = 0; i < sizeof result->sha256; i++) {
+        snprintf(sha + 2 + 2 * i, 3, "%02x", result->sha256[i]);
+    }
+    value_number(c, 2, result->duration_ms);
+    value_text(c, 3, output_key);
+    value_number(c, 4, result->bytes);
+    value_text(c, 5, sha);
+    value_int(c, 6, result->width);
+    value_int(c, 7, result->height);
+    value_int(c, 8, result->frames_done);
+    value_text(c, 9, warnings);
+    submit(c);
+}
+
+void database_fail(const struct claim *claim, const struct error *why, int64_t until,
+    database_done *done, void *data)
+{
+    struct call *c = call_of_job(FAIL, claim, until, done, data);
+    value_text(c, 2, why->code);
+    value_text(c, 3, why->text);
+    value_text(c, 4, why->retry ? "t" : "f");
+    submit(c);
+}
+
+void database_release(const struct claim *claim, int64_t until, database_done *done, void *data)
+{
+    submit(call_of_job(RELEASE, claim, until, done, data));
+}
+
+void database_forget(const void *data)
+{
+    for (struct call *c = db.first; c; c = c->next) {
+        if (c->data == data) {
+            c->done = 0;
+        }
+    }
+}
+
+int database_is_connected(void)
+{
+    return db.state == READY;
+}
+
+int database_is_idle(void)
+{
+    return !db.first;
+}
+
+/* ---- answers ---- */
+
+static int copy(char *to, size_t size, const PGresult *r, int column)
+{
+    return (size_t)snprintf(to, size, "%s", PQgetvalue(r, 0, column)) < size ? 0 : -1;
+}
+
+static int64_t integer(const PGresult *r, int column)
+{
+    return strtoll(PQgetvalue(r, 0, column), 0, 10);
+}
+
+/* 'transparent' or '#rrggbb' */
+static int read_background(struct claim *c, const char *text)
+{
+    unsigned r, g, b;
+    int length = 0;
+    if (!strcmp(text, "transparent")) {
+        c->background = BACKGROUND_TRANSPARENT;
+        return 0;
+    }
+    if (sscanf(text, "#%2x%2x%2x%n", &r, &g, &b, &length) != 3 || length != 7 || text[7]) {
+        return -1;
+    }
+    c->background = BACKGROUND_COLOR;
+    c->color[0] = (uint8_t)r, c->color[1] = (uint8_t)g, c->color[2] = (uint8_t)b;
+    return 0;
+}
+
+static int is_uuid(const char *s)
+{
+    return strlen(s) == 36 && strspn(s, "0123456789abcdef-") == 36;
+}
+
+static int read_claim(struct claim *c, const PGresult *r)
+{
+    memset(c, 0, sizeof *c);
+    c->lease_no = integer(r, 3);
+    c->attempt = (int)integer(r, 4);
+    c->max_attempts = (int)integer(r, 5);
+    c->preview_ms = integer(r, 11);
+    c->max_ms = integer(r, 12);
+    return PQnfields(r) != 13 || copy(c->id, sizeof c->id, r, 0) ||
+                   copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
+                   copy(c->request_id, sizeof c->request_id, r, 2) ||
+                   copy(c->model, sizeof c->model, r, 6) ||
+                   copy(c->format, sizeof c->format, r, 7) ||
+                   copy(c->video_url, sizeof c->video_url, r, 8) ||
+                   copy(c->input_path, sizeof c->input_path, r, 9) ||
+                   read_background(c, PQgetvalue(r, 0, 10)) || !is_uuid(c->id) ||
+                   !is_uuid(c->tenant_id)
+               ? -1
+               : 0;
+}
+
+/* Errors that say nothing about the call itself: connection, resources, rollback, lock, intervention. */
+static int is_passing(const char *sqlstate)
+{
+    static const char *const classes[] = { "08", "40", "53", "55", "57" };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        if (!strncmp(sqlstate, classes[i], 2)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void on_again(void *data)
+{
+    (void)data;
+    advance();
+}
+
+static void refused(const PGresult *r)
+{
+    struct call *c = db.first;
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    log_event(LOG_ERROR, "database_error", log_str("call", statements[c->statement].name),
+        log_str("sqlstate", state), log_str("err", text ? text : PQresultErrorMessage(r)));
+    if (state && is_passing(state) && is_repeated(c)) {
+        c->in_flight = 0;
+        timer_set(&db.again, loop_now() + AGAIN_MS, on_again, 0);
+        return;
+    }
+    answer_first((struct database_answer) { .outcome = DATABASE_REFUSED });
+}
+
+static void answered(const PGresult *r)
+{
+    struct call *c = db.first;
+    struct claim claim;
+    if (PQresultStatus(r) != PGRES_TUPLES_OK) {
+        refused(r);
+    } else if (!PQntuples(r) || PQgetisnull(r, 0, 0)) {
+        answer_first((struct database_answer) { .outcome = DATABASE_NULL });
+    } else if (c->statement != CLAIM) {
+        answer_first(
+            (struct database_answer) { .outcome = DATABASE_ROW, .text = PQgetvalue(r, 0, 0) });
+    } else if (!read_claim(&claim, r)) {
+        answer_first((struct database_answer) {
+            .outcome = DATABASE_ROW, .text = claim.id, .claim = &claim });
+    } else {
+        log_event(LOG_ERROR, "claim_unreadable", log_str("job_id", PQgetvalue(r, 0, 0)));
+        answer_first((struct database_answer) { .outcome = DATABASE_REFUSED });
+    }
+}
+
+/* ---- the connection ---- */
+
+static void on_ready(void *data, uint32_t events);
+
+static void on_deadline(void *data)
+{
+    (void)data;
+    lose(db.state == READY ? "A call was not answered in time." : "It does not answer.");
+}
+
+/* Sends what libpq has not sent yet and waits for what is needed next. */
+static void flush(void)
+{
+    int left = PQflush(db.connection);
+    if (left < 0) {
+        lose(PQerrorMessage(db.connection));
+        return;
+    }
+    watch_set(&db.watch, PQsocket(db.connection), EPOLLIN | (left ? EPOLLOUT : 0), on_ready, 0);
+}
+
+/* Sends the first call if it can be. */
+static void advance(void)
+{
+    struct call *c = db.first;
+    while (c && !c->in_flight && c->until && !is_repeated(c)) { /* too late to be sent (again) */
+        answer_first((struct database_answer) { .outcome = DATABASE_UNKNOWN });
+        c = db.first;
+    }
+    if (db.state != READY || !c || c->in_flight || db.again.link) {
+        return;
+    }
+    c->in_flight = 1;
+    c->sent = loop_now();
+    if (!PQsendQueryPrepared(db.connection, statements[c->statement].name,
+            statements[c->statement].values, (const char *const *)c->values, 0, 0, 0)) {
+        lose(PQerrorMessage(db.connection));
+        return;
+    }
+    timer_set(&db.deadline, c->sent + CALL_MS, on_deadline, 0);
+    flush();
+}
+
+/* Prepares every statement and listens, in one round trip and one transaction. */
+static int prepare(void)
+{
+    char sql[2048];
+    size_t at = 0;
+    for (int i = 0; i < STATEMENTS; i++) {
+        at += (size_t)snprintf(sql + at, sizeof sql - at, "PREPARE %s(%s) AS %s;",
+            statements[i].name, statements[i].types, statements[i].sql);
+    }
+    snprintf(sql + at, sizeof sql - at, "LISTEN matte_jobs");
+    db.state = PREPARING;
+    return PQsetnonblocking(db.connection, 1) || !PQsendQuery(db.connection, sql) ? -1 : 0;
+}
+
+static void on_prepared(void)
+{
+    db.state = READY;
+    db.backoff = BACKOFF_MIN;
+    db.said[0] = 0;
+    timer_clear(&db.deadline);
+    log_event(LOG_INFO, "database_connected");
+    db.events.connected(db.data);
+    advance();
+}
+
+/* An answer is due: libpq has nothing to say to who has asked nothing. */
+static int is_waiting(void)
+{
+    return db.state == PREPARING || (db.first && db.first->in_flight);
+}
+
+/* An answer has ended; *r is its last result and may be NULL. */
+static void on_result(PGresult *r)
+{
+    if (PQstatus(db.connection) == CONNECTION_BAD ||
+        (db.state == PREPARING && PQresultStatus(r) != PGRES_COMMAND_OK)) {
+        lose(PQresultErrorMessage(r));
+    } else if (db.state == PREPARING) {
+        on_prepared();
+    } else if (db.first && db.first->in_flight) {
+        timer_clear(&db.deadline);
+        answered(r);
+    }
+    PQclear(r);
+}
+
+/* Takes what has arrived, without waiting for the rest. */
+static void consume(void)
+{
+    if (!PQconsumeInput(db.connection)) {
+        lose(PQerrorMessage(db.connection));
+        return;
+    }
+    int notified = 0;
+    for (PGnotify *n; (n = PQnotifies(db.connection)); PQfreemem(n)) {
+        notified = 1;
+    }
+    while (db.state != AWAY && is_waiting() && !PQisBusy(db.connection)) {
+        PGresult *next = PQgetResult(db.connection);
+        PGresult *ended = next ? 0 : db.result;
+        if (next && (!db.result || PQresultStatus(db.result) != PGRES_FATAL_ERROR)) {
+            PQclear(db.result);
+            db.result = next;
+        } else if (next) {
+            PQclear(next); /* of the results to one query the first error counts */
+        } else {
+            db.result = 0;
+            on_result(ended);
+        }
+    }
+    if (notified && db.state == READY) {
+        db.events.notified(db.data);
+    }
+}
+
+static void on_ready(void *data, uint32_t events)
+{
+    (void)data;
+    if (db.state == CONNECTING) {
+        watch_clear(&db.watch); /* libpq may close this socket and take another */
+        PostgresPollingStatusType status = PQconnectPoll(db.connection);
+        if (status == PGRES_POLLING_FAILED || (status == PGRES_POLLING_OK && prepare())) {
+            lose(PQerrorMessage(db.connection));
+        } else if (status == PGRES_POLLING_OK) {
+            flush();
+        } else {
+            watch_set(&db.watch, PQsocket(db.connection),
+                status == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT, on_ready, 0);
+        }
+        return;
+    }
+    if (events & ~(uint32_t)EPOLLOUT) {
+        consume();
+    }
+    if (db.state != AWAY) {
+        flush();
+        advance();
+    }
+}
+
+static void quiet(void *data, const char *message)
+{
+    (void)data, (void)message;
+}
+
+static void connect_now(void *data)
+{
+    (void)data;
+    static const char *const names[] = { "keepalives_idle", "keepalives_interval",
+        "keepalives_count", "fallback_application_name", "client_encoding", "dbname", 0 };
+    const char *const values[] = { "10", "5", "3", "matted", "UTF8", db.conninfo, 0 };
+    db.connection =
+        PQconnectStartParams(names, values, 1); /* what conninfo says comes last and wins */
+    db.state = CONNECTING;
+    if (!db.connection || PQstatus(db.connection) == CONNECTION_BAD) {
+        lose(db.connection ? PQerrorMessage(db.connection) : "Out of memory.");
+        return;
+    }
+    PQsetNoticeProcessor(db.connection, quiet, 0);
+    timer_set(&db.deadline, loop_now() + CONNECT_MS, on_deadline, 0);
+    watch_set(&db.watch, PQsocket(db.connection), EPOLLOUT, on_ready, 0);
+}
+
+/* Gives the connection up and plans the next one. Calls that were sent are repeated or answered as unknown; those that
+ * never were wait on. */
+static void lose(const char *reason)
+{
+    char why[sizeof db.said];
+    snprintf(why, sizeof why, "%.*s", (int)strcspn(reason, "\n"), reason);
+    if (strcmp(why, db.said) != 0) {
+        log_event(LOG_ERROR, "database_lost", log_str("err", why));
+        memcpy(db.said, why, sizeof why);
+    }
+    watch_clear(&db.watch);
+    timer_clear(&db.again);
+    PQclear(db.result);
+    db.result = 0;
+    PQfinish(db.connection);
+    db.connection = 0;
+    db.state = AWAY;
+    db.backoff = db.backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : db.backoff * 2;
+    timer_set(&db.deadline, loop_now() + db.backoff, connect_now, 0);
+    if (db.first && db.first->in_flight) {
+        db.first->in_flight = 0;
+        if (!is_repeated(db.first)) {
+            answer_first((struct database_answer) { .outcome = DATABASE_UNKNOWN });
+        }
+    }
+}
+
+int database_open(
+    const char *conninfo, const struct database_events *events, void *data, struct error *e)
+{
+    char *text = 0;
+    PQconninfoOption *options = PQconninfoParse(conninfo, &text);
+    if (!options) {
+        error_set(e, "config", "database: %.*s.", (int)strcspn(text, "\n"), text);
+        PQfreemem(text);
+        return -1;
+    }
+    PQconninfoFree(options);
+    db.conninfo = strdup(conninfo);
+    if (!db.conninfo) {
+        return error_set(e, "database", "Out of memory.");
+    }
+    db.events = *events;
+    db.data = data;
+    db.last = &db.first;
+    db.backoff = BACKOFF_MIN;
+    connect_now(0);
+    return 0;
+}
+
+void database_abandon(void)
+{
+    close(PQsocket(db.connection)); /* or PQfinish would say goodbye in the parent's name */
+    PQfinish(db.connection);
+    db.connection = 0;
+    explicit_bzero(db.conninfo, strlen(db.conninfo));
+}
+
+void database_close(void)
+{
+    watch_clear(&db.watch);
+    timer_clear(&db.deadline);
+    timer_clear(&db.again);
+    PQclear(db.result);
+    PQfinish(db.connection);
+    db.connection = 0;
+    db.result = 0;
+    db.state = AWAY;
+    while (db.first) {
+        struct call *c = db.first;
+        db.first = c->next;
+        call_free(c);
+    }
+    free(db.conninfo);
+    db.conninfo = 0;
+}

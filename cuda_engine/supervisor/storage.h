@@ -1,0 +1,32 @@
+/*
+ * The files of the state folder. Outputs are written aside under tmp/, locked by who writes them, and appear under
+ * outputs/ whole or not at all, under a name that holds the number of the lease.
+ */
+#ifndef MATTE_STORAGE_H
+#define MATTE_STORAGE_H
+
+#include "../error.h"
+#include "database.h"
+
+enum { STORAGE_KEY = 160 }; /* "<tenant>/<job>/<lease_no>.<extension>" */
+
+/* Makes tmp/ and outputs/ where they are missing and removes from tmp/ what dead processes left there. */
+int storage_open(const char *path, struct error *e);
+void storage_close(void);
+
+/* A descriptor of an empty file without a name (read, write), for a video to be fetched into; -1. */
+int storage_input(const struct claim *c, struct error *e);
+
+/* The client's upload (read); -1. */
+int storage_upload(const struct claim *c, struct error *e);
+
+/* A new file tmp/<job>.<lease_no>.out (read, write); -1. unsupported_format where no extension is known. */
+int storage_output(const struct claim *c, struct error *e);
+
+/* Moves that file to its place, durably, and writes its key. Never replaces a file. */
+int storage_publish(const struct claim *c, char key[STORAGE_KEY], struct error *e);
+
+/* Removes that file, if it is there. */
+void storage_discard(const struct claim *c);
+
+#endif

@@ -1,0 +1,540 @@
+#include "pipeline.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "../media/audio.h"
+#include "../media/encoder.h"
+#include "../media/input.h"
+#include "queue.h"
+
+enum {
+    SOURCE_QUEUE = 4,
+    OUTPUT_QUEUE = 4,
+    PACKET_QUEUE = 8,
+    /* what the queues hold, and one in the hands of each stage at their ends */
+    SOURCE_FRAMES = SOURCE_QUEUE + 2,
+    OUTPUT_FRAMES = OUTPUT_QUEUE + 3,
+    DECODE_THREADS = 4,
+    ENCODE_THREADS = 8,
+    PROGRESS_MS = 100,
+};
+
+enum { COLOR, ALPHA };
+
+const char *const pipeline_stage_names[STAGES] = { "decode", "matte", "color", "alpha", "mux" };
+
+struct run {
+    const struct pipeline_params *params;
+    const struct format *format;
+    int tracks;
+
+    struct input *input;
+    struct input_info info;
+    struct audio *audio;
+    struct sampler *sampler;
+    struct compositor *compositor;
+    struct encoder *encoder[FORMAT_TRACKS];
+    struct mux *mux;
+    int video_stream;
+    struct frame_pool *sources, *outputs;
+    struct queue *source, *output[FORMAT_TRACKS], *packets[FORMAT_TRACKS];
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int running, failed; /* threads */
+    struct error error;  /* of the first that failed */
+    int64_t muxed, end;  /* frames, and the last one's end in ticks */
+    double busy[STAGES];
+};
+
+struct stage {
+    struct run *run;
+    enum pipeline_stage stage;
+    int (*work)(struct run *run, double *busy, struct error *e);
+    pthread_t thread;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void drop_frame(void *item)
+{
+    frame_release(item);
+}
+
+static void drop_packet(void *item)
+{
+    AVPacket *packet = item;
+    av_packet_free(&packet);
+}
+
+static int out_of_memory(struct error *e)
+{
+    return error_retry(e, "out_of_memory", "There is no memory for the job.");
+}
+
+static int stopped(struct error *e)
+{
+    return error_set(e, "cancelled", "The job was stopped.");
+}
+
+/* ---- stages: each returns 0 when its input has ended, -1 and *e ---- */
+
+static int decode(struct run *r, double *busy, struct error *e)
+{
+    for (;;) {
+        struct frame *frame;
+        double from = now();
+        int got = input_read(r->input, r->sources, &frame, e);
+        if (!got && r->audio && audio_finish(r->audio, e))
+            return -1;
+        *busy += now() - from;
+        if (got < 0)
+            return -1;
+        if (!got) {
+            queue_end(r->source);
+            return 0;
+        }
+        if (queue_push(r->source, frame) != QUEUE_ITEM)
+            return stopped(e);
+    }
+}
+
+static int matte_frame(
+    struct run *r, const struct frame *source, struct frame *output, struct error *e)
+{
+    struct model *model = r->params->models->model;
+    struct model_output answer;
+    int width, height;
+    float *input = model_input(model, &width, &height);
+    sampler_run(r->sampler, source, input);
+    if (model_run(model, &answer, e))
+        return -1;
+    struct compositor_low low = { answer.alpha, answer.foreground, input };
+    compositor_run(r->compositor, source, &low, output);
+    return 0;
+}
+
+static int matte(struct run *r, double *busy, struct error *e)
+{
+    void *item;
+    enum queue_state state;
+    while ((state = queue_pop(r->source, &item)) == QUEUE_ITEM) {
+        struct frame *source = item, *output = frame_take(r->outputs, e);
+        double from = now();
+        int result = output ? matte_frame(r, source, output, e) : -1;
+        *busy += now() - from;
+        frame_release(source);
+        for (int i = 0; !result && i < r->tracks; i++)
+            if (queue_push(r->output[i], frame_ref(output)) != QUEUE_ITEM)
+                result = stopped(e);
+        frame_release(output);
+        if (result)
+            return -1;
+    }
+    if (state == QUEUE_ABORTED)
+        return stopped(e);
+    for (int i = 0; i < r->tracks; i++)
+        queue_end(r->output[i]);
+    return 0;
+}
+
+/* frame NULL: the last packets. */
+static int encode_frame(
+    struct run *r, int track, struct frame *frame, double *busy, struct error *e)
+{
+    double from = now();
+    if (encoder_send(r->encoder[track], frame, e))
+        return -1;
+    for (;;) {
+        AVPacket *packet = av_packet_alloc();
+        if (!packet)
+            return out_of_memory(e);
+        int got = encoder_receive(r->encoder[track], packet, e);
+        if (got <= 0) {
+            av_packet_free(&packet);
+            *busy += now() - from;
+            return got;
+        }
+        *busy += now() - from;
+        if (queue_push(r->packets[track], packet) != QUEUE_ITEM)
+            return stopped(e);
+        from = now();
+    }
+}
+
+static int encode(struct run *r, int track, double *busy, struct error *e)
+{
+    void *item;
+    enum queue_state state;
+    while ((state = queue_pop(r->output[track], &item)) == QUEUE_ITEM)
+        if (encode_frame(r, track, item, busy, e))
+            return -1;
+    if (state == QUEUE_ABORTED)
+        return stopped(e);
+    if (encode_frame(r, track, NULL, busy, e))
+        return -1;
+    queue_end(r->packets[track]);
+    return 0;
+}
+
+static int encode_color(struct run *r, double *busy, struct error *e)
+{
+    return encode(r, COLOR, busy, e);
+}
+
+static int encode_alpha(struct run *r, double *busy, struct error *e)
+{
+    return encode(r, ALPHA, busy, e);
+}
+
+static int write_frame(struct run *r, AVPacket *color, const AVPacket *alpha, struct error *e)
+{
+    int64_t end = color->pts + color->duration;
+    if (alpha && r->format->join(color, alpha, e))
+        return -1;
+    if (mux_write(r->mux, r->video_stream, color, e))
+        return -1;
+    pthread_mutex_lock(&r->lock);
+    r->muxed++;
+    r->end = end;
+    pthread_mutex_unlock(&r->lock);
+    return 0;
+}
+
+/* Both tracks have a packet for each frame, in order. */
+static int mux(struct run *r, double *busy, struct error *e)
+{
+    assert(r->tracks > 0);
+    for (;;) {
+        void *packet[FORMAT_TRACKS] = { NULL };
+        int got = 0, result = 0;
+        for (int i = 0; !result && i < r->tracks; i++) {
+            enum queue_state state = queue_pop(r->packets[i], &packet[i]);
+            result = state == QUEUE_ABORTED ? stopped(e) : 0;
+            got += state == QUEUE_ITEM;
+        }
+        if (!result && got == r->tracks) {
+            double from = now();
+            result = write_frame(r, packet[COLOR], packet[ALPHA], e);
+            *busy += now() - from;
+        } else if (!result && got) {
+            result = error_set(e, "encode_error", "The encoders made unequal numbers of packets.");
+        }
+        for (int i = 0; i < r->tracks; i++)
+            if (packet[i])
+                drop_packet(packet[i]);
+        if (result || !got)
+            return result;
+    }
+}
+
+/* ---- threads ---- */
+
+static void abort_all(struct run *r)
+{
+    frame_pool_abort(r->sources);
+    frame_pool_abort(r->outputs);
+    queue_abort(r->source);
+    for (int i = 0; i < r->tracks; i++) {
+        queue_abort(r->output[i]);
+        queue_abort(r->packets[i]);
+    }
+}
+
+static void fail(struct run *r, const struct error *e)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!r->failed) {
+        r->failed = 1;
+        r->error = *e;
+    }
+    pthread_mutex_unlock(&r->lock);
+    abort_all(r);
+}
+
+static void *stage_main(void *data)
+{
+    struct stage *s = data;
+    struct run *r = s->run;
+    struct error e = { 0 };
+    double busy = 0;
+    if (s->work(r, &busy, &e))
+        fail(r, &e);
+    pthread_mutex_lock(&r->lock);
+    r->busy[s->stage] = busy;
+    r->running--;
+    pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* Waits for the threads, telling how far they are. */
+static void supervise(struct run *r)
+{
+    int64_t told = 0;
+    struct timespec next;
+    pthread_mutex_lock(&r->lock);
+    while (r->running) {
+        clock_gettime(CLOCK_MONOTONIC, &next);
+        next.tv_nsec += PROGRESS_MS * 1000000L;
+        next.tv_sec += next.tv_nsec / 1000000000L;
+        next.tv_nsec %= 1000000000L;
+        while (r->running && !pthread_cond_timedwait(&r->changed, &r->lock, &next))
+            continue;
+        struct report report = { .kind = REPORT_PROGRESS, .frames_done = r->muxed };
+        int tell = r->running && !r->failed && r->muxed > told;
+        told = r->muxed;
+        pthread_mutex_unlock(&r->lock);
+        struct error e;
+        if (tell && r->params->report(r->params->data, &report)) {
+            stopped(&e);
+            fail(r, &e);
+        }
+        pthread_mutex_lock(&r->lock);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+static int run_threads(struct run *r, struct error *e)
+{
+    struct stage stages[STAGES] = {
+        [STAGE_DECODE] = { r, STAGE_DECODE, decode, 0 },
+        [STAGE_MATTE] = { r, STAGE_MATTE, matte, 0 },
+        [STAGE_COLOR] = { r, STAGE_COLOR, encode_color, 0 },
+        [STAGE_ALPHA] = { r, STAGE_ALPHA, r->tracks > ALPHA ? encode_alpha : NULL, 0 },
+        [STAGE_MUX] = { r, STAGE_MUX, mux, 0 },
+    };
+    int started[STAGES] = { 0 };
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < STAGES; i++) {
+        if (!stages[i].work)
+            continue;
+        started[i] = !pthread_create(&stages[i].thread, NULL, stage_main, &stages[i]);
+        r->running += started[i];
+        if (!started[i] && !r->failed) {
+            r->failed = 1;
+            error_retry(&r->error, "out_of_memory", "A thread could not be started.");
+        }
+    }
+    int failed = r->failed;
+    pthread_mutex_unlock(&r->lock);
+    if (failed)
+        abort_all(r);
+    supervise(r);
+    for (int i = 0; i < STAGES; i++)
+        if (started[i])
+            pthread_join(stages[i].thread, NULL);
+    if (r->failed)
+        *e = r->error;
+    return r->failed ? -1 : 0;
+}
+
+/* ---- setting up ---- */
+
+static int warn(const struct run *r, const char *code, const char *text)
+{
+    struct report report = { .kind = REPORT_WARNING };
+    error_set(&report.error, code, "%s", text);
+    return r->params->report(r->params->data, &report);
+}
+
+static int open_audio(struct run *r, struct error *e)
+{
+    const struct job *job = r->params->job;
+    struct error why;
+    if (!r->info.audio)
+        return 0;
+    struct audio_params p = {
+        .source = r->info.audio,
+        .format = r->format,
+        .timeline = r->info.timeline,
+        .preview_ms = job->preview_ms,
+        .max_ms = job->max_ms,
+    };
+    r->audio = audio_open(&p, &why);
+    if (!r->audio)
+        return warn(r, "audio_dropped", why.text) ? stopped(e) : 0;
+    input_audio(r->input, audio_packet, r->audio);
+    if (audio_transcodes(r->audio) &&
+        warn(r, "audio_transcoded", "The audio was converted to a codec that the output takes."))
+        return stopped(e);
+    return 0;
+}
+
+static int open_encoders(struct run *r, struct error *e)
+{
+    const struct track *tracks[FORMAT_TRACKS] = { &r->format->color, &r->format->alpha };
+    int threads = r->params->threads / r->tracks;
+    for (int i = 0; i < r->tracks; i++) {
+        struct encoder_params p = {
+            .track = tracks[i],
+            .width = r->info.width,
+            .height = r->info.height,
+            .matrix = r->info.matrix,
+            .ticks = r->format->ticks,
+            .threads = threads < 1                ? 1
+                       : threads > ENCODE_THREADS ? ENCODE_THREADS
+                                                  : threads,
+        };
+        r->encoder[i] = encoder_open(&p, e);
+        if (!r->encoder[i])
+            return -1;
+    }
+    return 0;
+}
+
+static int open_mux(struct run *r, struct error *e)
+{
+    r->mux = mux_open(r->params->output, r->format, e);
+    AVStream *stream = r->mux ? mux_stream(r->mux, r->format->ticks, e) : NULL;
+    if (!stream || encoder_describe(r->encoder[COLOR], stream->codecpar, e) ||
+        r->format->describe(stream, r->tracks > ALPHA, e))
+        return -1;
+    r->video_stream = stream->index;
+    if (r->audio && audio_attach(r->audio, r->mux, e))
+        return -1;
+    return mux_start(r->mux, e);
+}
+
+static int open_compute(struct run *r, struct error *e)
+{
+    const struct pipeline_params *p = r->params;
+    const struct job *job = p->job;
+    if (models_use(p->models, job->model, r->info.width, r->info.height, e))
+        return -1;
+    const struct manifest *m = p->models->manifest;
+    struct sampler_params sampler = {
+        .width = r->info.width, .height = r->info.height, .matrix = r->info.matrix
+    };
+    struct compositor_params compositor = {
+        .width = r->info.width,
+        .height = r->info.height,
+        .matrix = r->info.matrix,
+        .opaque = job->background == BACKGROUND_COLOR,
+    };
+    model_input(p->models->model, &sampler.to_width, &sampler.to_height);
+    compositor.low_width = sampler.to_width;
+    compositor.low_height = sampler.to_height;
+    memcpy(sampler.mean, m->mean, sizeof sampler.mean);
+    memcpy(sampler.std, m->std, sizeof sampler.std);
+    memcpy(compositor.mean, m->mean, sizeof compositor.mean);
+    memcpy(compositor.std, m->std, sizeof compositor.std);
+    memcpy(compositor.color, job->color, sizeof compositor.color);
+    r->sampler = sampler_open(p->device, &sampler, e);
+    r->compositor = r->sampler ? compositor_open(p->device, &compositor, e) : NULL;
+    return r->compositor ? 0 : -1;
+}
+
+static int open_queues(struct run *r, struct error *e)
+{
+    struct frame_pool_params p = {
+        .width = r->info.width, .height = r->info.height, .count = SOURCE_FRAMES
+    };
+    r->sources = frame_pool_open(r->params->device, &p, e);
+    p.alpha = r->tracks > ALPHA;
+    p.count = OUTPUT_FRAMES;
+    r->outputs = r->sources ? frame_pool_open(r->params->device, &p, e) : NULL;
+    if (!r->outputs)
+        return -1;
+    int missing = !(r->source = queue_open(SOURCE_QUEUE, drop_frame));
+    for (int i = 0; i < r->tracks; i++) {
+        missing |= !(r->output[i] = queue_open(OUTPUT_QUEUE, drop_frame));
+        missing |= !(r->packets[i] = queue_open(PACKET_QUEUE, drop_packet));
+    }
+    return missing ? out_of_memory(e) : 0;
+}
+
+static int open_input(struct run *r, struct error *e)
+{
+    const struct pipeline_params *p = r->params;
+    struct input_params in = {
+        .fd = p->input,
+        .ticks = r->format->ticks,
+        .max_pixels = p->job->max_pixels,
+        .max_ms = p->job->max_ms,
+        .preview_ms = p->job->preview_ms,
+        .threads = p->threads < DECODE_THREADS ? p->threads : DECODE_THREADS,
+    };
+    r->input = input_open(&in, &r->info, e);
+    if (!r->input)
+        return -1;
+    struct report probed = {
+        .kind = REPORT_PROBED,
+        .frames_total = r->info.frames,
+        .duration_ms = r->info.duration_ms,
+        .width = r->info.width,
+        .height = r->info.height,
+    };
+    return p->report(p->data, &probed) ? stopped(e) : 0;
+}
+
+static int warn_of_outcome(const struct run *r, struct error *e)
+{
+    struct input_outcome outcome;
+    input_outcome(r->input, &outcome);
+    if (outcome.truncated &&
+        warn(r, "truncated", "The input ends before the length that it declares."))
+        return stopped(e);
+    if (outcome.damaged &&
+        warn(r, "decode_errors", "Parts of the input were damaged and could not be decoded."))
+        return stopped(e);
+    return 0;
+}
+
+static int run(struct run *r, struct pipeline_result *result, struct error *e)
+{
+    const struct job *job = r->params->job;
+    r->format = format_find(job->format, e);
+    if (!r->format)
+        return -1;
+    r->tracks = job->background == BACKGROUND_TRANSPARENT ? 2 : 1;
+    if (open_input(r, e) || open_compute(r, e) || open_queues(r, e) || open_audio(r, e) ||
+        open_encoders(r, e) || open_mux(r, e) || run_threads(r, e) ||
+        mux_finish(r->mux, &result->bytes, e) || warn_of_outcome(r, e))
+        return -1;
+    result->frames = r->muxed;
+    result->duration_ms = av_rescale_q(r->end, r->format->ticks, (AVRational) { 1, 1000 });
+    result->width = r->info.width;
+    result->height = r->info.height;
+    memcpy(result->busy, r->busy, sizeof result->busy);
+    return 0;
+}
+
+int pipeline_run(const struct pipeline_params *params, struct pipeline_result *r, struct error *e)
+{
+    struct run state = { .params = params };
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&state.lock, NULL);
+    pthread_cond_init(&state.changed, &clock);
+    pthread_condattr_destroy(&clock);
+
+    int result = run(&state, r, e);
+
+    /* whoever holds frames goes before the pools */
+    queue_close(state.source);
+    for (int i = 0; i < FORMAT_TRACKS; i++) {
+        queue_close(state.output[i]);
+        queue_close(state.packets[i]);
+        encoder_close(state.encoder[i]);
+    }
+    mux_close(state.mux);
+    audio_close(state.audio);
+    input_close(state.input);
+    sampler_close(state.sampler);
+    compositor_close(state.compositor);
+    frame_pool_close(state.sources);
+    frame_pool_close(state.outputs);
+    pthread_cond_destroy(&state.changed);
+    pthread_mutex_destroy(&state.lock);
+    return result;
+}

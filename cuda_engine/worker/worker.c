@@ -1,0 +1,161 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../media/libav.h"
+#include "pipeline.h"
+#include "sandbox.h"
+
+/* What most clips look like: the network for it is planned before there is one. */
+enum { USUAL_WIDTH = 1920, USUAL_HEIGHT = 1080 };
+
+enum { HASH_BUFFER = 256 << 10 };
+
+struct descriptors {
+    int input, output;
+};
+
+static int report(void *data, const struct report *r)
+{
+    const struct worker_params *p = data;
+    ssize_t n;
+    do
+        n = send(p->control, r, sizeof *r, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n != sizeof *r)
+        return -1;
+    if (r->kind != REPORT_PROBED)
+        return 0;
+    struct verdict verdict;
+    do
+        n = recv(p->control, &verdict, sizeof verdict, 0);
+    while (n < 0 && errno == EINTR);
+    return n == sizeof verdict && verdict.go ? 0 : -1;
+}
+
+static int receive_job(int control, struct job *job, struct descriptors *files)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof *files)];
+    } message;
+    struct iovec data = { job, sizeof *job };
+    struct msghdr m = {
+        .msg_iov = &data,
+        .msg_iovlen = 1,
+        .msg_control = &message,
+        .msg_controllen = sizeof message,
+    };
+    ssize_t n;
+    do
+        n = recvmsg(control, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (n != sizeof *job || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+        c->cmsg_len != CMSG_LEN(sizeof *files))
+        return -1;
+    memcpy(files, CMSG_DATA(c), sizeof *files);
+    job->id[sizeof job->id - 1] = job->request_id[sizeof job->request_id - 1] = 0;
+    job->model[sizeof job->model - 1] = job->format[sizeof job->format - 1] = 0;
+    return 0;
+}
+
+/* Of what is on the disk, read back: the muxer writes back and forth. */
+static int seal_output(int fd, uint8_t sha256[32], struct error *e)
+{
+    static uint8_t buffer[HASH_BUFFER];
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    int ok = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
+    ssize_t n = 1;
+    for (off_t at = 0; ok && n > 0; at += n) {
+        do
+            n = pread(fd, buffer, sizeof buffer, at);
+        while (n < 0 && errno == EINTR);
+        if (n > 0)
+            ok = EVP_DigestUpdate(hash, buffer, (size_t)n);
+    }
+    ok = ok && EVP_DigestFinal_ex(hash, sha256, NULL);
+    EVP_MD_CTX_free(hash);
+    if (!ok)
+        return error_retry(e, "out_of_memory", "The output's checksum could not be computed.");
+    if (n < 0 || fsync(fd))
+        return error_retry(
+            e, "storage_error", "The output could not be stored: %s.", strerror(errno));
+    return 0;
+}
+
+/* Whatever loads code or starts threads on first use does so here. */
+static int warm_up(struct models *models, struct error *e)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    struct model_output output;
+    int width, height;
+    libav_start();
+    if (!EVP_Digest("", 0, digest, NULL, EVP_sha256(), NULL))
+        return error_set(e, "worker_failed", "There is no SHA-256 in this libcrypto.");
+    if (!models->manifest_count)
+        return error_set(e, "model_not_installed", "No model is installed on this engine.");
+    if (models_use(models, models->manifests[0]->serves[0], USUAL_WIDTH, USUAL_HEIGHT, e))
+        return -1;
+    float *input = model_input(models->model, &width, &height);
+    memset(input, 0, 3 * (size_t)width * (size_t)height * sizeof *input);
+    return model_run(models->model, &output, e);
+}
+
+static void run_job(const struct worker_params *p, const struct job *job,
+    const struct descriptors *files, struct device *device, struct models *models,
+    struct report *last)
+{
+    struct pipeline_result result;
+    struct pipeline_params pipeline = {
+        .job = job,
+        .input = files->input,
+        .output = files->output,
+        .device = device,
+        .models = models,
+        .threads = p->threads,
+        .report = report,
+        .data = (void *)p,
+    };
+    last->kind = REPORT_FAILED;
+    if (pipeline_run(&pipeline, &result, &last->error) ||
+        seal_output(files->output, last->sha256, &last->error))
+        return;
+    last->kind = REPORT_DONE;
+    last->frames_done = result.frames;
+    last->duration_ms = result.duration_ms;
+    last->width = result.width;
+    last->height = result.height;
+    last->bytes = result.bytes;
+}
+
+int worker_main(const struct worker_params *p)
+{
+    struct report last = { .kind = REPORT_FAILED };
+    struct models models = {
+        .manifests = p->manifests,
+        .manifest_count = p->manifest_count,
+        .threads = p->threads,
+    };
+    struct device *device = NULL;
+    struct job job = { 0 };
+    struct descriptors files;
+    if ((p->sandbox && sandbox_isolate(p->memory_limit, &last.error)) ||
+        !(device = device_open("auto", &last.error)) || warm_up(&models, &last.error) ||
+        (p->sandbox && sandbox_seal(p->control, &last.error))) {
+        report((void *)p, &last);
+        return 1;
+    }
+    if (report((void *)p, &(struct report) { .kind = REPORT_READY }) ||
+        receive_job(p->control, &job, &files))
+        return 1;
+    run_job(p, &job, &files, device, &models, &last);
+    models_close(&models);
+    device_close(device);
+    return report((void *)p, &last) ? 1 : 0;
+}

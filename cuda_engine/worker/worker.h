@@ -1,0 +1,24 @@
+/* The process of one job; what it says and hears is in job.h. */
+#ifndef MATTE_WORKER_H
+#define MATTE_WORKER_H
+
+#include <stdint.h>
+
+#include "../matte/manifest.h"
+
+struct worker_params {
+    int control;                             /* its end of the SOCK_SEQPACKET pair */
+    const struct manifest *const *manifests; /* with open files; the first model is planned ahead */
+    int manifest_count;
+    int threads;          /* at least 1 */
+    int64_t memory_limit; /* bytes of address space; 0: none */
+    int sandbox;          /* 0: for debuggers only */
+};
+
+/*
+ * Runs in the forked child, which has one thread: plans, shuts the sandbox, takes one job and returns the exit status: 0
+ * once the job's end is reported, whatever it was; 1 when it could not start or the supervisor has gone.
+ */
+int worker_main(const struct worker_params *p);
+
+#endif

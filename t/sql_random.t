@@ -1,0 +1,383 @@
+# Thousands of random calls against a small model of what they must do: every answer, status and balance is compared.
+# Then the check of the check: the same with one defect sown into the database; each must be found.
+#
+#     MATTE_SEED=n prove t/sql_random.t        repeats a run: the seed is printed
+
+use strict;
+use warnings;
+use Digest::SHA qw(sha256_hex);
+use FindBin;
+use List::Util qw(first max min);
+use lib "$FindBin::Bin/lib";
+use Matte::Postgres;
+use Matte::Test;
+use Test::More;
+
+use constant {CALLS => 4000, CALLS_DEFECT => 4000, LOOK => 100, ATTEMPTS => 3, ROOM => 4, LONGEST => 60};
+
+my $seed   = $ENV{MATTE_SEED} // int rand 1e9;
+my $pg     = Matte::Postgres->start(workspace(), fsync => 0);
+my $api    = $pg->session('matte_api');
+my $engine = $pg->session('matte_engine');
+my $admin  = $pg->session('matte_admin');
+my $root   = $pg->session('postgres');
+$root->query('SET search_path = matte');
+$engine->query("SET matte.backoff_scale = '0'");
+diag("MATTE_SEED=$seed");
+
+sub sha  { return '\\x' . sha256_hex($_[0]); }
+sub pick { return $_[rand @_]; }
+sub uuid { return sprintf '%04x%04x-%04x-4%03x-a%03x-%04x%04x%04x',
+                  map { int rand $_ } 65536, 65536, 65536, 4096, 4096, 65536, 65536, 65536; }
+
+# ---- the model ---------------------------------------------------------------------------------------------------
+
+my %RATE = (original => 1000, light => 750, pro => 3000, human => 750);
+my (%tenant, %key, %job);       # by id; a key knows its tenant and limit, a job all of its row that matters
+my (@made, $clock);             # the jobs as they were made; counts the starts
+
+sub price { my ($ms, $rate) = @_; return $rate * max(1, int(($ms + 999) / 1000)); }
+sub in    { my ($tenant, $status) = @_; return grep { $_->{tenant} eq $tenant && $_->{status} eq $status } @made; }
+sub meant { my ($job) = @_; return join '|', map { $_ // '-' } @$job{qw(model format preview)}; }
+
+sub event {
+    my ($job, $name) = @_;
+    $job->{events}{"$job->{run}$name"} = 1 if $job->{webhook};
+    return;
+}
+
+# The end of an attempt or of the job; what was held goes back.
+sub leave {
+    my ($job, $status, $code) = @_;
+    delete @$job{qw(expired)};
+    $job->{status} = $status;
+    $job->{last} = $code;
+    $job->{error} = $status eq 'failed' ? $code : '-';
+    return $status if $status eq 'pending';
+    if ($job->{billing} eq 'held') {
+        $job->{billing} = 'released';
+        $tenant{$job->{tenant}}{held} -= $job->{held};
+        $tenant{$job->{tenant}}{available} += $job->{held};
+    }
+    event($job, "job.$status");
+    return $status;
+}
+
+sub attempt_ended {
+    my ($job, $code, $retry) = @_;
+    my $again = $retry && $job->{attempt} < ATTEMPTS;
+    return leave($job, $job->{cancel} ? 'cancelled' : $again ? 'pending' : 'failed', $code);
+}
+
+sub enqueue {
+    my ($job) = @_;
+    return 'insufficient_credits' if $tenant{$job->{tenant}}{available} <= 0;
+    return 'rate_limited' if in($job->{tenant}, 'pending') >= $key{$job->{key}}{limit};
+    %$job = (%$job, status => 'pending', run => $job->{run} + 1, attempt => 0, rate => $RATE{$job->{model}},
+             queued => $clock++, started => meant($job), billing => '-', held => 0, charged => 0, cancel => 0,
+             error => '-', last => '');
+    return 'ok';
+}
+
+# The stored answer's outcome, or undef for a new request.
+sub seen {
+    my ($tenant, $idem, $route, $payload) = @_;
+    my $old = defined $idem && $tenant{$tenant}{idem}{$idem} or return;
+    return $old->[0] eq "$route $payload" ? "replay $old->[1]" : 'idempotency_mismatch';
+}
+
+sub remember {
+    my ($tenant, $idem, $route, $payload, $answer) = @_;
+    $tenant{$tenant}{idem}{$idem} = ["$route $payload", $answer] if defined $idem;
+    return;
+}
+
+# The job when $lease is its own and it runs.
+sub leased {
+    my ($job, $lease) = @_;
+    return $job->{status} eq 'processing' && $job->{lease} == $lease;
+}
+
+# ---- one call each: what was called, what was said, what must be said --------------------------------------------
+
+sub said {
+    my ($session, @call) = @_;
+    my $said = eval { scalar $session->call(@call) };
+    return $1 if $@ =~ /(ERROR: \w+)/;
+    die $@ if $@;
+    return $said // 'NULL' unless ref $said;
+    return join ' ', grep { defined } $said->{outcome}, $said->{outcome} eq 'replay' ? $said->{body} : ();
+}
+
+sub any_job { return pick(@made); }
+sub job_in  { my ($states) = @_; my @in = grep { $_->{status} =~ $states } @made;
+              return @in && rand() < 0.8 ? pick(@in) : any_job(); }
+sub at_work { return job_in(qr/^processing$/); }
+sub a_key   { my ($job) = @_; return pick(grep { rand() < 0.3 || $key{$_}{tenant} eq $job->{tenant} } sort keys %key); }
+sub lease   { my ($job) = @_; return $job->{lease} - (rand() < 0.15); }
+sub idem    { return rand() < 0.5 ? undef : 'i' . int rand 40; }
+
+my %call = (
+    create => sub {
+        my ($key, $id, $idem, $payload) = (pick(sort keys %key), uuid(), idem(), pick('a', 'b'));
+        my $tenant = $key{$key}{tenant};
+        my $job = {id => $id, tenant => $tenant, key => $key, status => 'created', run => 0, attempt => 0, lease => 0,
+                   model => pick(sort keys %RATE), format => pick(qw(webm mov)), preview => pick(undef, 1, 2),
+                   webhook => pick(undef, 'http://h'), billing => '-', held => 0, charged => 0, cancel => 0,
+                   error => '-', last => '', events => {}};
+        my $start = rand() < 0.7;
+        my $must = seen($tenant, $idem, 'create', $payload);
+        if (!$must) {
+            $must = $start ? enqueue($job) : 'ok';
+            if ($must eq 'ok') {
+                push @made, $job{$id} = $job;
+                remember($tenant, $idem, 'create', $payload, $id);
+            }
+        }
+        my $options = defined $job->{preview} ? "{\"preview_duration\":$job->{preview}}" : '{}';
+        return ("create $id", $must, said($api, 'api_create', $key, $idem, sha($payload), $id, @$job{qw(model format)},
+                'http://v', $job->{webhook}, $options, undef, $start ? 't' : 'f', 'r', 200, $id));
+    },
+    start => sub {
+        my ($job, $idem, $payload) = (job_in(qr/^(?:created|failed)$/), idem(), pick('a', 'b'));
+        my $key = a_key($job);
+        my %new = (model => pick(undef, undef, sort keys %RATE), format => pick(undef, undef, qw(webm mov)),
+                   preview => pick(undef, undef, 1, 2));
+        my $tenant = $key{$key}{tenant};
+        my $must = $job->{tenant} ne $tenant ? 'not_found' : seen($tenant, $idem, "start $job->{id}", $payload);
+        if (!$must) {
+            my $merged = {%$job, map { $_ => $new{$_} } grep { defined $new{$_} } keys %new};
+            if ($job->{status} =~ /^(?:created|failed)$/) {
+                %$job = %$merged if ($must = enqueue($merged)) eq 'ok';
+            }
+            else { $must = ($job->{started} // '') eq meant($merged) ? 'ok' : 'job_already_started'; }
+            remember($tenant, $idem, "start $job->{id}", $payload, 'started') if $must eq 'ok';
+        }
+        my $options = defined $new{preview} ? "{\"preview_duration\":$new{preview}}" : undef;
+        return ("start $job->{id}", $must, said($api, 'api_start', $key, $idem, sha($payload), $job->{id},
+                @new{qw(model format)}, undef, $options, 200, 'started'));
+    },
+    cancel => sub {
+        my $job  = pick(any_job(), at_work());
+        my $key  = a_key($job);
+        my $must = $job->{tenant} eq $key{$key}{tenant} ? 'ok' : 'not_found';
+        if ($must eq 'ok') {
+            $job->{cancel} = 1 if $job->{status} eq 'processing';
+            leave($job, 'cancelled', $job->{last}) if $job->{status} =~ /^(?:created|pending)$/;
+        }
+        return ("cancel $job->{id}", $must, said($api, 'api_cancel', $key, $job->{id}));
+    },
+    get => sub {
+        my $job = any_job();
+        my $key = a_key($job);
+        return ("get $job->{id}", $job->{tenant} eq $key{$key}{tenant} ? 'ok' : 'not_found',
+                said($api, 'api_get', $key, undef, $job->{id}));
+    },
+    download => sub {
+        my ($job, $key) = (any_job(), pick(undef, sort keys %key));
+        my $must = defined $key && $job->{tenant} ne $key{$key}{tenant} ? 'not_found'
+                 : $job->{status} eq 'completed' ? 'ok' : 'job_not_completed';
+        return ("download $job->{id}", $must, said($api, 'api_download', $key, $job->{id}));
+    },
+    claim => sub {                        # which tenant is next is the database's choice; which of its jobs is not
+        my $ttl = pick('0 s', '20 s', '20 s');
+        my %due;
+        for my $tenant (keys %tenant) {
+            next if in($tenant, 'processing') >= ROOM;
+            my ($next) = sort { $a->{queued} <=> $b->{queued} } in($tenant, 'pending');
+            $due{$next->{id}} = 1 if $next;
+        }
+        my $said = said($engine, 'job_claim', 'e1', $ttl);
+        return ('claim', join('|', sort keys %due) || 'NULL', $said) unless $due{$said};
+        my $job = $job{$said};
+        %$job = (%$job, status => 'processing', attempt => $job->{attempt} + 1, lease => $job->{lease} + 1,
+                 expired => $ttl eq '0 s');
+        event($job, 'job.started') if $job->{attempt} == 1;
+        return ("claim $said", $said, $said);
+    },
+    heartbeat => sub {
+        my ($job, $done) = (at_work(), int rand 100);
+        my $lease = lease($job);
+        my $must = leased($job, $lease) ? $job->{cancel} ? 't' : 'f' : 'NULL';
+        $job->{expired} = 0 if $must ne 'NULL';
+        return ("heartbeat $job->{id}", $must, said($engine, 'job_heartbeat', $job->{id}, $lease, '20 s', $done));
+    },
+    hold => sub {
+        my ($job, $ms) = (at_work(), int rand(rand() < 0.1 ? 80_000 : 20_000));
+        my ($lease, $must) = (lease($job), 'NULL');
+        if (leased($job, $lease)) {
+            my ($tenant, $amount) = ($tenant{$job->{tenant}}, price($ms, $job->{rate}));
+            $must = $job->{billing} eq 'held' ? 'held' : $ms > 1000 * LONGEST ? 'too_long'
+                  : $tenant->{available} < $amount ? 'insufficient_credits' : 'new';
+            if ($must eq 'new') {
+                @$job{qw(billing held)} = ('held', $amount);
+                $tenant->{available} -= $amount;
+                $tenant->{held} += $amount;
+                $must = 'held';
+            }
+            elsif ($must ne 'held') { attempt_ended($job, $must, 0); }
+        }
+        return ("hold $job->{id} $ms ms", $must, said($engine, 'job_hold', $job->{id}, $lease, $ms, 100));
+    },
+    complete => sub {
+        my ($job, $ms) = (at_work(), int rand 25_000);
+        my ($lease, $must) = (lease($job), 'NULL');
+        if (leased($job, $lease)) {
+            $must = 'ERROR: 23514';                                  # no completion without a hold
+            if ($job->{billing} eq 'held') {
+                my $tenant = $tenant{$job->{tenant}};
+                my $charge = min($job->{held}, price($ms, $job->{rate}));
+                @$job{qw(billing charged)} = ('charged', $charge);
+                $tenant->{held} -= $job->{held};
+                $tenant->{available} += $job->{held} - $charge;
+                $tenant->{spent} += $charge;
+                leave($job, 'completed', $job->{last});
+                $must = 't';
+            }
+        }
+        return ("complete $job->{id} $ms ms", $must, said($engine, 'job_complete', $job->{id}, $lease, $ms,
+                "$job->{tenant}/$job->{id}/$job->{lease}.webm", 1, sha(''), 1, 1, 1, '[]'));
+    },
+    fail => sub {
+        my ($job, $code, $retry) = (at_work(), pick(qw(decode_error fetch_5xx url_denied)), pick('t', 't', 'f'));
+        my ($lease, $must) = (lease($job), 'NULL');
+        $must = attempt_ended($job, $code, $retry eq 't' && !($code eq 'decode_error' && $job->{last} eq $code))
+            if leased($job, $lease);
+        return ("fail $job->{id} $code", $must, said($engine, 'job_fail', $job->{id}, $lease, $code, 'x', $retry));
+    },
+    release => sub {
+        my $job = at_work();
+        my ($lease, $must) = (lease($job), 'NULL');
+        if (leased($job, $lease)) {
+            $job->{attempt}--;
+            $must = leave($job, $job->{cancel} ? 'cancelled' : 'pending', 'released');
+        }
+        return ("release $job->{id}", $must, said($engine, 'job_release', $job->{id}, $lease));
+    },
+    reap => sub {
+        my @lost = sort { $a->{tenant} cmp $b->{tenant} || $a->{id} cmp $b->{id} } grep { $_->{expired} } @made;
+        splice @lost, 2 if @lost > 2;
+        attempt_ended($_, 'engine_lost', 1) for @lost;
+        return ('reap', scalar @lost, said($engine, 'job_reap', 2));
+    },
+    grant => sub {
+        my $tenant  = pick(sort keys %tenant);
+        my $credits = pick(-10, 10, 20, 30, -$tenant{$tenant}{available} / 1000);
+        my $rest = $tenant{$tenant}{available} + 1000 * $credits;
+        $tenant{$tenant}{available} = $rest if $rest >= 0;
+        return ("grant $credits", $rest >= 0 ? $rest / 1000 : 'ERROR: 23514',
+                said($admin, 'credit_grant', $tenant{$tenant}{client}, $credits, undef));
+    });
+my %OFTEN = (create => 6, start => 2, claim => 8, hold => 6, complete => 3, fail => 3, heartbeat => 3, reap => 2);
+my @MIX = map { ($_) x ($OFTEN{$_} // 1) } sort keys %call;
+
+# ---- a run -------------------------------------------------------------------------------------------------------
+
+# The model's rows and the database's, in one form.
+sub rows_of_model {
+    return join "\n", sort(
+        (map { join ' ', 'tenant', $_, balance($_) } keys %tenant),
+        (map { my $j = $_; join ' ', 'job', @$j{qw(id status billing run attempt lease held charged error)},
+               sort keys %{$j->{events}} } @made));
+}
+
+sub balance {
+    my ($id) = @_;
+    return (@{$tenant{$id}}{qw(available held spent)}, scalar in($id, 'pending'), scalar in($id, 'processing'));
+}
+
+sub rows_of_database {
+    return join "\n", sort map { $_->[0] } $root->query(<<'END');
+SELECT concat_ws(' ', 'tenant', a.tenant_id, available, held, spent, pending, processing)
+  FROM credit_account a JOIN tenant_slot s ON s.tenant_id = a.tenant_id
+UNION ALL
+SELECT concat_ws(' ', 'job', id, status, coalesce(billing_status::text, '-'), run_no, attempt, lease_no,
+                 coalesce(held_mc, 0), coalesce(charged_mc, 0), coalesce(error_code, '-'),
+                 (SELECT string_agg(run_no || event, ' ' ORDER BY (run_no || event) COLLATE "C")
+                    FROM webhook_delivery w WHERE w.job_id = j.id))
+  FROM job j
+END
+}
+
+# '' or the first difference, as a sentence.
+sub run {
+    my ($calls) = @_;
+    srand $seed;
+    $root->query('SET client_min_messages = error; TRUNCATE tenant CASCADE');
+    (%tenant, %key, %job, @made) = ();
+    $clock = 0;
+    for my $client (qw(a b c)) {
+        my @hash = map { sha($pg->admin_key($client, credits => 100)) } 1, 2;
+        my $id = $root->value("SELECT id FROM tenant WHERE client_id = '$client'");
+        $tenant{$id} = {client => $client, available => 100_000, held => 0, spent => 0, idem => {}};
+        $key{$_} = {tenant => $id, limit => 5} for @hash;
+    }
+    $root->query('UPDATE api_key SET max_pending = 5, max_video_seconds = ' . LONGEST);
+    my %heard;
+    for my $n (1 .. $calls) {
+        my $name = @made ? pick(@MIX) : 'create';
+        my ($what, $must, $said) = $call{$name}->();
+        $heard{$name}{$said =~ s/^replay\K.*|^\w{8}-.*|^-?[\d.]+$//r || 'one'}++;
+        return "call $n, $what: $said, not $must" if $said ne $must;
+        next if $n % LOOK && $n < $calls;
+        my ($model, $database) = (rows_of_model(), rows_of_database());
+        next if $model eq $database;
+        my %seen = map { $_ => 1 } split /\n/, $database;
+        return "after call $n, the model has: " . first { !$seen{$_} } split(/\n/, $model), 'less';
+    }
+    my @violations = map { "@$_" } $root->query('SELECT what, "which" FROM violation');
+    return "violation: $violations[0]" if @violations;
+    for my $name (sort keys %heard) {
+        note("$name: ", join ', ', map { "$_ $heard{$name}{$_}" } sort keys %{$heard{$name}});
+    }
+    return '';
+}
+
+is(run(CALLS), '', CALLS . ' calls agree with the model');
+
+# ---- defects -----------------------------------------------------------------------------------------------------
+
+my %source;
+for my $file (glob(root() . '/sql/*.sql')) {
+    my $text = slurp($file);
+    $source{$1} = $& while $text =~ /^CREATE FUNCTION (\w+)\(.*?(?:\$\$;|END \$\$;|^RETURN [^;]*;)$/gms;
+}
+
+# Replaces a function by its text with one change; the change must be one.
+sub sow {
+    my ($function, $from, $to) = @_;
+    my $text = $source{$function} =~ s/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/r;
+    my $bad  = $text =~ s/\Q$from\E/$to/r;
+    die "no \"$from\" in $function" if $bad eq $text;
+    $root->query($bad =~ s/;\z//r);
+    return $text =~ s/;\z//r;
+}
+
+my $fence = 'AND lease_no = p_lease ';
+for my $defect (
+    ['a completion fenced by status alone', 'job_complete',  $fence, ''],
+    ['a heartbeat fenced by status alone',  'job_heartbeat', $fence, ''],
+    ['a hold fenced by status alone',       'job_hold',      $fence, ''],
+    ['a failure fenced by status alone',    'job_fail',      $fence, ''],
+    ['a release fenced by status alone',    'job_release',   $fence, ''],
+    ['a hold placed twice',                 'job_hold',      "j.billing_status = 'held'", 'false'],
+    ['a failure that keeps the hold',       'job_after',     "ELSIF NEW.status IN ('failed', ", 'ELSIF NEW.status IN ('],
+    ['a charge beyond the hold',            'job_complete',  ', held_mc)', ')'],
+    ['one attempt too many',                'job_unlease',   'j.attempt < ', 'j.attempt <= '],
+    ['a second decode error tried again',   'job_fail',      "p_code = 'decode_error'", 'false'],
+    ['a wish to cancel forgotten',          'job_unlease',   'j.cancel_requested_at IS NOT NULL', 'false'],
+    ['a release that spends an attempt',    'job_release',   'attempt - 1', 'attempt'],
+    ["another tenant's job started",        'api_start',     ' AND tenant_id = a.tenant_id', ''],
+    ["another tenant's job cancelled",      'api_cancel',    ' AND tenant_id = a.tenant_id', ''],
+    ["another tenant's job shown",          'api_get',       ' AND j.tenant_id = coalesce(p_tenant, a.tenant_id)', ''],
+    ['a replay for another payload',        'idem_begin',    "PERFORM refuse('idempotency_mismatch')", 'NULL'],
+    ['a full queue that takes more',        'job_enqueue',   "PERFORM refuse('rate_limited')", 'NULL'],
+    ['a start without credits',             'job_enqueue',   "PERFORM refuse('insufficient_credits')", 'NULL']) {
+    my ($name, @change) = @$defect;
+    my $mend  = sow(@change);
+    my $found = run(CALLS_DEFECT);
+    isnt($found, '', "found: $name") and note($found);
+    $root->query($mend);
+}
+is(run(LOOK), '', 'without them all is well');
+done_testing;

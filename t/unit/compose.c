@@ -1,0 +1,446 @@
+/*
+ * The CPU's sampler and compositor against references that share nothing with them: double precision, two-dimensional,
+ * a pixel at a time, formulas written out again from the recommendations. Sizes are odd on purpose.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "device/device.h"
+
+struct shape {
+    int width, height, low_width, low_height;
+    enum frame_matrix matrix;
+};
+
+static const struct shape shapes[] = {
+    { 321, 181, 64, 36, MATRIX_BT601 },
+    { 320, 180, 64, 36, MATRIX_BT709 },
+    { 1, 1, 16, 16, MATRIX_BT709 },
+    { 37, 53, 64, 36, MATRIX_BT601 },
+    { 64, 36, 64, 36, MATRIX_BT709 },
+    { 1280, 719, 512, 288, MATRIX_BT709 },
+    { 3, 200, 32, 18, MATRIX_BT601 },
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static const float mean[3] = { .485f, .456f, .406f }, std[3] = { .229f, .224f, .225f };
+
+static double fraction(void)
+{
+    return (double)rand() / RAND_MAX;
+}
+
+static struct device *device;
+
+static int open_device(void **state)
+{
+    (void)state;
+    struct error e;
+    srand(1);
+    device = device_open("auto", &e);
+    return !device;
+}
+
+static int close_device(void **state)
+{
+    (void)state;
+    device_close(device);
+    return 0;
+}
+
+static struct frame_pool *pool_of(int width, int height, int alpha, int count)
+{
+    struct error e;
+    struct frame_pool_params p = { width, height, alpha, count };
+    struct frame_pool *pool = frame_pool_open(device, &p, &e);
+    assert_non_null(pool);
+    return pool;
+}
+
+static int plane_width(const struct frame *f, int plane)
+{
+    return plane == FRAME_U || plane == FRAME_V ? (f->width + 1) / 2 : f->width;
+}
+
+static int plane_height(const struct frame *f, int plane)
+{
+    return plane == FRAME_U || plane == FRAME_V ? (f->height + 1) / 2 : f->height;
+}
+
+static double at(const struct frame *f, int plane, int x, int y)
+{
+    int w = plane_width(f, plane), h = plane_height(f, plane);
+    x = x < 0 ? 0 : x >= w ? w - 1 : x;
+    y = y < 0 ? 0 : y >= h ? h - 1 : y;
+    return f->plane[plane][y * f->stride[plane] + x];
+}
+
+/* Smooth shapes and some noise, within limited range. */
+static void paint(struct frame *f)
+{
+    for (int i = 0; i < 3; i++)
+        for (int y = 0; y < plane_height(f, i); y++)
+            for (int x = 0; x < plane_width(f, i); x++)
+                f->plane[i][y * f->stride[i] + x] =
+                    (uint8_t)(128 + 80 * sin(x * .07 + i) * cos(y * .05) + 20 * fraction());
+}
+
+/* ---- the sampler ---- */
+
+static double overlap(double a0, double a1, double b0, double b1)
+{
+    double from = fmax(a0, b0), to = fmin(a1, b1);
+    return to > from ? to - from : 0;
+}
+
+/* Mean of a plane over a box given in its samples; an axis that grows is a linear blend at the box's centre. */
+static double average(const struct frame *f, int plane, double x0, double x1, double y0, double y1)
+{
+    double sum = 0, weight = 0;
+    if (x1 - x0 < 1) {
+        double c = (x0 + x1) / 2;
+        x0 = c - .5;
+        x1 = c + .5;
+    }
+    if (y1 - y0 < 1) {
+        double c = (y0 + y1) / 2;
+        y0 = c - .5;
+        y1 = c + .5;
+    }
+    for (int y = (int)floor(y0); y < y1; y++)
+        for (int x = (int)floor(x0); x < x1; x++) {
+            if (x < 0 || y < 0 || x >= plane_width(f, plane) || y >= plane_height(f, plane))
+                continue;
+            double w = overlap(x0, x1, x, x + 1) * overlap(y0, y1, y, y + 1);
+            sum += w * at(f, plane, x, y);
+            weight += w;
+        }
+    return sum / weight;
+}
+
+static double clip(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+static void to_rgb(enum frame_matrix matrix, double y, double u, double v, double rgb[3])
+{
+    double kr = matrix == MATRIX_BT709 ? .2126 : .299, kb = matrix == MATRIX_BT709 ? .0722 : .114;
+    double l = (y - 16) / 219, pb = (u - 128) / 224, pr = (v - 128) / 224;
+    rgb[0] = l + 2 * (1 - kr) * pr;
+    rgb[2] = l + 2 * (1 - kb) * pb;
+    rgb[1] = (l - kr * rgb[0] - kb * rgb[2]) / (1 - kr - kb);
+}
+
+static void from_rgb(enum frame_matrix matrix, const double rgb[3], double yuv[3])
+{
+    double kr = matrix == MATRIX_BT709 ? .2126 : .299, kb = matrix == MATRIX_BT709 ? .0722 : .114;
+    double l = kr * rgb[0] + (1 - kr - kb) * rgb[1] + kb * rgb[2];
+    yuv[0] = 219 * l;
+    yuv[1] = 224 * (rgb[2] - l) / (2 * (1 - kb));
+    yuv[2] = 224 * (rgb[0] - l) / (2 * (1 - kr));
+}
+
+static void sampler_equals_the_reference(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHAPES; i++) {
+        const struct shape *s = &shapes[i];
+        struct error e;
+        struct frame_pool *pool = pool_of(s->width, s->height, 0, 1);
+        struct frame *f = frame_take(pool, &e);
+        paint(f);
+        struct sampler_params p = { s->width, s->height, s->low_width, s->low_height, s->matrix,
+            { mean[0], mean[1], mean[2] }, { std[0], std[1], std[2] } };
+        struct sampler *sampler = sampler_open(device, &p, &e);
+        int n = s->low_width * s->low_height;
+        float *rgb = malloc(3 * (size_t)n * sizeof *rgb);
+        sampler_run(sampler, f, rgb);
+        for (int y = 0; y < s->low_height; y++)
+            for (int x = 0; x < s->low_width; x++) {
+                double yuv[3], want[3];
+                for (int k = 0; k < 3; k++) {
+                    double w = k ? s->width / 2. : s->width, h = k ? s->height / 2. : s->height;
+                    yuv[k] = average(f, k, x * w / s->low_width, (x + 1) * w / s->low_width,
+                        y * h / s->low_height, (y + 1) * h / s->low_height);
+                }
+                to_rgb(s->matrix, yuv[0], yuv[1], yuv[2], want);
+                for (int k = 0; k < 3; k++) {
+                    double expected = (clip(want[k], 0, 1) - mean[k]) / std[k];
+                    double got = rgb[k * n + y * s->low_width + x];
+                    if (fabs(got - expected) > 2e-5)
+                        fail_msg("%dx%d: %g instead of %g at %d, %d of plane %d", s->width,
+                            s->height, got, expected, x, y, k);
+                }
+            }
+        free(rgb);
+        sampler_close(sampler);
+        frame_release(f);
+        frame_pool_close(pool);
+    }
+}
+
+/* ---- the compositor ---- */
+
+/* A small plane seen at (x, y) of 0..1. */
+static double bilinear(const double *low, int w, int h, double x, double y)
+{
+    double fx = clip(x * w - .5, 0, w - 1), fy = clip(y * h - .5, 0, h - 1);
+    int x0 = (int)fx, y0 = (int)fy, x1 = x0 + 1 < w ? x0 + 1 : x0, y1 = y0 + 1 < h ? y0 + 1 : y0;
+    double a = fx - x0, b = fy - y0;
+    return (1 - b) * ((1 - a) * low[y0 * w + x0] + a * low[y0 * w + x1]) +
+           b * ((1 - a) * low[y1 * w + x0] + a * low[y1 * w + x1]);
+}
+
+struct scene {
+    const struct shape *s;
+    float *alpha, *foreground, *input;
+    double *alpha_d, *diff[3];
+    struct frame *source;
+};
+
+static double alpha_at(const struct scene *c, int x, int y)
+{
+    const struct shape *s = c->s;
+    double a = bilinear(
+        c->alpha_d, s->low_width, s->low_height, (x + .5) / s->width, (y + .5) / s->height);
+    return a < .02 ? 0 : a > .98 ? 1 : a;
+}
+
+/* Near a level's threshold a rounding error decides. */
+static int undecided(const struct scene *c, int x, int y)
+{
+    const struct shape *s = c->s;
+    double a = bilinear(
+        c->alpha_d, s->low_width, s->low_height, (x + .5) / s->width, (y + .5) / s->height);
+    return fabs(a - .02) < 1e-5 || fabs(a - .98) < 1e-5;
+}
+
+static double foreground_at(const struct scene *c, int plane, int x, int y)
+{
+    const struct shape *s = c->s;
+    double grain = plane ? 2 : 1, code = at(c->source, plane, x, y);
+    if (c->foreground)
+        code += bilinear(c->diff[plane], s->low_width, s->low_height,
+            fmin((x + .5) * grain / s->width, 1), fmin((y + .5) * grain / s->height, 1));
+    return clip(code, 16, plane ? 240 : 235);
+}
+
+/* -1: a rounding error decides */
+static double chroma_alpha(const struct scene *c, int x, int y)
+{
+    double sum = 0;
+    int n = 0;
+    for (int dy = 0; dy < 2; dy++)
+        for (int dx = 0; dx < 2; dx++)
+            if (2 * x + dx < c->s->width && 2 * y + dy < c->s->height) {
+                if (undecided(c, 2 * x + dx, 2 * y + dy))
+                    return -1;
+                sum += alpha_at(c, 2 * x + dx, 2 * y + dy);
+                n++;
+            }
+    return sum / n;
+}
+
+static void make_scene(struct scene *c, const struct shape *s, int with_foreground)
+{
+    size_t n = (size_t)s->low_width * (size_t)s->low_height;
+    memset(c, 0, sizeof *c);
+    c->s = s;
+    c->alpha = malloc(n * sizeof *c->alpha);
+    c->alpha_d = malloc(n * sizeof *c->alpha_d);
+    c->input = malloc(3 * n * sizeof *c->input);
+    if (with_foreground)
+        c->foreground = malloc(3 * n * sizeof *c->foreground);
+    for (int k = 0; k < 3; k++)
+        c->diff[k] = malloc(n * sizeof *c->diff[k]);
+    for (size_t i = 0; i < n; i++) {
+        c->alpha[i] = (float)clip(1.6 * fraction() - .3, 0, 1);
+        c->alpha_d[i] = c->alpha[i];
+        double d[3];
+        for (size_t k = 0; k < 3; k++) {
+            double seen = fraction(), is = clip(seen + .6 * (fraction() - .5), 0, 1);
+            c->input[k * n + i] = (float)((seen - mean[k]) / std[k]);
+            if (with_foreground)
+                c->foreground[k * n + i] = (float)is;
+            d[k] = is - seen;
+        }
+        double yuv[3];
+        from_rgb(s->matrix, d, yuv);
+        for (int k = 0; k < 3; k++)
+            c->diff[k][i] = yuv[k];
+    }
+}
+
+static void free_scene(struct scene *c)
+{
+    free(c->alpha);
+    free(c->alpha_d);
+    free(c->input);
+    free(c->foreground);
+    for (int k = 0; k < 3; k++)
+        free(c->diff[k]);
+}
+
+static void expect(
+    const struct scene *c, const struct frame *out, int plane, int x, int y, double want)
+{
+    double got = out->plane[plane][y * out->stride[plane] + x];
+    if (fabs(got - want) > .5 + 2e-3)
+        fail_msg("%dx%d: %g instead of %.4f at %d, %d of plane %d", c->s->width, c->s->height, got,
+            want, x, y, plane);
+}
+
+static void check_output(
+    const struct scene *c, const struct frame *out, int opaque, const double back[3])
+{
+    for (int y = 0; y < c->s->height; y++)
+        for (int x = 0; x < c->s->width; x++) {
+            if (undecided(c, x, y))
+                continue;
+            double a = alpha_at(c, x, y), f = foreground_at(c, 0, x, y);
+            if (opaque) {
+                expect(c, out, FRAME_Y, x, y, a * f + (1 - a) * back[0]);
+            } else {
+                expect(c, out, FRAME_A, x, y, 255 * a);
+                expect(c, out, FRAME_Y, x, y, a > 0 ? f : 16);
+            }
+        }
+    for (int plane = FRAME_U; plane <= FRAME_V; plane++)
+        for (int y = 0; y < (c->s->height + 1) / 2; y++)
+            for (int x = 0; x < (c->s->width + 1) / 2; x++) {
+                double a = chroma_alpha(c, x, y), f = foreground_at(c, plane, x, y);
+                if (a < 0)
+                    continue;
+                expect(c, out, plane, x, y,
+                    opaque  ? a * f + (1 - a) * back[plane]
+                    : a > 0 ? f
+                            : 128);
+            }
+}
+
+static void compositor_equals_the_reference(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHAPES * 4; i++) {
+        const struct shape *s = &shapes[i / 4];
+        int opaque = i & 1, with_foreground = i & 2;
+        struct error e;
+        struct scene c;
+        struct frame_pool *in = pool_of(s->width, s->height, 0, 1);
+        struct frame_pool *pool = pool_of(s->width, s->height, !opaque, 1);
+        make_scene(&c, s, with_foreground);
+        c.source = frame_take(in, &e);
+        paint(c.source);
+        c.source->pts = 40;
+        c.source->duration = 33;
+        struct frame *out = frame_take(pool, &e);
+        struct compositor_params p = { s->width, s->height, s->low_width, s->low_height, s->matrix,
+            { mean[0], mean[1], mean[2] }, { std[0], std[1], std[2] }, opaque, { 0, 255, 17 } };
+        struct compositor *compositor = compositor_open(device, &p, &e);
+        assert_non_null(compositor);
+        struct compositor_low low = { c.alpha, c.foreground, c.input };
+        for (int twice = 0; twice < 2; twice++) /* nothing of a frame is left in the next */
+            compositor_run(compositor, c.source, &low, out);
+        double rgb[3] = { 0, 1, 17 / 255. }, back[3];
+        from_rgb(s->matrix, rgb, back);
+        back[0] += 16;
+        back[1] += 128;
+        back[2] += 128;
+        check_output(&c, out, opaque, back);
+        assert_int_equal(out->pts, 40);
+        assert_int_equal(out->duration, 33);
+        compositor_close(compositor);
+        frame_release(out);
+        frame_release(c.source);
+        free_scene(&c);
+        frame_pool_close(in);
+        frame_pool_close(pool);
+    }
+}
+
+/* A network that answers nonsense makes nonsense, not a crash or a colour out of range. */
+static void not_a_number_is_nothing(void **state)
+{
+    (void)state;
+    struct error e;
+    float alpha[4] = { NAN, NAN, NAN, NAN }, rgb[12];
+    for (int i = 0; i < 12; i++)
+        rgb[i] = NAN;
+    struct frame_pool *pool = pool_of(8, 8, 1, 2);
+    struct frame *in = frame_take(pool, &e), *out = frame_take(pool, &e);
+    paint(in);
+    struct compositor_params p = { 8, 8, 2, 2, MATRIX_BT601, { 0, 0, 0 }, { 1, 1, 1 }, 0,
+        { 0, 0, 0 } };
+    struct compositor *compositor = compositor_open(device, &p, &e);
+    struct compositor_low low = { alpha, rgb, rgb };
+    compositor_run(compositor, in, &low, out);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(out->plane[FRAME_A][i], 0);
+        assert_int_equal(out->plane[FRAME_Y][i], 16);
+        assert_int_equal(out->plane[FRAME_U][i / 2], 128);
+    }
+    compositor_close(compositor);
+    frame_release(in);
+    frame_release(out);
+    frame_pool_close(pool);
+}
+
+static void a_pool_is_fixed_and_can_be_aborted(void **state)
+{
+    (void)state;
+    struct error e;
+    struct frame_pool *pool = pool_of(33, 17, 1, 2);
+    struct frame *a = frame_take(pool, &e), *b = frame_take(pool, &e);
+    assert_ptr_not_equal(a, b);
+    for (int i = 0; i < FRAME_PLANES; i++) {
+        assert_int_equal((uintptr_t)a->plane[i] % 64, 0);
+        assert_int_equal(a->stride[i] % 64, 0);
+    }
+    frame_ref(b);
+    frame_release(b);
+    frame_release(a);
+    assert_ptr_equal(frame_take(pool, &e), a); /* b is still out */
+    frame_pool_abort(pool);
+    assert_null(frame_take(pool, &e));
+    assert_string_equal(e.code, "cancelled");
+    frame_release(a);
+    frame_release(b);
+    frame_pool_close(pool);
+    frame_pool_close(NULL);
+}
+
+static void impossible_arguments_are_refused(void **state)
+{
+    (void)state;
+    struct error e;
+    struct sampler_params s = { 0, 10, 10, 10, MATRIX_BT601, { 0 }, { 1, 1, 1 } };
+    struct compositor_params c = { 10, 10, 10, 20000, MATRIX_BT601, { 0 }, { 1, 1, 1 }, 0, { 0 } };
+    assert_null(sampler_open(device, &s, &e));
+    assert_string_equal(e.code, "too_large");
+    assert_null(compositor_open(device, &c, &e));
+    assert_string_equal(e.code, "too_large");
+    assert_null(device_open("abacus", &e));
+    assert_string_equal(e.code, "device_unavailable");
+    assert_string_equal(device_name(device), "cpu");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sampler_equals_the_reference),
+        cmocka_unit_test(compositor_equals_the_reference),
+        cmocka_unit_test(not_a_number_is_nothing),
+        cmocka_unit_test(a_pool_is_fixed_and_can_be_aborted),
+        cmocka_unit_test(impossible_arguments_are_refused),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}

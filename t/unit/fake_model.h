@@ -1,0 +1,93 @@
+/*
+ * A model for tests that are about anything but the network: alpha is a soft disc around the picture's centre, the
+ * foreground is what was seen. Defining model.h and manifest.h here keeps the real ones out of the program.
+ */
+#ifndef MATTE_FAKE_MODEL_H
+#define MATTE_FAKE_MODEL_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "matte/model.h"
+
+enum { FAKE_WIDTH = 64, FAKE_HEIGHT = 36, FAKE_PIXELS = FAKE_WIDTH * FAKE_HEIGHT };
+
+struct model {
+    float input[3 * FAKE_PIXELS], foreground[3 * FAKE_PIXELS], alpha[FAKE_PIXELS];
+    int64_t runs;
+};
+
+static int64_t fake_fail_at = -1; /* the run that fails */
+
+struct manifest *manifest_open(const char *path, const char *folder, struct error *e)
+{
+    (void)path, (void)folder, (void)e;
+    struct manifest *m = calloc(1, sizeof *m);
+    if (m) {
+        strcpy(m->name, "fake");
+        strcpy(m->serves[0], "human");
+        m->serve_count = 1;
+        for (int i = 0; i < 3; i++)
+            m->std[i] = 1;
+    }
+    return m;
+}
+
+void manifest_close(struct manifest *m)
+{
+    free(m);
+}
+
+int manifest_serves(const struct manifest *m, const char *name)
+{
+    return strcmp(m->serves[0], name) == 0;
+}
+
+struct model *model_open(
+    const struct manifest *m, const struct model_params *params, struct error *e)
+{
+    (void)m, (void)params, (void)e;
+    return calloc(1, sizeof(struct model));
+}
+
+int model_suits(
+    const struct model *model, const struct manifest *m, const struct model_params *params)
+{
+    (void)model, (void)m, (void)params;
+    return 1;
+}
+
+float *model_input(struct model *model, int *width, int *height)
+{
+    *width = FAKE_WIDTH;
+    *height = FAKE_HEIGHT;
+    return model->input;
+}
+
+int model_run(struct model *model, struct model_output *out, struct error *e)
+{
+    if (model->runs++ == fake_fail_at)
+        return error_set(e, "model_failed", "The fake model fails here.");
+    for (int y = 0; y < FAKE_HEIGHT; y++)
+        for (int x = 0; x < FAKE_WIDTH; x++) {
+            float dx = (x + .5f) / FAKE_WIDTH - .5f, dy = (y + .5f) / FAKE_HEIGHT - .5f;
+            float a = 4 - 16 * (dx * dx + dy * dy) * 1.5f;
+            model->alpha[y * FAKE_WIDTH + x] = a < 0 ? 0 : a > 1 ? 1 : a;
+        }
+    memcpy(model->foreground, model->input, sizeof model->foreground);
+    out->alpha = model->alpha;
+    out->foreground = model->foreground;
+    return 0;
+}
+
+void model_reset(struct model *model)
+{
+    model->runs = 0;
+}
+
+void model_close(struct model *model)
+{
+    free(model);
+}
+
+#endif

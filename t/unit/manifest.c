@@ -1,0 +1,237 @@
+/* A manifest is read as it is written, and every field that is missing or wrong is named together with the file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "matte/manifest.h"
+
+#define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static char folder[] = "/tmp/manifest.XXXXXX";
+static char path[64];
+
+/* The fields of a good manifest, as JSON members. */
+static const char *const fields[][2] = {
+    { "name", "\"rvm\"" },
+    { "licence", "\"GPL-3.0\"" },
+    { "serves", "[\"human\", \"light\"]" },
+    { "files",
+        "[{\"file\": \"here.onnx\", \"sha256\": \"" SHA "\", \"width\": 512, \"height\": 288}, "
+        "{\"file\": \"gone.onnx\", \"sha256\": \"" SHA "\", \"width\": 288, \"height\": 512}]" },
+    { "input", "\"src\"" },
+    { "mean", "[0, 0.5, 1]" },
+    { "std", "[1, 2, 0.25]" },
+    { "outputs", "{\"alpha\": \"pha\", \"foreground\": \"fgr\"}" },
+    { "states", "[[\"r1i\", \"r1o\"], [\"r2i\", \"r2o\"]]" },
+};
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Writes a manifest whose field is value (NULL: without it), and opens it. */
+static struct manifest *open_with(const char *field, const char *value, struct error *e)
+{
+    char text[4000] = "{";
+    for (int i = 0; i < FIELDS; i++) {
+        const int changed = field && !strcmp(fields[i][0], field);
+        if (changed && !value)
+            continue;
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s\"%s\": %s",
+            text[1] ? ", " : "", fields[i][0], changed ? value : fields[i][1]);
+    }
+    strcat(text, "}");
+    write_file(path, text);
+    *e = (struct error) { 0 };
+    return manifest_open(path, folder, e);
+}
+
+static int make_folder(void **state)
+{
+    char file[80];
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/model.json", folder);
+    snprintf(file, sizeof file, "%s/here.onnx", folder);
+    write_file(file, "ONNX");
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    char file[80];
+    (void)state;
+    snprintf(file, sizeof file, "%s/here.onnx", folder);
+    unlink(file);
+    unlink(path);
+    return rmdir(folder);
+}
+
+static void reads_every_field(void **state)
+{
+    struct error e;
+    char bytes[5] = "";
+    (void)state;
+    struct manifest *m = open_with(NULL, NULL, &e);
+    assert_string_equal(e.text, "");
+    assert_non_null(m);
+    assert_string_equal(m->name, "rvm");
+    assert_string_equal(m->licence, "GPL-3.0");
+    assert_int_equal(m->serve_count, 2);
+    assert_int_equal(manifest_serves(m, "human"), 1);
+    assert_int_equal(manifest_serves(m, "light"), 1);
+    assert_int_equal(manifest_serves(m, "pro"), 0);
+    assert_int_equal(m->file_count, 2);
+    assert_string_equal(m->files[0].file, "here.onnx");
+    assert_string_equal(m->files[0].sha256, SHA);
+    assert_int_equal(m->files[0].width, 512);
+    assert_int_equal(m->files[0].height, 288);
+    assert_int_equal(pread(m->files[0].fd, bytes, 4, 0), 4);
+    assert_string_equal(bytes, "ONNX");
+    assert_int_equal(m->files[1].fd, -1);
+    assert_string_equal(m->input, "src");
+    assert_true(m->mean[0] == 0 && m->mean[1] == 0.5f && m->mean[2] == 1);
+    assert_true(m->std[0] == 1 && m->std[1] == 2 && m->std[2] == 0.25f);
+    assert_string_equal(m->alpha, "pha");
+    assert_string_equal(m->foreground, "fgr");
+    assert_int_equal(m->state_count, 2);
+    assert_string_equal(m->states[1][0], "r2i");
+    assert_string_equal(m->states[1][1], "r2o");
+    manifest_close(m);
+}
+
+static void assert_refused(const char *field, const char *value, const char *named)
+{
+    struct error e;
+    struct manifest *m = open_with(field, value, &e);
+    if (m || !strstr(e.text, path) || !strstr(e.text, named) || strcmp(e.code, "bad_manifest"))
+        fail_msg("%s = %s: %s: %s", field, value ? value : "(missing)", e.code, e.text);
+}
+
+static void names_a_missing_field(void **state)
+{
+    (void)state;
+    for (int i = 0; i < FIELDS; i++)
+        if (strcmp(fields[i][0], "states"))
+            assert_refused(fields[i][0], NULL, fields[i][0]);
+    assert_refused("outputs", "{\"foreground\": \"fgr\"}", "outputs.alpha is missing");
+    assert_refused("files", "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"width\": 1}]",
+        "files[0].height is missing");
+    assert_refused("files", "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"height\": 1}]",
+        "files[0].width is missing");
+    assert_refused("files", "[{\"file\": \"a\", \"width\": 1, \"height\": 1}]", "files[0].sha256");
+    assert_refused(
+        "files", "[{\"sha256\": \"" SHA "\", \"width\": 1, \"height\": 1}]", "files[0].file");
+}
+
+static void does_without_optional_fields(void **state)
+{
+    struct error e;
+    (void)state;
+    struct manifest *m = open_with("states", NULL, &e);
+    assert_non_null(m);
+    assert_int_equal(m->state_count, 0);
+    manifest_close(m);
+    m = open_with("outputs", "{\"alpha\": \"a\"}", &e);
+    assert_non_null(m);
+    assert_string_equal(m->foreground, "");
+    manifest_close(m);
+}
+
+#define FILE_WITH(member) \
+    "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"width\": 1, \"height\": 1, " member "}]"
+#define LONG "\"0123456789012345678901234567890123456789012345678901234567890123\""
+
+static void names_a_wrong_field(void **state)
+{
+    static const char *const wrong[][3] = {
+        { "name", "7", "name" },
+        { "name", "\"\"", "name" },
+        { "name", LONG, "name" },
+        { "licence", "[]", "licence" },
+        { "serves", "\"human\"", "serves" },
+        { "serves", "[]", "serves" },
+        { "serves", "[1]", "serves" },
+        { "serves", "[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]", "serves" },
+        { "files", "{}", "files" },
+        { "files", "[]", "files" },
+        { "files", "[7]", "files[0]" },
+        { "files", "[{\"file\": \"a\", \"sha256\": \"x\", \"width\": 1, \"height\": 1}]",
+            "files[0].sha256" },
+        { "files", "[{\"file\": \"../a\", \"sha256\": \"" SHA "\", \"width\": 1, \"height\": 1}]",
+            "files[0].file" },
+        { "files", "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"width\": 0, \"height\": 1}]",
+            "files[0].width" },
+        { "files", "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"width\": 1, \"height\": 1.5}]",
+            "files[0].height" },
+        { "files", "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"width\": 1, \"height\": 16385}]",
+            "files[0].height" },
+        { "files", FILE_WITH("\"depth\": 1"), "files[0].depth" },
+        { "input", "null", "input" },
+        { "mean", "[0, 0]", "mean" },
+        { "mean", "[0, 0, \"0\"]", "mean" },
+        { "std", "[1, 0, 1]", "std" },
+        { "std", "1", "std" },
+        { "outputs", "\"pha\"", "outputs" },
+        { "outputs", "{\"alpha\": 1}", "outputs.alpha" },
+        { "outputs", "{\"alpha\": \"a\", \"foreground\": 1}", "outputs.foreground" },
+        { "outputs", "{\"alpha\": \"a\", \"beta\": \"b\"}", "outputs.beta" },
+        { "states", "[\"r1i\"]", "states[0]" },
+        { "states", "[[\"r1i\"]]", "states[0]" },
+        { "states", "[[\"r1i\", 7]]", "states[0]" },
+        { "states", "true", "states" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_refused(wrong[i][0], wrong[i][1], wrong[i][2]);
+    assert_refused("name", "\"a\", \"nmae\": \"b\"", "nmae");
+}
+
+static void refuses_what_is_no_manifest(void **state)
+{
+    static const char *const texts[] = { "", "{", "[]", "7", "{\"name\": \"a\"" };
+    struct error e;
+    char big[70000];
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        write_file(path, texts[i]);
+        assert_null(manifest_open(path, folder, &e));
+        assert_non_null(strstr(e.text, path));
+    }
+    memset(big, ' ', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    write_file(path, big);
+    assert_null(manifest_open(path, folder, &e));
+    assert_non_null(strstr(e.text, "65536"));
+    assert_null(manifest_open("/nonexistent/a.json", folder, &e));
+    assert_non_null(strstr(e.text, "/nonexistent/a.json"));
+    manifest_close(open_with(NULL, NULL, &e));
+    assert_null(manifest_open(path, "/nonexistent", &e));
+    assert_non_null(strstr(e.text, "/nonexistent"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_every_field),
+        cmocka_unit_test(names_a_missing_field),
+        cmocka_unit_test(does_without_optional_fields),
+        cmocka_unit_test(names_a_wrong_field),
+        cmocka_unit_test(refuses_what_is_no_manifest),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

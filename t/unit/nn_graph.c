@@ -1,0 +1,918 @@
+/*
+ * Reading files: what is understood, in whatever order; what is refused, and with which words; and bytes that are no
+ * file at all. Fusing: what becomes of typical patterns, and that the values stay.
+ */
+#include "onnx.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "nn/graph.h"
+
+static float uniform(void)
+{
+    static uint64_t seed = 7;
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (float)(seed >> 40) / (1 << 23) - 1;
+}
+
+static void noise(const char *name, int rank, const int *dims)
+{
+    static float values[100000];
+    int count = 1;
+    for (int i = 0; i < rank; i++)
+        count *= dims[i];
+    assert_true(count <= 100000);
+    for (int i = 0; i < count; i++)
+        values[i] = uniform();
+    floats(name, values, rank, dims);
+}
+
+#define NOISE(name, ...) \
+    noise(name, sizeof((int[]) { __VA_ARGS__ }) / sizeof(int), (int[]) { __VA_ARGS__ })
+
+/* reading */
+
+static void run_ones(struct nn_net *net, const char *out, struct nn_tensor *t)
+{
+    struct error e;
+    struct nn_tensor x;
+    assert_int_equal(nn_tensor(net, "x", &x, &e), 0);
+    for (int i = 0; i < x.n * x.c * x.h * x.w; i++)
+        x.data[i] = 1;
+    assert_int_equal(nn_run(net, &e), 0);
+    assert_int_equal(nn_tensor(net, out, t, &e), 0);
+}
+
+static void reads_nodes_in_any_order(void **state)
+{
+    struct error e;
+    struct nn_tensor z;
+    (void)state;
+    begin(13);
+    scalar("two", 2);
+    node("Mul", "b,two", "z");
+    node("Add", "a,two", "b");
+    node("Relu", "x", "a");
+    input("x", 1, 1, 2, 2);
+    output("z");
+    struct nn_net *net = open_net(&e);
+    assert_string_equal(e.text, "");
+    run_ones(net, "z", &z);
+    assert_true(z.data[3] == 6);
+    nn_close(net);
+}
+
+static void reads_half_floats(void **state)
+{
+    static const uint16_t halves[] = { 0x3c00, 0xc000, 0x7bff, 0x0001, 0x8000, 0x0400 };
+    static const float values[] = { 1, -2, 65504, 0x1p-24f, -0.0f, 0x1p-14f };
+    struct error e;
+    struct nn_tensor z;
+    (void)state;
+    for (int raw = 0; raw < 2; raw++) {
+        begin(13);
+        Onnx__TensorProto *t = constant(
+            "h", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, halves, 2, 4, (int[]) { 1, 6, 1, 1 });
+        if (!raw) {
+            t->has_raw_data = 0;
+            t->n_int32_data = 6;
+            t->int32_data = take(6 * sizeof *t->int32_data);
+            for (int i = 0; i < 6; i++)
+                t->int32_data[i] = halves[i];
+        }
+        input("x", 1, 1, 1, 1);
+        node("Mul", "x,h", "z");
+        output("z");
+        struct nn_net *net = open_net(&e);
+        assert_string_equal(e.text, "");
+        run_ones(net, "z", &z);
+        assert_memory_equal(z.data, values, sizeof values);
+        nn_close(net);
+    }
+}
+
+static void reads_constant_nodes(void **state)
+{
+    struct error e;
+    struct nn_tensor z;
+    (void)state;
+    begin(13);
+    Onnx__TensorProto *t = scalar("five", 5);
+    onnx.graph.n_initializer--;
+    attribute(node("Constant", "", "k"), "value")->t = t;
+    onnx.nodes[0]->n_input = 0;
+    input("x", 1, 1, 1, 1);
+    node("Add", "x,k", "z");
+    output("z");
+    struct nn_net *net = open_net(&e);
+    assert_string_equal(e.text, "");
+    run_ones(net, "z", &z);
+    assert_true(z.data[0] == 6);
+    nn_close(net);
+}
+
+/* refusing */
+
+static Onnx__NodeProto *conv(const char *inputs)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    NOISE("w", 4, 4, 3, 3);
+    NOISE("b", 4);
+    return node("Conv", inputs, "z");
+}
+
+static Onnx__NodeProto *pool(const char *op)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    Onnx__NodeProto *n = node(op, "x", "z");
+    set_ints(n, "kernel_shape", 2, (int[]) { 2, 2 });
+    return n;
+}
+
+static Onnx__NodeProto *resize(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    int64s("sizes", (int64_t[]) { 1, 4, 10, 10 }, 4);
+    return node("Resize", "x,,,sizes", "z");
+}
+
+static Onnx__NodeProto *with_ints(
+    const char *op, const char *inputs, int count, int64_t a, int64_t b)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    int64s("p", (int64_t[]) { a, a, a, a, a, a, a, a }, count);
+    int64s("q", (int64_t[]) { b, b, b, b, b, b, b, b }, count);
+    int64s("axis", (int64_t[]) { 3 }, 1);
+    int64s("two", (int64_t[]) { 2 }, 1);
+    return node(op, inputs, "z");
+}
+
+static Onnx__NodeProto *two(const char *op, int channels, int width)
+{
+    input("x", 1, 4, 5, 5);
+    input("y", 1, channels, 5, width);
+    output("z");
+    return node(op, "x,y", "z");
+}
+
+static void unknown(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("Erf", "x", "z")->name = copy_text("gelu/erf");
+}
+static void foreign(void)
+{
+    pool("MaxPool")->domain = copy_text("com.example");
+}
+static void unnamed(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("Erf", "x", "z");
+}
+static void too_early(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("HardSwish", "x", "z");
+}
+static void too_many_inputs(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("Relu", "x,x", "z");
+}
+static void too_many_outputs(void)
+{
+    pool("MaxPool")->n_output = split_names("z,indices", &onnx.nodes[0]->output);
+}
+static void old(void)
+{
+    pool("MaxPool");
+    onnx.opset.version = 10;
+}
+static void new (void)
+{
+    pool("MaxPool");
+    onnx.opset.version = 18;
+}
+static void same(void)
+{
+    set_text(conv("x,w,b"), "auto_pad", "SAME_UPPER");
+}
+static void ceiling(void)
+{
+    set_int(pool("MaxPool"), "ceil_mode", 1);
+}
+static void counted(void)
+{
+    Onnx__NodeProto *n = pool("AveragePool");
+    set_int(n, "count_include_pad", 1);
+    set_ints(n, "pads", 4, (int[]) { 1, 1, 1, 1 });
+}
+static void wide_pads(void)
+{
+    set_ints(pool("MaxPool"), "pads", 4, (int[]) { 2, 0, 0, 0 });
+}
+static void few_pads(void)
+{
+    set_ints(pool("MaxPool"), "pads", 3, (int[]) { 1, 1, 1 });
+}
+static void no_stride(void)
+{
+    set_ints(pool("MaxPool"), "strides", 2, (int[]) { 0, 1 });
+}
+static void far_dilation(void)
+{
+    set_ints(conv("x,w,b"), "dilations", 2, (int[]) { 1, 3 });
+}
+static void groups(void)
+{
+    set_int(conv("x,w,b"), "group", 2);
+}
+static void no_groups(void)
+{
+    set_int(conv("x,w,b"), "group", 0);
+}
+static void other_kernel(void)
+{
+    set_ints(conv("x,w,b"), "kernel_shape", 2, (int[]) { 5, 5 });
+}
+static void computed_weights(void)
+{
+    conv("x,x,b");
+}
+static void wrong_bias(void)
+{
+    conv("x,w,w");
+}
+static void constant_image(void)
+{
+    conv("w,w,b");
+}
+static void nearest(void)
+{
+    set_text(resize(), "mode", "nearest");
+}
+static void default_mode(void)
+{
+    resize();
+}
+static void asymmetric(void)
+{
+    Onnx__NodeProto *n = resize();
+    set_text(n, "mode", "linear");
+    set_text(n, "coordinate_transformation_mode", "asymmetric");
+}
+static void scales(void)
+{
+    Onnx__NodeProto *n = resize();
+    set_text(n, "mode", "linear");
+    NOISE("scales", 4);
+    n->n_input = split_names("x,,scales,sizes", &n->input);
+}
+static void channels_resized(void)
+{
+    Onnx__NodeProto *n = resize();
+    set_text(n, "mode", "linear");
+    int64s("more", (int64_t[]) { 1, 8, 10, 10 }, 4);
+    n->n_input = split_names("x,,,more", &n->input);
+}
+static void computed_bound(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("Clip", "x,x", "z");
+}
+static void stepped(void)
+{
+    with_ints("Slice", "x,axis,axis,axis,two", 1, 0, 0);
+}
+static void empty_slice(void)
+{
+    with_ints("Slice", "x,p,q", 4, 3, 3);
+}
+static void slice_axis(void)
+{
+    with_ints("Slice", "x,axis,p,q", 1, 4, 4);
+}
+static void slice_axes(void)
+{
+    with_ints("Slice", "x,p,q", 5, 0, 1);
+}
+static void reflect(void)
+{
+    set_text(with_ints("Pad", "x,p", 8, 1, 1), "mode", "reflect");
+}
+static void negative_pad(void)
+{
+    with_ints("Pad", "x,p", 8, -1, 1);
+}
+static void few_pad_values(void)
+{
+    with_ints("Pad", "x,p", 4, 1, 1);
+}
+static void split_sum(void)
+{
+    Onnx__NodeProto *n = with_ints("Split", "x,p", 2, 3, 1);
+    n->n_output = split_names("z,y", &n->output);
+    set_int(n, "axis", 1);
+}
+static void split_rest(void)
+{
+    Onnx__NodeProto *n = with_ints("Split", "x,p", 2, 1, 1);
+    n->n_output = split_names("z,y", &n->output);
+    set_int(n, "axis", 1);
+}
+static void split_uneven(void)
+{
+    Onnx__NodeProto *n = with_ints("Split", "x", 2, 1, 1);
+    n->n_output = split_names("z,y", &n->output);
+    set_int(n, "axis", 2);
+}
+static void split_axis(void)
+{
+    set_int(with_ints("Split", "x", 2, 1, 1), "axis", 4);
+}
+static void concat_sizes(void)
+{
+    set_int(two("Concat", 4, 6), "axis", 1);
+}
+static void no_broadcast(void)
+{
+    two("Add", 3, 5);
+}
+static void constants_only(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    NOISE("w", 4);
+    node("Add", "w,w", "z");
+}
+static void integers(void)
+{
+    with_ints("Add", "x,p", 1, 1, 1);
+}
+static void external(void)
+{
+    conv("x,w,b");
+    onnx.constants[0]->has_data_location = 1;
+    onnx.constants[0]->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+}
+static void doubles(void)
+{
+    conv("x,w,b");
+    onnx.constants[0]->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+}
+static void short_data(void)
+{
+    conv("x,w,b");
+    onnx.constants[0]->raw_data.len -= 4;
+}
+static void odd_data(void)
+{
+    conv("x,w,b");
+    onnx.constants[0]->raw_data.len -= 1;
+}
+static void negative_dimension(void)
+{
+    conv("x,w,b");
+    onnx.constants[0]->dims[0] = -4;
+}
+static void huge_dimensions(void)
+{
+    conv("x,w,b");
+    onnx.constants[0]->dims[0] = onnx.constants[0]->dims[1] = INT64_C(1) << 40;
+}
+static void rank_five(void)
+{
+    conv("x,w,b");
+    onnx.constants[0]->n_dims = 5;
+    onnx.constants[0]->dims = take(5 * sizeof(int64_t));
+}
+static void no_shape(void)
+{
+    pool("MaxPool");
+    onnx.inputs[0] = value("x", NULL, 0);
+}
+static void rank_three(void)
+{
+    pool("MaxPool");
+    onnx.inputs[0] = value("x", (int[]) { 4, 5, 5 }, 3);
+}
+static void open_dimension(void)
+{
+    pool("MaxPool");
+    Onnx__TensorShapeProto__Dimension *d = onnx.inputs[0]->type->tensor_type->shape->dim[2];
+    d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+    d->dim_param = copy_text("height");
+}
+static void large_input(void)
+{
+    pool("MaxPool");
+    onnx.inputs[0] = value("x", (int[]) { 1 << 10, 1 << 10, 1 << 10, 1 }, 4);
+}
+static void large_result(void)
+{
+    input("x", 1, 1, 1 << 14, 1);
+    input("y", 1, 1 << 14, 1, 2);
+    output("z");
+    node("Add", "x,y", "z");
+}
+static void no_output(void)
+{
+    pool("MaxPool");
+    onnx.graph.n_output = 0;
+}
+static void nothing_computes(void)
+{
+    pool("MaxPool");
+    output("other");
+}
+static void constant_output(void)
+{
+    conv("x,w,b");
+    output("w");
+}
+static void unknown_input(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("Add", "x,ghost", "z");
+}
+static void cycle(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("Add", "x,b", "a");
+    node("Add", "x,a", "b");
+    node("Relu", "b", "z");
+}
+static void twice(void)
+{
+    input("x", 1, 4, 5, 5);
+    output("z");
+    node("Relu", "x", "z");
+    node("Tanh", "x", "z");
+}
+
+static const struct {
+    void (*build)(void);
+    const char *says;
+} refusals[] = {
+    { unknown, "node gelu/erf (Erf, opset 13)" },
+    { unnamed, "node z (Erf, opset 13)" },
+    { foreign, "(MaxPool, opset 13) has an operator that is not supported" },
+    { too_early, "(HardSwish, opset 13) is of an opset that is not supported; 14 to 17 are" },
+    { too_many_inputs, "has 2 inputs; 1 to 1 are supported" },
+    { too_many_outputs, "has 2 outputs" },
+    { old, "opset 10; 11 to 17" },
+    { new, "opset 18; 11 to 17" },
+    { same, "auto_pad" },
+    { ceiling, "ceil_mode" },
+    { counted, "counts its padding" },
+    { wide_pads, "padding as wide as its window" },
+    { few_pads, "has 3 pads where 4 are due" },
+    { no_stride, "strides of 0; 1 to 16384" },
+    { far_dilation, "window larger than its input" },
+    { groups, "2 groups for 4 input channels" },
+    { no_groups, "0 groups" },
+    { other_kernel, "kernel_shape" },
+    { computed_weights, "constant weights" },
+    { wrong_bias, "constant bias of 4 values" },
+    { constant_image, "a computed tensor as its input 0" },
+    { nearest, "mode other than linear" },
+    { default_mode, "mode other than linear" },
+    { asymmetric, "coordinates other than half_pixel" },
+    { scales, "given by scales" },
+    { channels_resized, "sizes that are not supported" },
+    { computed_bound, "a constant number as its input 1" },
+    { stepped, "step other than 1" },
+    { empty_slice, "empty result" },
+    { slice_axis, "axis 4 of 4" },
+    { slice_axes, "5 axes of 4" },
+    { reflect, "mode other than constant" },
+    { negative_pad, "pads that are not supported" },
+    { few_pad_values, "a constant of 8 integers as its input 1" },
+    { split_sum, "sizes that are not its input's" },
+    { split_rest, "sizes that are not its input's" },
+    { split_uneven, "no sizes, and 2 outputs of 5 together" },
+    { split_axis, "axis 4 of 4" },
+    { concat_sizes, "inputs of different sizes" },
+    { no_broadcast, "sizes that do not broadcast" },
+    { constants_only, "constants only" },
+    { integers, "floats as its input 1" },
+    { external, "the constant w lies in another file" },
+    { doubles, "the constant w is of the ONNX type 11" },
+    { short_data, "the constant w has 143 values where 144 are due" },
+    { odd_data, "the constant w has 0 values where 144 are due" },
+    { negative_dimension, "the constant w has a dimension of -4" },
+    { huge_dimensions, "the constant w has a dimension of 1099511627776" },
+    { rank_five, "the constant w has 5 dimensions" },
+    { no_shape, "the input x is not a tensor of floats with 4 dimensions" },
+    { rank_three, "the input x is not a tensor of floats with 4 dimensions" },
+    { open_dimension, "the input x has no fixed size" },
+    { large_input, "the input x has a dimension of" },
+    { large_result, "more than 268435456 elements" },
+    { no_output, "no input or no output" },
+    { nothing_computes, "nothing computes the output other" },
+    { constant_output, "the output w is a constant" },
+    { unknown_input, "the node z (Add) reads ghost" },
+    { cycle, "the node a (Add) reads b" },
+    { twice, "the tensor z is defined twice" },
+};
+
+static void says_what_it_refuses(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        struct error e;
+        begin(13);
+        refusals[i].build();
+        struct nn_net *net = open_net(&e);
+        if (net || !strstr(e.text, refusals[i].says) || !strstr(e.text, "test.onnx") ||
+            e.text[strlen(e.text) - 1] != '.')
+            fail_msg("%s: %s", refusals[i].says, net ? "it was opened" : e.text);
+    }
+}
+
+/* A small network with most of what a file can hold. */
+static void build_small(void)
+{
+    begin(13);
+    input("x", 1, 3, 8, 8);
+    input("h", 1, 4, 4, 4);
+    NOISE("w", 8, 3, 3, 3);
+    NOISE("b", 8);
+    scalar("zero", 0);
+    scalar("six", 6);
+    int64s("sizes", (int64_t[]) { 1, 4, 8, 8 }, 4);
+    Onnx__NodeProto *n = node("Conv", "x,w,b", "c");
+    set_ints(n, "strides", 2, (int[]) { 2, 2 });
+    set_ints(n, "pads", 4, (int[]) { 1, 1, 1, 1 });
+    node("Clip", "c,zero,six", "d");
+    set_int(node("Split", "d", "p,q"), "axis", 1);
+    set_int(node("Concat", "p,h", "r"), "axis", 1);
+    node("GlobalAveragePool", "r", "g");
+    node("Mul", "r,g", "m");
+    node("Add", "q,h", "s");
+    n = node("Resize", "s,,,sizes", "z");
+    set_text(n, "mode", "linear");
+    output("z");
+    output("m");
+}
+
+/* Opens the bytes, and runs what could be opened: nothing may crash, and what is refused is so with a sentence. */
+static int survive(const uint8_t *bytes, size_t size)
+{
+    struct error e;
+    struct nn_net *net = open_bytes(bytes, size, &e);
+    if (!net) {
+        assert_true(strlen(e.text) > 10 && *e.code);
+        return 0;
+    }
+    if (nn_bytes(net) < 16 << 20)
+        assert_int_equal(nn_run(net, &e), 0);
+    nn_close(net);
+    return 1;
+}
+
+static void survives_broken_files(void **state)
+{
+    size_t size;
+    uint32_t seed = 1;
+    int opened = 0;
+    (void)state;
+    build_small();
+    uint8_t *bytes = file_bytes(&size);
+    assert_int_equal(survive(bytes, size), 1);
+    for (size_t cut = 0; cut < size; cut += 1 + (cut > 200 && cut < size - 700) * 16)
+        opened += survive(bytes, cut);
+    assert_int_equal(opened, 0);
+    for (int i = 0; i < 3000; i++) {
+        uint32_t at[3];
+        uint8_t was[3];
+        const int flips = 1 + i % 3;
+        for (int k = 0; k < flips; k++) {
+            seed = seed * 1664525 + 1013904223;
+            /* the weights' bytes may be anything; most flips go to the rest */
+            at[k] = (seed >> 8) % (uint32_t)size;
+            was[k] = bytes[at[k]];
+            bytes[at[k]] ^= (uint8_t)(1 << (seed >> 5 & 7));
+        }
+        survive(bytes, size);
+        for (int k = flips - 1; k >= 0; k--)
+            bytes[at[k]] = was[k];
+    }
+    assert_int_equal(survive(bytes, size), 1);
+}
+
+static void refuses_what_is_no_file(void **state)
+{
+    struct error e;
+    (void)state;
+    assert_null(nn_open(-1, "gone.onnx", &(struct nn_params) { .threads = 1 }, &e));
+    assert_non_null(strstr(e.text, "gone.onnx"));
+    begin(13);
+    pool("MaxPool");
+    struct nn_net *net = open_net(&e);
+    struct nn_tensor t;
+    assert_int_equal(nn_tensor(net, "ghost", &t, &e), -1);
+    assert_string_equal(e.text, "test.onnx has no input or output called ghost.");
+    nn_close(net);
+}
+
+/* fusing */
+
+static struct graph graph;
+
+/* What remains of the built file. */
+static const struct graph *fused(void)
+{
+    struct error e = { 0 };
+    size_t size;
+    const uint8_t *bytes = file_bytes(&size);
+    int fd = memfd_create("onnx", MFD_CLOEXEC);
+    assert_int_equal(write(fd, bytes, size), size);
+    if (graph_read(&graph, fd, "test.onnx", &e) || graph_fuse(&graph, &e))
+        fail_msg("%s", e.text);
+    close(fd);
+    return &graph;
+}
+
+/* Runs the file as it is, and again with every node's result a graph output, which leaves nothing to fuse. */
+static void assert_same_values(void)
+{
+    struct error e;
+    struct nn_tensor in, out;
+    static float values[2][100000];
+    size_t count = 0;
+    for (int plain = 0; plain < 2; plain++) {
+        const size_t outputs = onnx.graph.n_output;
+        for (size_t i = 0; i < onnx.graph.n_node && plain; i++)
+            for (size_t k = 0; k < onnx.nodes[i]->n_output; k++)
+                output(onnx.nodes[i]->output[k]);
+        struct nn_net *net = open_net(&e);
+        if (!net)
+            fail_msg("%s", e.text);
+        uint32_t seed = 3;
+        for (size_t i = 0; i < onnx.graph.n_input; i++) {
+            assert_int_equal(nn_tensor(net, onnx.inputs[i]->name, &in, &e), 0);
+            for (int k = 0; k < in.n * in.c * in.h * in.w; k++) {
+                seed = seed * 1664525 + 1013904223;
+                in.data[k] = (float)(seed >> 8) / (1 << 21) - 4;
+            }
+        }
+        assert_int_equal(nn_run(net, &e), 0);
+        count = 0;
+        for (size_t o = 0; o < outputs; o++) {
+            assert_int_equal(nn_tensor(net, onnx.outputs[o]->name, &out, &e), 0);
+            for (int k = 0; k < out.n * out.c * out.h * out.w; k++)
+                values[plain][count++] = out.data[k];
+        }
+        nn_close(net);
+        onnx.graph.n_output = outputs;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!(fabsf(values[0][i] - values[1][i]) <= 1e-4f * (1 + fabsf(values[1][i]))))
+            fail_msg("value %zu is %g, and %g without fusion", i, values[0][i], values[1][i]);
+}
+
+static void begin_conv(void)
+{
+    begin(13);
+    input("x", 1, 16, 6, 6);
+    NOISE("w", 16, 16, 1, 1);
+    NOISE("b", 16);
+    NOISE("gain", 1, 16, 1, 1);
+    NOISE("shift", 16, 1, 1);
+    scalar("zero", 0);
+    scalar("one", 1);
+    scalar("three", 3);
+    scalar("six", 6);
+    scalar("sixth", 1.0f / 6);
+    output("z");
+}
+
+static void drops_what_nobody_uses(void **state)
+{
+    (void)state;
+    begin_conv();
+    node("Relu", "x", "z");
+    node("Tanh", "z", "unused");
+    node("Conv", "unused,w", "unused_too");
+    const struct graph *g = fused();
+    assert_int_equal(g->node_count, 1);
+    graph_free(&graph);
+}
+
+static void fuses_activations(void **state)
+{
+    static const struct {
+        const char *op;
+        enum function function;
+    } of[] = { { "Relu", RELU }, { "Sigmoid", SIGMOID }, { "Tanh", TANH } };
+    (void)state;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        begin_conv();
+        node("Conv", "x,w,b", "c");
+        node(of[i].op, "c", "z");
+        const struct graph *g = fused();
+        assert_int_equal(g->node_count, 1);
+        assert_int_equal(g->nodes[0].program_length, 1);
+        assert_int_equal(g->nodes[0].program[0].function, of[i].function);
+        graph_free(&graph);
+        assert_same_values();
+    }
+}
+
+static void finds_hardswish(void **state)
+{
+    (void)state;
+    for (int swap = 0; swap < 2; swap++) {
+        begin_conv();
+        node("Conv", "x,w,b", "c");
+        node("Mul", swap ? "sixth,c" : "c,sixth", "s");
+        node("Add", swap ? "c,three" : "three,c", "a");
+        node("Clip", "a,zero,six", "l");
+        node("Mul", swap ? "l,s" : "s,l", "z");
+        const struct graph *g = fused();
+        assert_int_equal(g->node_count, 1);
+        assert_int_equal(g->nodes[0].program_length, 1);
+        assert_int_equal(g->nodes[0].program[0].function, HARDSWISH);
+        graph_free(&graph);
+        assert_same_values();
+    }
+    begin_conv(); /* bounded at 3: something else */
+    node("Mul", "x,sixth", "s");
+    node("Add", "x,three", "a");
+    node("Clip", "a,zero,three", "l");
+    node("Mul", "s,l", "z");
+    const struct graph *g = fused();
+    assert_int_equal(g->node_count, 1);
+    assert_int_equal(g->nodes[0].program_length, 4);
+    graph_free(&graph);
+    assert_same_values();
+}
+
+static void folds_scales_into_weights(void **state)
+{
+    (void)state;
+    for (int bias = 0; bias < 2; bias++) {
+        begin_conv();
+        output("other");
+        node("Conv", bias ? "x,w,b" : "x,w", "c");
+        node("Mul", "c,gain", "d");
+        node("Add", "shift,d", "e");
+        node("Mul", "e,three", "f");
+        node("Clip", "f,zero,six", "g");
+        node("Mul", "g,sixth", "z");
+        node("Conv", bias ? "x,w,b" : "x,w", "other"); /* shares the weights, unscaled */
+        const struct graph *g = fused();
+        assert_int_equal(g->node_count, 2);
+        assert_int_equal(g->nodes[0].program_length, 2);
+        assert_int_equal(g->nodes[0].program[0].function, CLIP);
+        assert_int_equal(g->nodes[0].program[1].function, LINEAR);
+        assert_int_equal(g->nodes[1].program_length, 0);
+        graph_free(&graph);
+        assert_same_values();
+    }
+}
+
+static void fuses_residuals(void **state)
+{
+    static const struct {
+        const char *op, *inputs;
+        int nodes;
+    } of[] = { { "Add", "c,x", 1 }, { "Add", "x,c", 1 }, { "Sub", "c,x", 1 }, { "Sub", "x,c", 2 },
+        { "Mul", "c,s", 1 }, { "Max", "c,x", 1 }, { "Add", "c,c", 2 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        begin_conv();
+        input("s", 1, 16, 1, 1);
+        node("Conv", "x,w,b", "c");
+        node(of[i].op, of[i].inputs, "y");
+        node("Relu", "y", "z");
+        const struct graph *g = fused();
+        assert_int_equal(g->node_count, of[i].nodes);
+        graph_free(&graph);
+        assert_same_values();
+    }
+}
+
+static void keeps_what_is_used_twice(void **state)
+{
+    (void)state;
+    begin_conv();
+    output("c");
+    node("Conv", "x,w,b", "c");
+    node("Relu", "c", "z");
+    assert_int_equal(fused()->node_count, 2);
+    graph_free(&graph);
+    assert_same_values();
+}
+
+static void folds_padding(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) { /* zeros around; ones around; more channels */
+        begin(13);
+        input("x", 1, how == 2 ? 15 : 16, 6, 6);
+        NOISE("w", 16, 16, 3, 3);
+        scalar("v", how == 1);
+        int64s("pads",
+            how == 2 ? (int64_t[]) { 0, 1, 0, 0, 0, 0, 0, 0 }
+                     : (int64_t[]) { 0, 0, 1, 2, 0, 0, 3, 0 },
+            8);
+        node("Pad", "x,pads,v", "p");
+        set_ints(node("Conv", "p,w", "z"), "pads", 4, (int[]) { 1, 1, 0, 1 });
+        output("z");
+        const struct graph *g = fused();
+        assert_int_equal(g->node_count, how ? 2 : 1);
+        if (!how) {
+            assert_memory_equal(g->nodes[0].window.before, ((int[]) { 2, 3 }), 2 * sizeof(int));
+            assert_memory_equal(g->nodes[0].window.after, ((int[]) { 3, 1 }), 2 * sizeof(int));
+        }
+        graph_free(&graph);
+        assert_same_values();
+    }
+}
+
+static void merges_chains(void **state)
+{
+    (void)state;
+    begin(13);
+    input("x", 1, 20, 5, 6);
+    input("h", 1, 20, 5, 6);
+    input("s", 1, 20, 1, 1);
+    scalar("one", 1);
+    node("Sub", "one,x", "a"); /* (1 - x) h + x tanh(s h), then bounded */
+    node("Mul", "a,h", "b");
+    node("Mul", "s,h", "c");
+    node("Tanh", "c", "d");
+    node("Mul", "x,d", "e");
+    node("Add", "b,e", "f");
+    node("Min", "f,one", "z");
+    output("z");
+    const struct graph *g = fused();
+    assert_int_equal(g->node_count, 1);
+    assert_int_equal(g->nodes[0].input_count, 3);
+    assert_int_equal(g->nodes[0].program_length, 7);
+    graph_free(&graph);
+    assert_same_values();
+}
+
+static void merges_no_more_than_fits(void **state)
+{
+    (void)state;
+    begin(13);
+    input("x", 1, 3, 4, 5);
+    scalar("k", 0.5f);
+    for (int i = 0; i < 50; i++) {
+        char from[20], to[20];
+        snprintf(from, sizeof from, i ? "t%d,k" : "x,k", i);
+        snprintf(to, sizeof to, i == 49 ? "z" : "t%d", i + 1);
+        node(i % 2 ? "Mul" : "Add", from, to);
+    }
+    output("z");
+    assert_int_equal(fused()->node_count, 4);
+    graph_free(&graph);
+    assert_same_values();
+}
+
+static void keeps_a_small_network_right(void **state)
+{
+    (void)state;
+    build_small();
+    assert_same_values();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_nodes_in_any_order),
+        cmocka_unit_test(reads_half_floats),
+        cmocka_unit_test(reads_constant_nodes),
+        cmocka_unit_test(says_what_it_refuses),
+        cmocka_unit_test(survives_broken_files),
+        cmocka_unit_test(refuses_what_is_no_file),
+        cmocka_unit_test(drops_what_nobody_uses),
+        cmocka_unit_test(fuses_activations),
+        cmocka_unit_test(finds_hardswish),
+        cmocka_unit_test(folds_scales_into_weights),
+        cmocka_unit_test(fuses_residuals),
+        cmocka_unit_test(keeps_what_is_used_twice),
+        cmocka_unit_test(folds_padding),
+        cmocka_unit_test(merges_chains),
+        cmocka_unit_test(merges_no_more_than_fits),
+        cmocka_unit_test(keeps_a_small_network_right),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
