@@ -90,7 +90,7 @@ typedef struct {
     ngx_str_t                  state_path;
     ngx_array_t               *secrets;      /* the first one signs */
     time_t                     link_ttl;
-    ngx_http_complex_value_t  *public_url;   /* NULL: from the request */
+    ngx_http_complex_value_t  *public_url;
 
     ngx_uint_t                 models;       /* what is offered here */
     ngx_uint_t                 formats;

@@ -374,8 +374,9 @@ ngx_http_matte_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_matte_main_conf_t  *mcf = conf;
 
-    ngx_str_t   name;
-    ngx_uint_t  i;
+    ngx_str_t                          name, url;
+    ngx_uint_t                         i;
+    ngx_http_compile_complex_value_t   ccv;
 
     struct {
         ngx_uint_t   given;
@@ -413,6 +414,27 @@ ngx_http_matte_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(mcf->negative_ttl, 2000);
     ngx_conf_init_msec_value(mcf->engine_wait, 50);
     ngx_conf_init_value(mcf->link_ttl, 900);
+
+    if (mcf->public_url == NULL) {
+
+        mcf->public_url = ngx_palloc(cf->pool,
+                                     sizeof(ngx_http_complex_value_t));
+        if (mcf->public_url == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        ngx_str_set(&url, "$scheme://$http_host");
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &url;
+        ccv.complex_value = mcf->public_url;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
 
     if (mcf->models == 0) {
         mcf->models = ngx_http_matte_models[0].mask;

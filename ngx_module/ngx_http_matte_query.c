@@ -120,8 +120,7 @@ ngx_http_matte_query_order(ngx_http_matte_query_t *q, ngx_str_t *first,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(ngx_cpymem(q->order.data, first->data, first->len),
-               second->data, second->len);
+    ngx_sprintf(q->order.data, "%V%V", first, second);
 
     q->alone = 0;
 
