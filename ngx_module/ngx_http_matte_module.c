@@ -41,8 +41,6 @@ static ngx_int_t ngx_http_matte_init_process(ngx_cycle_t *cycle);
 static void ngx_http_matte_exit_process(ngx_cycle_t *cycle);
 
 
-/* clang-format off */
-
 static struct {
     ngx_str_t                   name;
     ngx_http_get_variable_pt    handler;
@@ -84,8 +82,10 @@ static ngx_http_matte_number_t  ngx_http_matte_connections[] = {
 
 
 static ngx_http_matte_number_t  ngx_http_matte_pipeline[] = {
-    { ngx_string("depth="), offsetof(ngx_http_matte_main_conf_t, depth), 1024 },
-    { ngx_string("batch="), offsetof(ngx_http_matte_main_conf_t, batch), 256 },
+    { ngx_string("depth="),
+      offsetof(ngx_http_matte_main_conf_t, depth), 1024 },
+    { ngx_string("batch="),
+      offsetof(ngx_http_matte_main_conf_t, batch), 256 },
     { ngx_null_string, 0, 0 }
 };
 
@@ -232,8 +232,6 @@ static ngx_command_t  ngx_http_matte_commands[] = {
 
       ngx_null_command
 };
-
-/* clang-format on */
 
 
 static ngx_http_module_t  ngx_http_matte_module_ctx = {
