@@ -106,6 +106,7 @@ subtest 'what is not fetched' => sub {
 };
 
 subtest 'a name that answers differently the second time' => sub {
+    plan skip_all => 'a sanitizer and a preloaded resolver do not go together' if $ENV{MATTE_SAN};
     # A resolver that says a public address when it is asked first, and the canary's when it is asked again
     spew("$dir/rebind.c", <<'END');
 #define _GNU_SOURCE
