@@ -14,6 +14,7 @@
 
 #include "media/format.h"
 #include "media/libav.h"
+#include "nn/nn.h"
 #include "worker/pipeline.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
@@ -345,6 +346,7 @@ static int work(struct options *o, struct error *e)
 
 int main(int argc, char **argv)
 {
+    nn_start(argv);
     struct options o = { .threads = 1 };
     struct error e = { 0 };
     int result = parse(argc, argv, &o, &e);

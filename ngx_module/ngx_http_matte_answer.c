@@ -127,6 +127,10 @@ static ngx_http_matte_error_t  ngx_http_matte_errors[] = {
       ngx_string("idempotency_in_progress"),
       ngx_string("The first request with this Idempotency-Key still runs.") },
 
+    { 412, ngx_string("Precondition Failed"),
+      ngx_string("invalid_request"),
+      ngx_string("The file is another one than the condition names.") },
+
     { 414, ngx_string("URI Too Long"),
       ngx_string("too_large"),
       ngx_string("The request line is too long.") },

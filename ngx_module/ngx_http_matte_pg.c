@@ -589,18 +589,30 @@ failed:
 }
 
 
-/* "cached plan must not change result type", "prepared ... does not exist" */
+/* after a migration: a new connection knows the new types and functions */
 
 static ngx_uint_t
 ngx_http_matte_pg_outdated(PGresult *res)
 {
-    char  *state;
+    char        *state;
+    ngx_uint_t   i;
+
+    static char *states[] = {
+        "0A000",        /* cached plan must not change result type */
+        "26000",        /* prepared statement does not exist */
+        "42804",        /* row of a function has other columns */
+        NULL
+    };
 
     state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-    return state
-           && (ngx_strcmp(state, "0A000") == 0
-               || ngx_strcmp(state, "26000") == 0);
+    for (i = 0; state && states[i]; i++) {
+        if (ngx_strcmp(state, states[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

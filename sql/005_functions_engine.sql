@@ -131,12 +131,12 @@ END $$;
 -- A graceful stop: the job goes back and the attempt is not spent.
 CREATE FUNCTION job_release(p_job uuid, p_lease bigint) RETURNS text
 LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
-  UPDATE job SET status           = CASE WHEN cancel_requested_at IS NULL THEN 'pending' ELSE 'cancelled' END::job_status,
-                 finished_at      = CASE WHEN cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
-                 attempt          = attempt - 1,
-                 run_after        = now(),
-                 last_error       = 'released',
-                 engine_id        = NULL,
+  UPDATE job SET status      = CASE WHEN cancel_requested_at IS NULL THEN 'pending'::job_status ELSE 'cancelled' END,
+                 finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
+                 attempt     = attempt - 1,
+                 run_after   = now(),
+                 last_error  = 'released',
+                 engine_id   = NULL,
                  lease_expires_at = NULL
     WHERE id = p_job AND lease_no = p_lease AND status = 'processing'
     RETURNING status::text $$;

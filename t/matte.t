@@ -13,6 +13,8 @@ use Matte::Test;
 
 my $matte = $ENV{MATTE_BIN} // root . '/build/engine/matte';
 $ENV{MATTE_MODELS} //= root . '/conf/models';
+$ENV{MATTE_MODEL_FILES} //= "$ENV{MATTE_CACHE}/models" if $ENV{MATTE_CACHE};
+$ENV{MATTE_CLIP} //= "$ENV{MATTE_CACHE}/clips/webcam.mp4" if $ENV{MATTE_CACHE};
 plan skip_all => "$matte is not built" unless -x $matte;
 plan skip_all => 'MATTE_MODEL_FILES names no folder' unless $ENV{MATTE_MODEL_FILES} && -d $ENV{MATTE_MODEL_FILES};
 

@@ -37,7 +37,7 @@ EXCEPTION WHEN OTHERS THEN
   RETURN trim(SQLSTATE || ' ' || v_name);
 END $$
 END
-sub refusal { my ($sql) = @_; return $root->value('SELECT pg_temp.refusal(' . Matte::Postgres::Session::literal($sql) . ')'); }
+sub refusal { return $root->value('SELECT pg_temp.refusal(' . $root->literal($_[0]) . ')'); }
 
 # A key as the module sends it. Four clients: acme has two keys, other and poor (without credits) one each.
 my %key     = map { $_ => sha($pg->admin_key($_ =~ s/\d//r, credits => /poor/ ? 0 : 100)) } qw(acme acme2 other poor);
@@ -84,8 +84,13 @@ sub claim {
 sub complete {
     my ($claim, $ms, %with) = @_;
     my %of = (key => "$claim->{tenant_id}/$claim->{id}/$claim->{lease_no}.webm", %with);
-    return $engine->call('job_complete', $claim->{id}, $of{lease} // $claim->{lease_no}, $ms, $of{key}, 4096, sha('out'),
-                         1920, 1080, 250, $of{warnings});
+    return $engine->call('job_complete', $claim->{id}, $of{lease} // $claim->{lease_no}, $ms, $of{key}, 4096,
+                         sha('out'), 1920, 1080, 250, $of{warnings});
+}
+
+sub fail_job {
+    my ($claim, $code, $retry) = @_;
+    return $engine->call('job_fail', $claim->{id}, $claim->{lease_no}, $code, "It was $code.", $retry);
 }
 
 # A job of acme's that has come to $status; returns its id.
@@ -98,7 +103,7 @@ sub job_in {
     is($claim->{id}, $job, "the job on its way to $status is claimed") or BAIL_OUT('another job was due');
     $engine->call('job_hold', $job, $claim->{lease_no}, 1000, 25);
     complete($claim, 1000) if $status eq 'completed';
-    $engine->call('job_fail', $job, $claim->{lease_no}, 'fetch_4xx', 'The server said 404.', 'f') if $status eq 'failed';
+    fail_job($claim, 'fetch_4xx', 'f') if $status eq 'failed';
     return $job;
 }
 
@@ -141,7 +146,8 @@ subtest 'migrations' => sub {
     $root->query('DROP TABLE fresh; DELETE FROM migration WHERE number = 900');
 
     $pg->psql('CREATE DATABASE twice', 'postgres');
-    my @run = map { spawn(workspace() . '/twice.log', root() . '/sql/migrate', $pg->conninfo('postgres', 'twice')) } 1, 2;
+    my @twice = (root() . '/sql/migrate', $pg->conninfo('postgres', 'twice'));
+    my @run   = map { spawn(workspace() . '/twice.log', @twice) } 1, 2;
     is_deeply([map { waitpid($_, 0); $? } @run], [0, 0], 'two runs at once wait for each other');
 };
 
@@ -176,7 +182,7 @@ subtest 'keys' => sub {
             $api->call('api_cancel', $key, $job));
         is_deeply([map { $_->{outcome} } @answers], [('invalid_api_key') x 6], "$name: invalid_api_key everywhere");
         is(scalar(grep { defined } map { delete $_->{outcome}; values %$_ } @answers), 0, "$name: and not a word more");
-        is($api->call('api_get', undef, $tenant{acme}, $job)->{outcome}, 'ok', "$name: a key verified before is believed");
+        is($api->call('api_get', undef, $tenant{acme}, $job)->{outcome}, 'ok', "$name: believed if verified");
         $root->query($mend) if $mend;
     }
     is(get($job)->{outcome}, 'ok', 'a mended key is good again');
@@ -331,7 +337,7 @@ subtest 'idempotency' => sub {
     my $first = create(idem => 'i1');
     my $jobs  = $count->();
     my $again = create(idem => 'i1', key => 'acme2', answer => '{"id":"another"}');
-    is_deeply([@$again{qw(outcome code body)}], ['replay', 200, '{"id":"made"}'], "a replay, by the client's other key");
+    is_deeply([@$again{qw(outcome code body)}], ['replay', 200, '{"id":"made"}'], 'a replay, by the other key');
     is($count->(), $jobs, 'makes nothing');
     $api->call('api_answered', $key{acme}, 'i1', '{"id":"processing"}');
     is(create(idem => 'i1')->{body}, '{"id":"processing"}', 'api_answered changed the stored answer');
@@ -344,8 +350,8 @@ subtest 'idempotency' => sub {
 
     my $job = create(start => 'f')->{job_id};
     is(start($job, idem => 'i2')->{outcome}, 'ok', 'a start with a key');
-    is_deeply([@{start($job, idem => 'i2', answer => 'x')}{qw(outcome body)}], ['replay', '{"id":"started"}'], 'replayed');
-    is(start($first->{job_id}, idem => 'i2')->{outcome}, 'idempotency_mismatch', "another job's start is another route");
+    is_deeply([@{start($job, idem => 'i2', answer => 'x')}{qw(outcome body)}], ['replay', '{"id":"started"}'], 'again');
+    is(start($first->{job_id}, idem => 'i2')->{outcome}, 'idempotency_mismatch', "another job's is another route");
 
     is(create(key => 'poor', idem => 'i3')->{outcome}, 'insufficient_credits', 'a refusal');
     $admin->call('credit_grant', 'poor', 1, undef);
@@ -410,10 +416,10 @@ subtest 'failures and retries' => sub {
     is($engine->call('job_release', $job, 2), 'pending', 'a graceful stop');
     $claim = claim();
     is("$claim->{attempt} $claim->{lease_no}", '2 3', 'gives the attempt back, not the lease number');
-    is($engine->call('job_fail', $job, 3, 'fetch_4xx', 'The server said 404.', 'f'), 'failed', 'a failure that will not pass');
+    is(fail_job($claim, 'fetch_4xx', 'f'), 'failed', 'a failure that will not pass');
     my $body = body($job);
     is_deeply([@$body{qw(status error error_code billing_status credits)}],
-              ['failed', 'The server said 404.', 'fetch_4xx', 'released', 0], 'the job says why, the hold is released');
+              ['failed', 'It was fetch_4xx.', 'fetch_4xx', 'released', 0], 'the job says why, the hold is released');
 
     $job = create()->{job_id};
     for my $attempt (1 .. 3) {
@@ -424,8 +430,8 @@ subtest 'failures and retries' => sub {
     is($engine->call('job_reap', 10), 0, 'nothing else is reaped');
 
     $job = create()->{job_id};
-    is($engine->call('job_fail', $job, claim()->{lease_no}, 'decode_error', 'x', 't'), 'pending', 'a decode error');
-    is($engine->call('job_fail', $job, claim()->{lease_no}, 'decode_error', 'x', 't'), 'failed', 'a second one is the last');
+    is(fail_job(claim(), 'decode_error', 't'), 'pending', 'a decode error');
+    is(fail_job(claim(), 'decode_error', 't'), 'failed', 'a second one is the last');
 
     $job = create()->{job_id};
     $claim = claim();
@@ -447,7 +453,8 @@ subtest 'failures and retries' => sub {
     my $credits = credits();
     is($engine->call('job_hold', $job, 1, 3_000_000, 1), 'insufficient_credits', 'dearer than the balance');
     is(credits(), $credits, 'costs nothing');
-    is_deeply([@{body($job)}{qw(status error_code billing_status)}], ['failed', 'insufficient_credits', undef], 'fails');
+    is(body($job)->{error_code}, 'insufficient_credits', 'fails');
+    is(body($job)->{billing_status}, undef, 'with nothing held');
 };
 
 subtest 'cancel' => sub {
@@ -473,8 +480,32 @@ subtest 'cancel' => sub {
             my @why = $end eq 'fail' ? ('cancelled', undef, 't') : ();
             is($engine->call("job_$end", $job, 1, @why), 'cancelled', "job_$end grants it");
         }
-        is_deeply([@{body($job)}{qw(status billing_status error)}], ['cancelled', 'released', undef], 'and it is released');
+        is_deeply([@{body($job)}{qw(status billing_status error)}], ['cancelled', 'released', undef], 'released');
     }
+};
+
+subtest 'a backlog' => sub {
+    $root->query(<<"END");
+SET session_replication_role = replica;                -- no triggers: 20,000 jobs of a client that may run none
+INSERT INTO job (id, tenant_id, api_key_id, status, model, output_format, video_url, rate_mc_s, run_no, pending_at)
+  SELECT gen_random_uuid(), '$tenant{other}', 1, 'pending', 'light', 'webm', 'http://v', 1, 1, now()
+    FROM generate_series(1, 20000);
+UPDATE tenant_slot SET max_processing = 0, pending = 20000 WHERE tenant_id = '$tenant{other}';
+SET session_replication_role = origin;
+ANALYZE job
+END
+    my $job = create()->{job_id};
+    $engine->query('BEGIN');
+    is(claim()->{id}, $job, 'a claim passes over a backlog');
+    my ($reads) = $engine->query("SELECT pg_stat_get_xact_tuples_returned('matte.job'::regclass),
+                                         pg_stat_get_xact_tuples_returned('matte.job_ready'::regclass)");
+    $engine->query('COMMIT');
+    is($reads->[0], 0, 'and scans no table for it');
+    cmp_ok($reads->[1], '<', 1000, "nor its index: $reads->[1] entries read, dead ones among them");
+    $root->query("SET session_replication_role = replica; DELETE FROM job WHERE run_no = 1 AND rate_mc_s = 1;
+                  UPDATE tenant_slot SET max_processing = 4, pending = 0 WHERE tenant_id = '$tenant{other}';
+                  SET session_replication_role = origin");
+    clear();
 };
 
 subtest 'fairness' => sub {
@@ -498,11 +529,12 @@ subtest 'webhooks' => sub {
     my $claim = claim();
     $engine->call('job_hold', $again, $claim->{lease_no}, 1000, 1);
     complete($claim, 1000);
-    is($root->value("SELECT string_agg(run_no || event, ' ' ORDER BY seq) FROM webhook_delivery WHERE job_id = '$again'"),
-       '1job.started 1job.failed 2job.started 2job.completed', 'each run has its events');
-    is($root->value("SELECT count(*) FROM webhook_delivery d WHERE job_id = '" . create(webhook => undef)->{job_id} . "'"),
-       0, 'no webhook, no events');
+    my $events = sub { $root->value("SELECT string_agg(run_no || event, ' ' ORDER BY seq) FROM webhook_delivery
+                                      WHERE job_id = '$_[0]'") };
+    is($events->($again), '1job.started 1job.failed 2job.started 2job.completed', 'each run has its events');
+    my $silent = create(webhook => undef)->{job_id};
     clear();
+    is($events->($silent), undef, 'no webhook, no events');
 
     my $due = sub { map { {id => $_->[0], job => $_->[1], event => $_->[2]} }
                     $engine->query('SELECT id, job_id, event FROM matte.webhook_claim(20)') };
@@ -517,7 +549,8 @@ subtest 'webhooks' => sub {
     my ($next) = $due->();
     is("$next->{job} $next->{event}", "$done job.completed", 'then the next event of that job');
     is($tell->($next, 1, 302), 'pending', 'a redirect is a failure');
-    my $wait = $root->value("SELECT extract(epoch FROM next_attempt_at - now()) FROM webhook_delivery WHERE id = '$next->{id}'");
+    my $wait = $root->value("SELECT extract(epoch FROM next_attempt_at - now()) FROM webhook_delivery
+                              WHERE id = '$next->{id}'");
     ok($wait > 3 && $wait < 7, "again after about 5 s: $wait");
     for my $attempt (2 .. 7) {
         $root->query("UPDATE webhook_delivery SET next_attempt_at = now() WHERE id = '$next->{id}'");
@@ -563,21 +596,27 @@ subtest 'roles' => sub {
                             webhook_done)],
         matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create)]);
     for my $role (sort keys %may) {
-        is_deeply([map { $_->[0] } $root->query("SELECT proname FROM pg_proc WHERE pronamespace = 'matte'::regnamespace
-                   AND has_function_privilege('$role', oid, 'EXECUTE') ORDER BY 1")], $may{$role}, "$role: its functions");
+        is_deeply([map { $_->[0] } $root->query(<<"END")], $may{$role}, "$role: its functions");
+SELECT proname FROM pg_proc
+ WHERE pronamespace = 'matte'::regnamespace AND has_function_privilege('$role', oid, 'EXECUTE') ORDER BY 1
+END
     }
     is($root->value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'matte'::regnamespace AND prosecdef
        AND NOT 'search_path=matte, pg_temp' = ANY (coalesce(proconfig, '{}'))"), 0, 'each with a fixed search_path');
     is($root->value("SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'matte'::regnamespace"),
        scalar(map { @$_ } values %may), 'and as the owner of the tables');
-    is_deeply([$root->query("SELECT r, c.relname FROM unnest('{matte_api,matte_engine}'::text[]) r, pg_class c
-       WHERE c.relnamespace = 'matte'::regnamespace AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(r, c.oid,
-       'USAGE, SELECT, UPDATE') WHEN c.relkind IN ('r', 'v') THEN has_table_privilege(r, c.oid, 'SELECT, INSERT, UPDATE,
-       DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(r, c.oid, 'SELECT, INSERT, UPDATE') END")], [],
-       'module and engine have no right on any table');
-    is_deeply([$root->query("SELECT relname FROM pg_class WHERE relnamespace = 'matte'::regnamespace AND relkind IN ('r',
-       'v') AND has_table_privilege('matte_admin', oid, 'INSERT, UPDATE, DELETE, TRUNCATE')")], [],
-       'the operator writes by functions alone');
+    is_deeply([$root->query(<<'END')], [], 'module and engine have no right on any table');
+SELECT r, c.relname FROM unnest('{matte_api,matte_engine}'::text[]) r, pg_class c
+ WHERE c.relnamespace = 'matte'::regnamespace AND c.relkind IN ('r', 'v', 'S')
+   AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege(r, c.oid, 'USAGE, SELECT, UPDATE')
+         ELSE has_table_privilege(r, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+           OR has_any_column_privilege(r, c.oid, 'SELECT, INSERT, UPDATE') END
+END
+    is_deeply([$root->query(<<'END')], [], 'the operator writes by functions alone');
+SELECT relname FROM pg_class
+ WHERE relnamespace = 'matte'::regnamespace AND relkind IN ('r', 'v')
+   AND has_table_privilege('matte_admin', oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+END
     is($api->refused('SELECT * FROM matte.job'), '42501', 'the module reads no table');
     is($api->refused("SELECT matte.job_claim('x', '1 s')"), '42501', 'and claims nothing');
     is($engine->refused('UPDATE matte.job SET priority = 1'), '42501', 'the engine updates no table');
@@ -596,7 +635,8 @@ subtest 'constraints' => sub {
     my $acme   = $tenant{acme};
     my $hash   = sha('x');
     my $update = sub { "UPDATE job SET $_[0] WHERE id = '$draft'" };
-    my $entry  = sub { "INSERT INTO credit_entry (tenant_id, kind, d_available, d_held, d_spent) VALUES ('$acme', $_[0])" };
+    my $entry  = sub { "INSERT INTO credit_entry (tenant_id, kind, d_available, d_held, d_spent)
+                        VALUES ('$acme', $_[0])" };
     my $hook   = "UPDATE webhook_delivery SET %s WHERE id = (SELECT id FROM webhook_delivery LIMIT 1)";
     my @broken = (
         client_id_length      => "INSERT INTO tenant (client_id) VALUES ('')",
@@ -652,8 +692,9 @@ subtest 'constraints' => sub {
         $seen{$name}++;
         is(refusal($sql), "23514 $name", $name);
     }
-    is_deeply([sort keys %seen], [map { $_->[0] } $root->query("SELECT conname FROM pg_constraint WHERE contype = 'c'
-              AND connamespace = 'matte'::regnamespace ORDER BY conname COLLATE \"C\"")], 'every CHECK was broken once');
+    my @all = $root->query(q{SELECT conname FROM pg_constraint WHERE contype = 'c'
+                             AND connamespace = 'matte'::regnamespace ORDER BY conname COLLATE "C"});
+    is_deeply([sort keys %seen], [map { $_->[0] } @all], 'every CHECK was broken once');
 
     is(refusal("INSERT INTO credit_entry (tenant_id, job_id, run_no, kind, d_available, d_held)
         VALUES ('$acme', '$running->{id}', 1, 'hold', -1, 1)"), '23505 credit_once', 'a second hold of a run');
@@ -686,11 +727,13 @@ subtest 'transitions' => sub {
 # ---- two at once -------------------------------------------------------------------------------------------------
 
 subtest 'two at once' => sub {
-    my ($one, $two) = map { $pg->session('matte_api') } 1, 2;
+    my $one = $pg->session('matte_api');
+    $root->query("ALTER ROLE matte_api SET deadlock_timeout = '50ms'");       # of two deadlocked, the second gives way
+    my $two = $pg->session('matte_api');
     my $create = sub {
         my ($idem, $id) = @_;
-        return "SELECT outcome, body FROM matte.api_create('$key{acme}', '$idem', '$key{acme}', '$id', 'original', 'webm',
-                'http://v', NULL, '{}', NULL, true, NULL, 200, '$id')";
+        return "SELECT outcome, body FROM matte.api_create('$key{acme}', '$idem', '$key{acme}', '$id', 'original',
+                'webm', 'http://v', NULL, '{}', NULL, false, NULL, 200, '$id')";
     };
     my $blocked = sub { $root->value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") };
     my @id = map { uuid() } 1 .. 6;
@@ -714,6 +757,20 @@ subtest 'two at once' => sub {
     is($two->value($create->('t3', $id[5])), 'idempotency_in_progress', 'the first takes long: in_progress');
     $one->query('COMMIT');
     is($root->value("SELECT count(*) FROM job WHERE id = '$id[5]'"), 0, 'and nothing was made');
+
+    my %batch = ($one => 't4', $two => 't5');
+    for my $session ($one, $two) {
+        $session->query('BEGIN');
+        $session->query($create->($batch{$session}, uuid()));
+    }
+    $one->send($create->('t5', uuid()));
+    wait_for { $blocked->() } 5, 'the first batch to wait';
+    $two->send($create->('t4', uuid()));
+    is(($two->receive)[0][0], 'idempotency_in_progress', 'two batches crosswise: one call gives way');
+    is(join('', map { @$_ } $two->query('COMMIT')), '', 'and its batch is kept');
+    like(($one->receive)[0][0], qr/^(?:replay|idempotency_in_progress)$/, 'the other batch goes on');
+    $one->query('COMMIT');
+    is($root->value("SELECT count(*) FROM idempotency_key WHERE key IN ('t4', 't5')"), 2, 'both batches are in');
     clear();
 
     my $job  = create()->{job_id};

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct device_backend *const backends[] = { &device_cpu }; /* best first */
+static const struct device_backend *const backends[] = { &device_cpu, NULL }; /* best first */
 
 enum { SIDE_MAX = 16384 }; /* of a picture, in pixels */
 
@@ -16,10 +16,10 @@ struct device *device_open(const char *name, struct error *e)
         return NULL;
     }
     error_set(e, "device_unavailable", "There is no device called %s.", name);
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-        if (strcmp(name, "auto") != 0 && strcmp(name, backends[i]->name) != 0)
+    for (const struct device_backend *const *b = backends; *b; b++) {
+        if (strcmp(name, "auto") != 0 && strcmp(name, (*b)->name) != 0)
             continue;
-        device->backend = backends[i];
+        device->backend = *b;
         if (!device->backend->open(device, e))
             return device;
     }

@@ -1,21 +1,20 @@
 #include "model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include "../nn/nn.h"
 
-struct state {
-    struct nn_tensor in, out;
-};
-
 struct model {
+    const struct manifest *manifest;
+    int file;
     struct nn_net *net;
     struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
-    struct state states[MANIFEST_STATES];
-    int state_count;
-    int fed; /* 1: the states' inputs are those of the next frame */
 };
 
 /* The installed file whose aspect ratio is nearest to the clip's, by their quotient; -1: none is installed. */
@@ -32,6 +31,28 @@ static int nearest_file(const struct manifest *m, const struct model_params *par
         }
     }
     return best;
+}
+
+/* Checks that the file is the manifest's: another network under its name would give a wrong matte without a word. */
+static int verify(const struct manifest_file *f, struct error *e)
+{
+    unsigned char block[1 << 16], digest[EVP_MAX_MD_SIZE];
+    char hex[65] = "";
+    EVP_MD_CTX *sha = EVP_MD_CTX_new();
+    int ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL);
+    ssize_t n = 0;
+    for (off_t at = 0; ok && (n = pread(f->fd, block, sizeof block, at)) > 0; at += n)
+        ok = EVP_DigestUpdate(sha, block, n);
+    ok = ok && !n && EVP_DigestFinal_ex(sha, digest, NULL);
+    EVP_MD_CTX_free(sha);
+    if (!ok)
+        return error_set(e, "bad_model", "%s cannot be read.", f->file);
+    for (int i = 0; i < 32; i++)
+        snprintf(&hex[2 * i], 3, "%02x", digest[i]);
+    if (strcmp(hex, f->sha256))
+        return error_set(e, "bad_model",
+            "%s is not the file that its manifest names: its SHA-256 is %s.", f->file, hex);
+    return 0;
 }
 
 /* Finds a tensor and checks its size. */
@@ -54,12 +75,6 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
         find(model, label, m->alpha, 1, h, w, &model->alpha, e) ||
         (*m->foreground && find(model, label, m->foreground, 3, h, w, &model->foreground, e)))
         return -1;
-    for (int i = 0; i < m->state_count; i++) {
-        struct state *s = &model->states[model->state_count++];
-        if (nn_tensor(model->net, m->states[i][0], &s->in, e) ||
-            find(model, label, m->states[i][1], s->in.c, s->in.h, s->in.w, &s->out, e))
-            return -1;
-    }
     return 0;
 }
 
@@ -72,19 +87,33 @@ struct model *model_open(
             e, "model_not_installed", "None of the files of the network %s is installed.", m->name);
         return NULL;
     }
+    if (verify(&m->files[file], e))
+        return NULL;
     struct model *model = calloc(1, sizeof *model);
     if (!model) {
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
         return NULL;
     }
-    model->net = nn_open(m->files[file].fd, m->files[file].file,
-        &(struct nn_params) { .threads = params->threads }, e);
+    model->manifest = m;
+    model->file = file;
+    const char *states[MANIFEST_STATES][2];
+    for (int i = 0; i < m->state_count; i++)
+        for (int k = 0; k < 2; k++)
+            states[i][k] = m->states[i][k];
+    const struct nn_params net = { params->threads, (const char *const(*)[2])states,
+        m->state_count };
+    model->net = nn_open(m->files[file].fd, m->files[file].file, &net, e);
     if (!model->net || find_tensors(model, m, file, e)) {
         model_close(model);
         return NULL;
     }
-    model_reset(model);
     return model;
+}
+
+int model_suits(
+    const struct model *model, const struct manifest *m, const struct model_params *params)
+{
+    return model->manifest == m && model->file == nearest_file(m, params);
 }
 
 float *model_input(struct model *model, int *width, int *height)
@@ -94,31 +123,17 @@ float *model_input(struct model *model, int *width, int *height)
     return model->input.data;
 }
 
-static size_t state_bytes(const struct state *s)
-{
-    return (size_t)s->in.n * s->in.c * s->in.h * s->in.w * sizeof *s->in.data;
-}
-
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
-    for (int i = 0; i < model->state_count; i++) {
-        struct state *s = &model->states[i];
-        if (model->fed)
-            memcpy(s->in.data, s->out.data, state_bytes(s));
-        else
-            memset(s->in.data, 0, state_bytes(s));
-    }
-    model->fed = 0;
     if (nn_run(model->net, e))
         return -1;
-    model->fed = 1;
     *out = (struct model_output) { model->alpha.data, model->foreground.data };
     return 0;
 }
 
 void model_reset(struct model *model)
 {
-    model->fed = 0;
+    nn_reset(model->net);
 }
 
 void model_close(struct model *model)

@@ -24,6 +24,10 @@ struct model_output {
 struct model *model_open(
     const struct manifest *m, const struct model_params *params, struct error *e);
 
+/* 1 if model_open() would plan the same network again. */
+int model_suits(
+    const struct model *model, const struct manifest *m, const struct model_params *params);
+
 /* Where the next frame's planar RGB (3 * h * w, normalised as the manifest says) is to be written, and its size. */
 float *model_input(struct model *model, int *width, int *height);
 

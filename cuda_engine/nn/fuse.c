@@ -44,7 +44,9 @@ static int fold_scalar(struct graph *g, struct node *n, struct error *e)
     const int first = !constant; /* the constant is the first operand */
     switch (i->function) {
     case ADD: *i = (struct instruction) { LINEAR, 0, 0, 1, value }; break;
-    case SUB: *i = (struct instruction) { LINEAR, 0, 0, first ? -1 : 1, first ? value : -value }; break;
+    case SUB:
+        *i = (struct instruction) { LINEAR, 0, 0, first ? -1 : 1, first ? value : -value };
+        break;
     case MUL: *i = (struct instruction) { LINEAR, 0, 0, value, 0 }; break;
     case MIN: *i = (struct instruction) { CLIP, 0, 0, -INFINITY, value }; break;
     case MAX: *i = (struct instruction) { CLIP, 0, 0, value, INFINITY }; break;
@@ -99,8 +101,8 @@ static int fold_pad(struct graph *g, struct node *n, struct error *e)
 }
 
 /* Multiplies a convolution's results by scale and adds shift, of one value a channel (stride 1) or one for all (0). */
-static int scale_weights(struct graph *g, struct node *conv, const float *scale,
-    const float *shift, int stride, struct error *e)
+static int scale_weights(struct graph *g, struct node *conv, const float *scale, const float *shift,
+    int stride, struct error *e)
 {
     const struct tensor w = g->tensors[conv->inputs[1]];
     const size_t channels = w.dims[0], each = tensor_elements(&w) / channels;
@@ -137,7 +139,8 @@ static int is_per_channel(const struct tensor *t, const int dims[4])
 }
 
 /* Does in its weights what is done to the results of convolution conv; 1 if done. */
-static int fold_into_weights(struct graph *g, struct node *conv, const struct node *n, int k, struct error *e)
+static int fold_into_weights(
+    struct graph *g, struct node *conv, const struct node *n, int k, struct error *e)
 {
     const struct instruction *i = &n->program[0];
     const int channels = g->tensors[n->output].dims[1];
@@ -153,7 +156,7 @@ static int fold_into_weights(struct graph *g, struct node *conv, const struct no
     if (!neutral)
         return -1;
     for (int c = 0; c < channels; c++)
-        neutral[c] = i->function == ADD;
+        neutral[c] = i->function == ADD ? 1 : 0;
     return scale_weights(g, conv, i->function == ADD ? neutral : other->data,
                i->function == ADD ? other->data : neutral, 1, e)
                ? -1

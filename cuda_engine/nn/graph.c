@@ -237,7 +237,7 @@ static int read_input(
     int index = graph_add_tensor(g, name, dims, e);
     if (index < 0)
         return -1;
-    g->inputs[g->input_count++] = (struct end) { name, index };
+    g->inputs[g->input_count++] = (struct end) { name, index, 0 };
     return names_define(names, name, index, e);
 }
 
@@ -252,7 +252,7 @@ static int read_output(
     if (t->data || t->ints)
         return error_set(e, "bad_model", "%s: the output %s is a constant.", g->label, name);
     t->outputs++;
-    g->outputs[g->output_count++] = (struct end) { name, index };
+    g->outputs[g->output_count++] = (struct end) { name, index, 0 };
     return 0;
 }
 

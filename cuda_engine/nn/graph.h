@@ -37,6 +37,7 @@ struct tensor {
 struct end {
     const char *name;
     int tensor;
+    int state; /* 1: of a recurrent state, so the tensor lives from run to run */
 };
 
 /* What one instruction computes, element by element, from x (and y). */

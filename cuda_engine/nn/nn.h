@@ -2,7 +2,8 @@
  * A network: an ONNX file planned for its fixed input sizes and ready to run. One folder a backend (nn/dnnl).
  *
  * Tensors cross this boundary as dense float32 in N,C,H,W order; whatever layout a backend prefers stays inside it.
- * A net belongs to one thread at a time. No memory is allocated in nn_run().
+ * A net belongs to one thread at a time. nn_run() allocates nothing but the few hundred bytes in which oneDNN passes a
+ * primitive's arguments, given back at once.
  */
 #ifndef MATTE_NN_H
 #define MATTE_NN_H
@@ -15,18 +16,30 @@ struct nn_net;
 
 struct nn_params {
     int threads; /* at most this many compute threads; 0: all processors of this process */
+    /* Recurrent states: pairs of an input's and an output's name. The net itself makes each run's output the next
+     * run's input, without leaving the backend's layout; at first, and after nn_reset(), the inputs are zeros. */
+    const char *const (*states)[2];
+    int state_count;
 };
 
-/* A graph input or output. data belongs to the net and lives as long as it does. */
+/* A graph input or output. data belongs to the net and lives as long as it does; NULL for a state's. */
 struct nn_tensor {
     float *data;
     int n, c, h, w;
 };
 
 /*
+ * To be called first in main(). libgomp's threads wait for each other by spinning for milliseconds, which on a machine
+ * with other work costs a time slice for every layer (1.4 s a frame were seen instead of 0.1), and it takes another
+ * setting from its environment only, when it is loaded: so the program is run again with that set. Returns in the
+ * second run, where the operator has set GOMP_SPINCOUNT or OMP_WAIT_POLICY, or where /proc is not there.
+ */
+void nn_start(char *const argv[]);
+
+/*
  * Reads the ONNX file behind fd (from its beginning, whatever its offset; fd stays open and the caller's) and plans
  * it. label names the file in errors. NULL and *e: not ONNX, an operator or opset that is not supported (the text
- * names node, operator and opset), a shape that is not fixed.
+ * names node, operator and opset), a shape that is not fixed, a state whose two sizes differ.
  */
 struct nn_net *nn_open(int fd, const char *label, const struct nn_params *params, struct error *e);
 
@@ -35,6 +48,9 @@ int nn_tensor(struct nn_net *net, const char *name, struct nn_tensor *out, struc
 
 /* Computes every output from the present inputs. */
 int nn_run(struct nn_net *net, struct error *e);
+
+/* Sets the states to zeros. */
+void nn_reset(struct nn_net *net);
 
 /* Bytes held: weights as packed for the backend, and the activations' arena. */
 size_t nn_bytes(const struct nn_net *net);

@@ -86,6 +86,12 @@ static const int64_t *input_ints(struct reading *r, int k, int count)
     return t->ints;
 }
 
+/* The node's first input, once taken. */
+static const struct tensor *first(const struct reading *r)
+{
+    return &r->graph->tensors[r->node.inputs[0]];
+}
+
 /* Keeps the first count inputs, which must be computed, as the node's. */
 static int take_inputs(struct reading *r, int count)
 {
@@ -104,7 +110,7 @@ static int take_inputs(struct reading *r, int count)
 static int read_window(struct reading *r, const int in[4], int dims[4])
 {
     struct node *n = &r->node;
-    int pads[4];
+    int pads[4] = { 0 };
     if (!attribute_is(r, "auto_pad", "NOTSET"))
         return refuse(r, "has auto_pad, which is not supported");
     if (attribute_int(r, "ceil_mode", 0))
@@ -130,7 +136,7 @@ static int read_conv(struct reading *r, int dims[4])
     struct node *n = &r->node;
     if (take_inputs(r, 1))
         return -1;
-    const struct tensor *x = input(r, 0), *w = input(r, 1), *b = input(r, 2);
+    const struct tensor *x = first(r), *w = input(r, 1), *b = input(r, 2);
     if (!w || !w->data || w->rank != 4)
         return refuse(r, "needs constant weights of 4 dimensions");
     if (b && (!b->data || b->rank != 1 || b->dims[3] != w->dims[0]))
@@ -141,7 +147,7 @@ static int read_conv(struct reading *r, int dims[4])
             (long long)group, x->dims[1], w->dims[0], w->dims[1]);
     for (int i = 0; i < 2; i++)
         n->window.kernel[i] = w->dims[2 + i];
-    int kernel[2];
+    int kernel[2] = { 0 };
     if (attribute(r, "kernel_shape") && (attribute_ints(r, "kernel_shape", 2, 1, kernel) ||
                                             memcmp(kernel, n->window.kernel, sizeof kernel)))
         return refuse(r, "has a kernel_shape that is not its weights'");
@@ -164,7 +170,7 @@ static int read_pool(struct reading *r, int dims[4])
     struct node *n = &r->node;
     if (take_inputs(r, 1))
         return -1;
-    const struct tensor *x = input(r, 0);
+    const struct tensor *x = first(r);
     if (attribute_ints(r, "kernel_shape", 2, 1, n->window.kernel) || read_window(r, x->dims, dims))
         return -1;
     for (int i = 0; i < 2; i++)
@@ -182,7 +188,7 @@ static int read_global_pool(struct reading *r, int dims[4])
 {
     if (take_inputs(r, 1))
         return -1;
-    const int *in = input(r, 0)->dims;
+    const int *in = first(r)->dims;
     for (int i = 0; i < 2; i++) {
         r->node.window.kernel[i] = in[2 + i];
         r->node.window.stride[i] = r->node.window.dilation[i] = 1;
@@ -196,7 +202,7 @@ static int read_resize(struct reading *r, int dims[4])
 {
     if (take_inputs(r, 1))
         return -1;
-    const struct tensor *x = input(r, 0), *scales = input(r, 2);
+    const struct tensor *x = first(r), *scales = input(r, 2);
     if (scales && tensor_elements(scales))
         return refuse(r, "is given by scales; sizes are supported");
     const int64_t *sizes = input_ints(r, 3, 4);
@@ -225,13 +231,13 @@ static int read_concat(struct reading *r, int dims[4])
     for (int k = 0; k < r->input_count; k++) {
         const struct tensor *t = input(r, k);
         for (int i = 0; i < 4; i++)
-            if (i != r->node.axis && t->dims[i] != input(r, 0)->dims[i])
+            if (i != r->node.axis && t->dims[i] != first(r)->dims[i])
                 return refuse(r, "has inputs of different sizes");
         size += t->dims[r->node.axis];
     }
     if (size > GRAPH_ELEMENTS)
         return refuse(r, "has a result that is too large");
-    memcpy(dims, input(r, 0)->dims, 4 * sizeof *dims);
+    memcpy(dims, first(r)->dims, 4 * sizeof *dims);
     dims[r->node.axis] = (int)size;
     return 0;
 }
@@ -257,7 +263,7 @@ static int read_slice(struct reading *r, int dims[4])
             if (!steps || steps[i] != 1)
                 return refuse(r, "has a step other than 1");
     }
-    const int *in = input(r, 0)->dims;
+    const int *in = first(r)->dims;
     memcpy(dims, in, 4 * sizeof *dims);
     for (int i = 0; i < count; i++) {
         if (axes[i] < -4 || axes[i] > 3)
@@ -289,7 +295,7 @@ static int read_pad(struct reading *r, int dims[4])
         return refuse(r, "has a mode other than constant");
     if (input(r, 2) && !tensor_scalar(input(r, 2), &r->node.fill))
         return refuse(r, "needs a constant number as its input 2");
-    const int *in = input(r, 0)->dims;
+    const int *in = first(r)->dims;
     for (int i = 0; i < 4; i++) {
         if (pads[i] < 0 || pads[i] > GRAPH_SIDE || pads[i + 4] < 0 || pads[i + 4] > GRAPH_SIDE)
             return refuse(r, "has pads that are not supported");
@@ -347,7 +353,7 @@ static int read_special(struct reading *r, int dims[4])
 {
     if (take_inputs(r, 1))
         return -1;
-    memcpy(dims, input(r, 0)->dims, 4 * sizeof *dims);
+    memcpy(dims, first(r)->dims, 4 * sizeof *dims);
     return 0;
 }
 

@@ -16,18 +16,14 @@ int models_use(struct models *models, const char *name, int width, int height, s
     if (!manifest)
         return error_set(
             e, "model_not_installed", "The model %s is not installed on this engine.", name);
-    /* equal shapes choose the same file */
-    if (models->model && models->manifest == manifest &&
-        (int64_t)models->width * height == (int64_t)models->height * width) {
+    struct model_params params = { .width = width, .height = height, .threads = models->threads };
+    if (models->model && model_suits(models->model, manifest, &params)) {
         model_reset(models->model);
         return 0;
     }
     models_close(models);
-    struct model_params params = { .width = width, .height = height, .threads = models->threads };
     models->model = model_open(manifest, &params, e);
     models->manifest = manifest;
-    models->width = width;
-    models->height = height;
     return models->model ? 0 : -1;
 }
 

@@ -13,7 +13,6 @@ struct models {
     int threads;                     /* as in nn_params */
     struct model *model;             /* planned; NULL: none */
     const struct manifest *manifest; /* model's */
-    int width, height;               /* what model was opened for */
 };
 
 /*

@@ -1,5 +1,6 @@
 #include "pipeline.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -211,6 +212,7 @@ static int write_frame(struct run *r, AVPacket *color, const AVPacket *alpha, st
 /* Both tracks have a packet for each frame, in order. */
 static int mux(struct run *r, double *busy, struct error *e)
 {
+    assert(r->tracks > 0);
     for (;;) {
         void *packet[FORMAT_TRACKS] = { NULL };
         int got = 0, result = 0;

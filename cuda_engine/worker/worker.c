@@ -143,7 +143,7 @@ int worker_main(const struct worker_params *p)
         .threads = p->threads,
     };
     struct device *device = NULL;
-    struct job job;
+    struct job job = { 0 };
     struct descriptors files;
     if ((p->sandbox && sandbox_isolate(p->memory_limit, &last.error)) ||
         !(device = device_open("auto", &last.error)) || warm_up(&models, &last.error) ||

@@ -1,11 +1,11 @@
 /*
- * This engine beside ONNX Runtime: runs one ONNX file on the same frames with both, recurrent states fed back, and prints
- * the largest difference of any output and the median milliseconds a frame of each, alternating. A test program: the
- * engine never loads ONNX Runtime.
+ * This engine beside ONNX Runtime: runs one ONNX file on the same frames with both, each feeding its own recurrent states
+ * back, and prints the largest difference of any output (a state counts by what it does to the next frames) and the
+ * median milliseconds a frame of each, alternating. A test program: the engine never loads ONNX Runtime.
  *
  *   ort FOLDER MODEL.onnx IMAGE noise|moving FRAMES THREADS [STATE_IN=STATE_OUT ...]
  *
- * FOLDER holds libonnxruntime.so; IMAGE is the input that is not a state. Prints max_diff=, ort_ms= and ours_ms=.
+ * FOLDER holds libonnxruntime.so; IMAGE is the input that is not a state. Prints max_diff=, ort_ms=, ours_ms=, bytes=.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -19,16 +19,16 @@
 
 #include "nn/nn.h"
 
-enum { PORTS = 16, FRAMES = 1000 };
+enum { PORTS = 16, FRAMES = 1000, ARGUMENTS = 7 };
 
 static const OrtApi *ort;
 
 /* What both sides have for one input or output. */
 struct port {
     char name[64];
-    int state; /* of an input: the output that feeds it, or -1 */
     struct nn_tensor ours;
     float *theirs;
+    float *next; /* of an input: the output that feeds it, or NULL */
     size_t count;
     OrtValue *value;
 };
@@ -78,6 +78,12 @@ static void draw(struct port *p, int moving, int i, uint64_t *seed)
             }
 }
 
+/* Idle threads of either side spin for a while; they must not take the other's processors. */
+static void settle(void)
+{
+    nanosleep(&(struct timespec) { .tv_nsec = 20000000 }, NULL);
+}
+
 static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -106,7 +112,6 @@ static void make_port(struct port *p, char *name, struct nn_net *net)
     struct error e;
     OrtMemoryInfo *memory;
     snprintf(p->name, sizeof p->name, "%s", name);
-    p->state = -1;
     if (nn_tensor(net, name, &p->ours, &e))
         fail(e.text);
     const int64_t shape[4] = { p->ours.n, p->ours.c, p->ours.h, p->ours.w };
@@ -120,6 +125,8 @@ static void make_port(struct port *p, char *name, struct nn_net *net)
 int main(int argc, char **argv)
 {
     struct error e;
+    const char *states[PORTS][2];
+    struct nn_params params = { .states = (const char *const(*)[2])states };
     OrtEnv *env;
     OrtSessionOptions *options;
     OrtSession *session;
@@ -130,22 +137,28 @@ int main(int argc, char **argv)
     double largest = 0;
     uint64_t seed = 1;
 
-    if (argc < 7)
+    nn_start(argv);
+    if (argc < ARGUMENTS)
         fail("ort FOLDER MODEL.onnx IMAGE noise|moving FRAMES THREADS [STATE_IN=STATE_OUT ...]");
     const char *model = argv[2], *image = argv[3];
-    const int moving = !strcmp(argv[4], "moving"), frames = atoi(argv[5]), threads = atoi(argv[6]);
-    if (frames < 1 || frames > FRAMES)
-        fail("1 to 1000 frames");
+    const int moving = !strcmp(argv[4], "moving"), frames = atoi(argv[5]);
+    if (frames < 1 || frames > FRAMES || argc > ARGUMENTS + PORTS)
+        fail("1 to 1000 frames and at most 16 states");
+    params.threads = atoi(argv[6]);
+    for (int a = ARGUMENTS; a < argc; a++) {
+        states[params.state_count][0] = strtok(argv[a], "=");
+        states[params.state_count++][1] = strtok(NULL, "");
+    }
 
     int fd = open(model, O_RDONLY | O_CLOEXEC);
-    struct nn_net *net = nn_open(fd, model, &(struct nn_params) { .threads = threads }, &e);
+    struct nn_net *net = nn_open(fd, model, &params, &e);
     if (!net)
         fail(e.text);
     if (!(ort = load(argv[1])))
         fail("this libonnxruntime.so is not of the header's version");
     check(ort->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "matte", &env));
     check(ort->CreateSessionOptions(&options));
-    check(ort->SetIntraOpNumThreads(options, threads));
+    check(ort->SetIntraOpNumThreads(options, params.threads));
     check(ort->SetSessionGraphOptimizationLevel(options, ORT_ENABLE_ALL));
     check(ort->AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "1"));
     check(ort->CreateSession(env, model, options, &session));
@@ -167,13 +180,10 @@ int main(int argc, char **argv)
         make_port(&inputs[i], name, net);
         input_names[i] = name;
         input_values[i] = inputs[i].value;
-        for (int a = 7; a < argc; a++) {
-            const size_t length = strcspn(argv[a], "=");
-            for (size_t o = 0; o < output_count && argv[a][length]; o++)
-                if (strlen(name) == length && !memcmp(argv[a], name, length) &&
-                    !strcmp(argv[a] + length + 1, outputs[o].name))
-                    inputs[i].state = (int)o;
-        }
+        for (int k = 0; k < params.state_count; k++)
+            for (size_t o = 0; o < output_count; o++)
+                if (!strcmp(name, states[k][0]) && !strcmp(outputs[o].name, states[k][1]))
+                    inputs[i].next = outputs[o].theirs;
     }
 
     for (int f = 0; f < frames; f++) {
@@ -182,21 +192,21 @@ int main(int argc, char **argv)
             if (!strcmp(p->name, image)) {
                 draw(p, moving, f, &seed);
                 memcpy(p->theirs, p->ours.data, p->count * sizeof(float));
-            } else if (p->state >= 0 && f) {
-                memcpy(p->ours.data, outputs[p->state].ours.data, p->count * sizeof(float));
-                memcpy(p->theirs, outputs[p->state].theirs, p->count * sizeof(float));
-            }
+            } else if (p->next && f)
+                memcpy(p->theirs, p->next, p->count * sizeof(float));
         }
+        settle();
         const double start = milliseconds();
         if (nn_run(net, &e))
             fail(e.text);
-        const double between = milliseconds();
+        ours_ms[f] = milliseconds() - start;
+        settle();
+        const double again = milliseconds();
         check(ort->Run(session, NULL, input_names, (const OrtValue *const *)input_values,
             input_count, output_names, output_count, output_values));
-        theirs_ms[f] = milliseconds() - between;
-        ours_ms[f] = between - start;
+        theirs_ms[f] = milliseconds() - again;
         for (size_t o = 0; o < output_count; o++)
-            for (size_t k = 0; k < outputs[o].count; k++) {
+            for (size_t k = 0; k < outputs[o].count && outputs[o].ours.data; k++) {
                 const double d = fabs((double)outputs[o].ours.data[k] - outputs[o].theirs[k]);
                 if (!(d <= largest)) /* not a number is the worst of all */
                     largest = isnan(d) ? INFINITY : d;

@@ -617,7 +617,7 @@ static void refuses_what_is_no_file(void **state)
 {
     struct error e;
     (void)state;
-    assert_null(nn_open(-1, "gone.onnx", &(struct nn_params) { 1 }, &e));
+    assert_null(nn_open(-1, "gone.onnx", &(struct nn_params) { .threads = 1 }, &e));
     assert_non_null(strstr(e.text, "gone.onnx"));
     begin(13);
     pool("MaxPool");

@@ -15,8 +15,10 @@ static void copy_row(
             to[k] = from[k];
 }
 
-static void copy_view(const struct view *to, const struct view *from)
+void view_copy(const struct view *to, const struct view *from)
 {
+    if (to->data == from->data) /* it was computed in place */
+        return;
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < to->n; n++)
         for (int y = 0; y < to->h; y++)
@@ -42,8 +44,7 @@ static void run_concat(const struct step *s)
     int offset[4] = { 0 };
     for (int k = 0; k < n->input_count; k++) {
         struct view to = sub_view(s->out, offset, &s->in[k]);
-        if (to.data != s->in[k].data) /* else it was computed in place */
-            copy_view(&to, &s->in[k]);
+        view_copy(&to, &s->in[k]);
         const int size[4] = { to.n, to.c, to.h, to.w };
         offset[n->axis] += size[n->axis];
     }
@@ -59,7 +60,7 @@ static void run_pad(const struct step *s)
                     v->data[n * v->stride_n + y * v->stride_h + x * v->stride_w + k] =
                         s->node->fill;
     struct view to = sub_view(*v, s->node->offset, &s->in[0]);
-    copy_view(&to, &s->in[0]);
+    view_copy(&to, &s->in[0]);
 }
 
 int copy_prepare(struct plan *p, struct step *s, struct error *e)
@@ -76,7 +77,7 @@ void view_load(const struct view *to, const float *from)
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < to->n; n++)
         for (int y = 0; y < to->h; y++) {
-            const float *row = from + n * to->c * plane + (ptrdiff_t)y * to->w;
+            const float *row = from + plane * n * to->c + (ptrdiff_t)y * to->w;
             float *pixel = to->data + n * to->stride_n + y * to->stride_h;
             for (int x = 0; x < to->w; x++, pixel += to->stride_w)
                 for (int k = 0; k < to->c; k++)
@@ -90,7 +91,7 @@ void view_store(float *to, const struct view *from)
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < from->n; n++)
         for (int y = 0; y < from->h; y++) {
-            float *row = to + n * from->c * plane + (ptrdiff_t)y * from->w;
+            float *row = to + plane * n * from->c + (ptrdiff_t)y * from->w;
             const float *pixel = from->data + n * from->stride_n + y * from->stride_h;
             for (int x = 0; x < from->w; x++, pixel += from->stride_w)
                 for (int k = 0; k < from->c; k++)

@@ -14,10 +14,17 @@ struct port {
     struct view view;
 };
 
+/* A recurrent state: where a run leaves it, and where the next one looks for it. */
+struct state {
+    struct view from, to;
+};
+
 struct nn_net {
     struct graph graph;
     struct plan plan;
     struct port *ports; /* the graph's inputs, then its outputs */
+    struct state *states;
+    int state_count;
     int threads;
     char label[256];
 };
@@ -28,6 +35,49 @@ static int set_threads(int threads)
     int before = omp_get_max_threads();
     omp_set_num_threads(threads);
     return before;
+}
+
+static struct end *find_end(struct end *ends, int count, const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (!strcmp(ends[i].name, name))
+            return &ends[i];
+    return NULL;
+}
+
+static int mark_states(struct graph *g, const struct nn_params *params, struct error *e)
+{
+    for (int i = 0; i < params->state_count; i++) {
+        const char *const *names = params->states[i];
+        struct end *in = find_end(g->inputs, g->input_count, names[0]);
+        struct end *out = find_end(g->outputs, g->output_count, names[1]);
+        if (!in || !out)
+            return error_set(e, "bad_model", "%s has no %s called %s.", g->label,
+                in ? "output" : "input", names[in ? 1 : 0]);
+        if (memcmp(g->tensors[in->tensor].dims, g->tensors[out->tensor].dims, 4 * sizeof(int)))
+            return error_set(e, "bad_model",
+                "%s: the state's input %s and output %s differ in size.", g->label, in->name,
+                out->name);
+        in->state = out->state = 1;
+    }
+    return 0;
+}
+
+static int make_states(struct nn_net *net, const struct nn_params *params, struct error *e)
+{
+    struct graph *g = &net->graph;
+    net->states = graph_alloc(g, params->state_count * sizeof *net->states, e);
+    if (!net->states)
+        return -1;
+    for (; net->state_count < params->state_count; net->state_count++) {
+        const char *const *names = params->states[net->state_count];
+        net->states[net->state_count] = (struct state) {
+            .from = net->plan.views[find_end(g->outputs, g->output_count, names[1])->tensor],
+            .to = net->plan.views[find_end(g->inputs, g->input_count, names[0])->tensor],
+        };
+    }
+    nn_reset(net);
+    return 0;
 }
 
 static int make_ports(struct nn_net *net, struct error *e)
@@ -44,9 +94,10 @@ static int make_ports(struct nn_net *net, struct error *e)
         struct port *port = &net->ports[i];
         size_t bytes = tensor_elements(t) * sizeof(float);
         *port = (struct port) { .name = end->name, .view = net->plan.views[end->tensor] };
-        port->tensor = (struct nn_tensor) { plan_alloc(&net->plan, bytes, e), t->dims[0],
-            t->dims[1], t->dims[2], t->dims[3] };
-        if (!port->tensor.data)
+        port->tensor = (struct nn_tensor) { NULL, t->dims[0], t->dims[1], t->dims[2], t->dims[3] };
+        if (end->state)
+            continue;
+        if (!(port->tensor.data = plan_alloc(&net->plan, bytes, e)))
             return -1;
         memset(port->tensor.data, 0, bytes);
     }
@@ -64,7 +115,8 @@ struct nn_net *nn_open(int fd, const char *label, const struct nn_params *params
     net->threads = params->threads > 0 ? params->threads : omp_get_num_procs();
     int before = set_threads(net->threads);
     int result = graph_read(&net->graph, fd, net->label, e) || graph_fuse(&net->graph, e) ||
-                 plan_make(&net->plan, &net->graph, e) || make_ports(net, e);
+                 mark_states(&net->graph, params, e) || plan_make(&net->plan, &net->graph, e) ||
+                 make_ports(net, e) || make_states(net, params, e);
     set_threads(before);
     if (result) {
         nn_close(net);
@@ -90,12 +142,24 @@ int nn_run(struct nn_net *net, struct error *e)
     const int inputs = net->graph.input_count, ports = inputs + net->graph.output_count;
     int before = set_threads(net->threads);
     for (int i = 0; i < inputs; i++)
-        view_load(&net->ports[i].view, net->ports[i].tensor.data);
+        if (net->ports[i].tensor.data)
+            view_load(&net->ports[i].view, net->ports[i].tensor.data);
     plan_run(&net->plan);
     for (int i = inputs; i < ports; i++)
-        view_store(net->ports[i].tensor.data, &net->ports[i].view);
+        if (net->ports[i].tensor.data)
+            view_store(net->ports[i].tensor.data, &net->ports[i].view);
+    for (int i = 0; i < net->state_count; i++)
+        view_copy(&net->states[i].to, &net->states[i].from);
     set_threads(before);
     return 0;
+}
+
+void nn_reset(struct nn_net *net)
+{
+    for (int i = 0; i < net->state_count; i++) {
+        const struct view *v = &net->states[i].to; /* an input's, so without gaps */
+        memset(v->data, 0, v->n * v->stride_n * sizeof *v->data);
+    }
 }
 
 size_t nn_bytes(const struct nn_net *net)

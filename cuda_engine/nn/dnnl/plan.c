@@ -190,7 +190,7 @@ static int make_views(struct plan *p, const struct place *places, struct error *
             if (!(v.data = constant_values(p, tensor, e)))
                 return -1;
         } else if (places[root].last >= 0)
-            v.data = (float *)((char *)p->arena + places[root].at) + offset[0] * v.stride_n +
+            v.data = p->arena + places[root].at / sizeof *p->arena + offset[0] * v.stride_n +
                      offset[2] * v.stride_h + offset[3] * v.stride_w + offset[1];
         v.n = tensor->dims[0];
         v.c = tensor->dims[1];
@@ -212,8 +212,11 @@ static void find_places(const struct graph *g, struct place *places)
     for (int t = 0; t < g->tensor_count; t++)
         places[t] = (struct place) { .whole = -1, .first = g->node_count + 1, .last = -1 };
     find_wholes(g, places);
-    for (int i = 0; i < g->input_count; i++)
+    for (int i = 0; i < g->input_count; i++) {
         touch(places, g->inputs[i].tensor, 0);
+        if (g->inputs[i].state) /* the next run's value is put there when this run's is done with */
+            touch(places, g->inputs[i].tensor, g->node_count + 1);
+    }
     for (int i = 0; i < g->node_count; i++) {
         const struct node *n = &g->nodes[i];
         touch(places, n->output, i + 1);

@@ -33,9 +33,8 @@ struct step {
             int arg_count;
         } dnnl;
         struct {
-            int *
-                taps; /* of each output column: the columns left and right of it, in input floats */
-            float *fractions;
+            ptrdiff_t *left, *right; /* of each output column: its neighbours, in input floats */
+            float *fractions;        /* the right one's weight */
         } resize;
     };
 };
@@ -76,7 +75,8 @@ int copy_prepare(struct plan *p, struct step *s, struct error *e);
 void dnnl_scratch(struct step *s, void *scratch);
 void dnnl_release(struct step *s);
 
-/* copy.c: between the dense N,C,H,W of the net's ends and a view. */
+/* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
+void view_copy(const struct view *to, const struct view *from);
 void view_load(const struct view *to, const float *from);
 void view_store(float *to, const struct view *from);
 

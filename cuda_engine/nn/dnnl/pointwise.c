@@ -114,33 +114,41 @@ static const float *load(const struct view *v, const struct tile *t, float *buff
     const float *pixel = address(v, &from);
     if (v->stride_w == t->c && !one)
         return pixel;
-    for (float *to = buffer; to < buffer + t->w * t->c; to += t->c, pixel += v->stride_w)
+    float *to = buffer;
+    for (int x = 0; x < t->w; x++, to += t->c, pixel += v->stride_w)
         for (int k = 0; k < t->c; k++)
             to[k] = pixel[one ? 0 : k];
     return buffer;
 }
 
-static void compute(const struct step *s, const struct tile *t)
+/* Runs the program over count values; the last result goes to out if that is not NULL. Returns the last result. */
+static const float *execute(
+    const struct node *n, const float *const *inputs, float (*results)[TILE], float *out, int count)
 {
-    const struct node *n = s->node;
-    const int count = t->w * t->c, dense = s->out.stride_w == t->c;
-    float gathered[GRAPH_INPUTS][TILE] __attribute__((aligned(64)));
-    float results[GRAPH_PROGRAM][TILE] __attribute__((aligned(64)));
-    const float *inputs[GRAPH_INPUTS];
-    float *out = address(&s->out, t);
-
-    for (int k = 0; k < n->input_count; k++)
-        inputs[k] = load(&s->in[k], t, gathered[k]);
     for (int i = 0; i < n->program_length; i++) {
         const struct instruction *in = &n->program[i];
         const float *x = in->x < 0 ? results[~in->x] : inputs[in->x];
         const float *y = in->y < 0 ? results[~in->y] : inputs[in->y];
-        const int last = i == n->program_length - 1;
-        kernels[in->function](last && dense ? out : results[i], x, y, in->low, in->high, count);
+        float *to = out && i == n->program_length - 1 ? out : results[i];
+        kernels[in->function](to, x, y, in->low, in->high, count);
     }
-    if (dense)
+    return results[n->program_length - 1];
+}
+
+static void compute(const struct step *s, const struct tile *t)
+{
+    float gathered[GRAPH_INPUTS][TILE] __attribute__((aligned(64)));
+    float results[GRAPH_PROGRAM][TILE] __attribute__((aligned(64)));
+    const float *inputs[GRAPH_INPUTS] = { NULL };
+    float *out = address(&s->out, t);
+
+    for (int k = 0; k < s->node->input_count; k++)
+        inputs[k] = load(&s->in[k], t, gathered[k]);
+    if (s->out.stride_w == t->c) {
+        execute(s->node, inputs, results, out, t->w * t->c);
         return;
-    const float *from = results[n->program_length - 1];
+    }
+    const float *from = execute(s->node, inputs, results, NULL, t->w * t->c);
     for (int x = 0; x < t->w; x++, out += s->out.stride_w, from += t->c)
         for (int k = 0; k < t->c; k++)
             out[k] = from[k];

@@ -73,17 +73,22 @@ out:
     return result;
 }
 
-/* The window of n in oneDNN's terms; its dilation counts the skipped pixels. */
-static void window_of(const struct node *n, dnnl_dims_t kernel, dnnl_dims_t stride,
-    dnnl_dims_t dilation, dnnl_dims_t before, dnnl_dims_t after)
+/* A window in oneDNN's terms: its dilation counts the pixels between. */
+struct window {
+    dnnl_dims_t kernel, stride, dilation, before, after;
+};
+
+static struct window window_of(const struct node *n)
 {
+    struct window w = { 0 };
     for (int i = 0; i < 2; i++) {
-        kernel[i] = n->window.kernel[i];
-        stride[i] = n->window.stride[i];
-        dilation[i] = n->window.dilation[i] - 1;
-        before[i] = n->window.before[i];
-        after[i] = n->window.after[i];
+        w.kernel[i] = n->window.kernel[i];
+        w.stride[i] = n->window.stride[i];
+        w.dilation[i] = n->window.dilation[i] - 1;
+        w.before[i] = n->window.before[i];
+        w.after[i] = n->window.after[i];
     }
+    return w;
 }
 
 /* Describes the node to oneDNN; the weights are as in the file. */
@@ -93,8 +98,7 @@ static int describe_convolution(const struct plan *p, const struct step *s,
     const struct node *n = s->node;
     const int *w = p->graph->tensors[n->inputs[1]].dims;
     const int group = n->window.group;
-    dnnl_dims_t kernel, stride, dilation, before, after;
-    window_of(n, kernel, stride, dilation, before, after);
+    const struct window window = window_of(n);
     const dnnl_dims_t plain = { w[0], w[1], w[2], w[3] };
     const dnnl_dims_t grouped = { group, w[0] / group, w[1], w[2], w[3] };
     const dnnl_dims_t channels = { w[0] };
@@ -104,18 +108,17 @@ static int describe_convolution(const struct plan *p, const struct step *s,
     *weights = group > 1 ? describe(5, grouped, dnnl_goihw) : describe(4, plain, dnnl_oihw);
     *bias = describe(1, channels, dnnl_a);
     return dnnl_dilated_convolution_forward_desc_init(desc, dnnl_forward_inference,
-        dnnl_convolution_direct, &in, &any, n->window.bias ? bias : NULL, &out, stride, dilation,
-        before, after);
+        dnnl_convolution_direct, &in, &any, n->window.bias ? bias : NULL, &out, window.stride,
+        window.dilation, window.before, window.after);
 }
 
 static int describe_pool(const struct step *s, dnnl_pooling_v2_desc_t *desc)
 {
-    dnnl_dims_t kernel, stride, dilation, before, after;
-    window_of(s->node, kernel, stride, dilation, before, after);
+    const struct window window = window_of(s->node);
     const dnnl_memory_desc_t in = describe_view(&s->in[0]), out = describe_view(&s->out);
     return dnnl_pooling_v2_forward_desc_init(desc, dnnl_forward_inference,
         s->node->kind == POOL_MAX ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding, &in, &out,
-        stride, kernel, dilation, before, after);
+        window.stride, window.kernel, window.dilation, window.before, window.after);
 }
 
 /* The node's program as post-ops, and its operands as arguments. */

@@ -29,7 +29,7 @@ static void run_resize(const struct step *s)
             const float *b = in->data + n * in->stride_n + below * in->stride_h;
             float *pixel = out->data + n * out->stride_n + y * out->stride_h;
             for (int x = 0; x < out->w; x++, pixel += out->stride_w) {
-                const int l = s->resize.taps[2 * x], r = s->resize.taps[2 * x + 1];
+                const ptrdiff_t l = s->resize.left[x], r = s->resize.right[x];
                 const float g = s->resize.fractions[x];
                 for (int k = 0; k < c; k++) {
                     const float left = a[l + k] + (b[l + k] - a[l + k]) * f;
@@ -43,15 +43,17 @@ static void run_resize(const struct step *s)
 int resize_prepare(struct plan *p, struct step *s, struct error *e)
 {
     const struct view *in = &s->in[0], *out = &s->out;
-    s->resize.taps = plan_alloc(p, 2 * (size_t)out->w * sizeof *s->resize.taps, e);
-    s->resize.fractions = plan_alloc(p, (size_t)out->w * sizeof *s->resize.fractions, e);
-    if (!s->resize.taps || !s->resize.fractions)
+    const size_t columns = out->w;
+    s->resize.left = plan_alloc(p, columns * sizeof *s->resize.left, e);
+    s->resize.right = plan_alloc(p, columns * sizeof *s->resize.right, e);
+    s->resize.fractions = plan_alloc(p, columns * sizeof *s->resize.fractions, e);
+    if (!s->resize.left || !s->resize.right || !s->resize.fractions)
         return -1;
     for (int x = 0; x < out->w; x++) {
-        int *taps = &s->resize.taps[2 * x];
-        s->resize.fractions[x] = neighbours(x, in->w, out->w, &taps[0], &taps[1]);
-        taps[0] *= (int)in->stride_w;
-        taps[1] *= (int)in->stride_w;
+        int left, right;
+        s->resize.fractions[x] = neighbours(x, in->w, out->w, &left, &right);
+        s->resize.left[x] = left * in->stride_w;
+        s->resize.right[x] = right * in->stride_w;
     }
     s->run = run_resize;
     return 0;

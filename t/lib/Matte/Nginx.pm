@@ -88,14 +88,15 @@ sub request {
 sub get  { my ($self, @rest) = @_; return $self->request('GET', shift @rest, undef, @rest); }
 sub post { my ($self, @rest) = @_; return $self->request('POST', @rest); }
 
-# Sends bytes as they are and returns all that comes until the connection is closed; hold: without closing our side.
+# Sends bytes as they are and returns all that comes until the connection is closed; close => 1: our side is
+# closed first.
 sub raw {
     my ($self, $bytes, %options) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) or croak "connect: $!";
     local $SIG{PIPE} = 'IGNORE';
     print $socket $bytes;
     $socket->flush;
-    shutdown $socket, 1 unless $options{hold};
+    shutdown $socket, 1 if $options{close};
     local $SIG{ALRM} = sub { croak 'no end of an answer' };
     alarm 30;
     my $text = '';
@@ -107,12 +108,29 @@ sub raw {
 sub error_log  { return slurp("$_[0]{dir}/error.log"); }
 sub access_log { return map { decode_json($_) } split /\n/, slurp("$_[0]{dir}/access.log"); }
 
-# New workers serve with the present configuration when this returns; old ones may still finish their requests.
+# Only new workers, with the present configuration, accept when this returns; old ones may still finish their requests.
 sub reload {
     my ($self) = @_;
     my %old = map { $_ => 1 } $self->workers;
     kill 'HUP', $self->{pid};
-    wait_for { my @new = grep { !$old{$_} } $self->workers; @new >= 2 } 20, 'new workers';
+    wait_for {
+        my ($new, $accepting) = (0, 0);
+        for my $pid ($self->workers) {
+            if (!$old{$pid}) { $new++; }
+            elsif ((eval { slurp("/proc/$pid/cmdline") } // '') =~ /worker process\0*$/) { $accepting++; }
+        }
+        return $new >= 2 && !$accepting;
+    } 20, 'new workers';
+    return;
+}
+
+# The configuration with what edit changes in $_; reloads.
+sub reconfigure {
+    my ($self, $edit) = @_;
+    local $_ = slurp($self->{conf});
+    $edit->();
+    spew($self->{conf}, $_);
+    $self->reload;
     return;
 }
 

@@ -1,6 +1,7 @@
 package Matte::Postgres;
 
-# A private PostgreSQL with Matte's migrations applied: a Unix socket in a folder of the test's, no TCP, ended with it.
+# A private PostgreSQL with Matte's migrations applied: a Unix socket in a folder of the test's, no TCP, ended with
+# the test.
 #
 #     my $pg = Matte::Postgres->start(workspace());
 #     my $key = $pg->admin_key('acme', credits => 1000);
@@ -124,7 +125,7 @@ sub _run {
         POSIX::setuid($uid) or POSIX::_exit(126);
     }
     chdir $self->{socket};
-    exec {"$self->{bin}/$program"} $program, @arguments or POSIX::_exit(127);
+    exec "$self->{bin}/$program", @arguments or POSIX::_exit(127);
 }
 
 sub _wait {
@@ -169,7 +170,8 @@ sub new {
     my ($class, $conninfo) = @_;
     my $self = bless {}, $class;
     $self->{pid} = open2($self->{out}, $self->{in}, 'sh', '-c', 'exec "$@" 2>&1', 'sh',
-                         qw(psql -qAtX -v VERBOSITY=sqlstate -P), "null=$NULL", '-F', $FIELD, '-R', $RECORD, $conninfo);
+                         qw(psql -qAtX -v VERBOSITY=sqlstate -P), "null=$NULL", '-F', $FIELD, '-R', $RECORD,
+                         $conninfo);
     $self->{in}->autoflush(1);
     $self->query("SET client_min_messages = error");
     return $self;
@@ -202,13 +204,13 @@ my @ANSWER = qw(outcome key_id tenant_id rate_per_min burst job_id status code b
 
 sub call {
     my ($self, $function, @arguments) = @_;
-    my @rows = $self->query("SELECT * FROM matte.$function(" . join(', ', map { literal($_) } @arguments) . ')');
+    my @rows = $self->query("SELECT * FROM matte.$function(" . join(', ', map { $self->literal($_) } @arguments) . ')');
     return $rows[0] && $rows[0][0] if $function !~ /^api_/;
     my @answers = map { my %answer; @answer{@ANSWER} = @$_; \%answer } @rows;
     return wantarray ? @answers : $answers[0];
 }
 
-sub literal { my ($value) = @_; return defined $value ? "'" . $value =~ s/'/''/gr . "'" : 'NULL'; }
+sub literal { my ($self, $value) = @_; return defined $value ? "'" . $value =~ s/'/''/gr . "'" : 'NULL'; }
 
 # The first column of the first row.
 sub value { my ($self, $sql) = @_; my ($row) = $self->query($sql); return $row && $row->[0]; }

@@ -6,6 +6,7 @@ package Matte::Test;
 use strict;
 use warnings;
 use Carp qw(croak);
+use Cwd qw(abs_path);
 use Exporter qw(import);
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
@@ -21,8 +22,10 @@ my %children;       # pid => name
 my @allowed;        # patterns that one test provokes on purpose
 my $owner = $$;
 
-# The top of the checkout.
-sub root { my $here = __FILE__; $here =~ s{t/lib/Matte/Test\.pm$}{}; return $here eq '' ? '.' : $here =~ s{/$}{}r; }
+$SIG{INT} = $SIG{TERM} = sub { exit 1 };    # through END, so that nothing is left running
+
+# The top of the checkout, absolute.
+sub root { return abs_path(__FILE__ =~ s{[^/]+$}{../../..}r) }
 
 # Where ./build.sh deps keeps weights and clips.
 sub cache { return $ENV{MATTE_CACHE} // ($ENV{XDG_CACHE_HOME} // "$ENV{HOME}/.cache") . '/matte'; }

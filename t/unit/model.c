@@ -1,0 +1,171 @@
+/* A model over time: which file is taken, what its tensors must be, and that it remembers until it is told to forget. */
+#include "onnx.h"
+
+#include <stdio.h>
+
+#include <openssl/sha.h>
+
+#include "matte/model.h"
+
+static void set_sha256(struct manifest_file *f)
+{
+    static unsigned char bytes[1 << 16], digest[32];
+    const ssize_t size = pread(f->fd, bytes, sizeof bytes, 0);
+    assert_true(size > 0 && size < (ssize_t)sizeof bytes);
+    assert_non_null(SHA256(bytes, size, digest));
+    for (int i = 0; i < 32; i++)
+        snprintf(f->sha256 + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* alpha = ro = r + red, colour = 2 src */
+static int write_net(int fd, int width, int height)
+{
+    size_t size;
+    begin(13);
+    input("src", 1, 3, height, width);
+    input("r", 1, 1, height, width);
+    set_int(node("Split", "src", "red,green,blue"), "axis", 1);
+    node("Add", "red,r", "ro");
+    node("Identity", "ro", "alpha");
+    node("Add", "src,src", "colour");
+    output("alpha");
+    output("colour");
+    output("ro");
+    const uint8_t *bytes = file_bytes(&size);
+    return write(fd, bytes, size) == (ssize_t)size ? 0 : -1;
+}
+
+/* Three files: wide, square, tall; the square one is not installed. */
+static struct manifest manifest(void)
+{
+    static const int sizes[3][2] = { { 32, 16 }, { 16, 16 }, { 16, 32 } };
+    struct manifest m = { .name = "test",
+        .input = "src",
+        .alpha = "alpha",
+        .foreground = "colour",
+        .states = { { "r", "ro" } },
+        .state_count = 1,
+        .file_count = 3 };
+    for (int i = 0; i < 3; i++) {
+        snprintf(m.files[i].file, sizeof m.files[i].file, "%d.onnx", i);
+        m.files[i].width = sizes[i][0];
+        m.files[i].height = sizes[i][1];
+        m.files[i].fd = i == 1 ? -1 : memfd_create("onnx", MFD_CLOEXEC);
+        if (i == 1)
+            continue;
+        assert_int_equal(write_net(m.files[i].fd, sizes[i][0], sizes[i][1]), 0);
+        set_sha256(&m.files[i]);
+    }
+    return m;
+}
+
+static void close_files(const struct manifest *m)
+{
+    close(m->files[0].fd);
+    close(m->files[2].fd);
+}
+
+static void takes_the_nearest_installed_file(void **state)
+{
+    static const int clips[][4] = { { 1920, 1080, 32, 16 }, { 1080, 1920, 16, 32 },
+        { 101, 100, 32, 16 }, { 100, 101, 16, 32 }, { 4000, 10, 32, 16 } };
+    struct manifest m = manifest();
+    struct error e;
+    int w, h;
+    (void)state;
+    for (size_t i = 0; i < sizeof clips / sizeof *clips; i++) {
+        const struct model_params params = {
+            .width = clips[i][0], .height = clips[i][1], .threads = 1
+        };
+        struct model *model = model_open(&m, &params, &e);
+        assert_non_null(model);
+        assert_non_null(model_input(model, &w, &h));
+        assert_int_equal(w, clips[i][2]);
+        assert_int_equal(h, clips[i][3]);
+        model_close(model);
+    }
+    close_files(&m);
+}
+
+static void says_that_nothing_is_installed(void **state)
+{
+    struct manifest m = manifest();
+    struct error e;
+    (void)state;
+    close_files(&m);
+    m.files[0].fd = m.files[2].fd = -1;
+    assert_null(model_open(&m, &(struct model_params) { 16, 9, 1 }, &e));
+    assert_string_equal(e.code, "model_not_installed");
+    model_close(NULL);
+}
+
+static void remembers_until_reset(void **state)
+{
+    struct manifest m = manifest();
+    struct model_output out;
+    struct error e;
+    int w, h;
+    (void)state;
+    struct model *model = model_open(&m, &(struct model_params) { 16, 9, 1 }, &e);
+    assert_non_null(model);
+    float *in = model_input(model, &w, &h);
+    for (int i = 0; i < 3 * w * h; i++)
+        in[i] = (float)i;
+    for (int round = 0; round < 2; round++) {
+        for (int frame = 1; frame < 4; frame++) {
+            assert_int_equal(model_run(model, &out, &e), 0);
+            for (int i = 0; i < w * h; i++)
+                assert_true(out.alpha[i] == (float)(i * frame));
+            for (int i = 0; i < 3 * w * h; i++)
+                assert_true(out.foreground[i] == (float)(2 * i));
+        }
+        model_reset(model);
+    }
+    model_close(model);
+
+    *m.foreground = 0; /* a network that predicts none */
+    model = model_open(&m, &(struct model_params) { 16, 9, 1 }, &e);
+    assert_int_equal(model_run(model, &out, &e), 0);
+    assert_null(out.foreground);
+    model_close(model);
+    close_files(&m);
+}
+
+static void names_what_does_not_fit(void **state)
+{
+    struct manifest m = manifest();
+    struct error e;
+    const struct model_params params = { 32, 16, 1 };
+    (void)state;
+    m.files[0].width = 48;
+    assert_null(model_open(&m, &params, &e));
+    assert_string_equal(e.text, "0.onnx: src is of 1 x 3 x 16 x 32, not of 1 x 3 x 16 x 48.");
+    m.files[0].width = 32;
+    strcpy(m.alpha, "beta");
+    assert_null(model_open(&m, &params, &e));
+    assert_string_equal(e.text, "0.onnx has no input or output called beta.");
+    strcpy(m.alpha, "colour");
+    assert_null(model_open(&m, &params, &e));
+    assert_non_null(strstr(e.text, "colour is of 1 x 3 x 16 x 32, not of 1 x 1 x 16 x 32"));
+    m.files[0].sha256[5] ^= 1;
+    assert_null(model_open(&m, &params, &e));
+    assert_non_null(strstr(e.text, "0.onnx is not the file that its manifest names"));
+    m.files[0].sha256[5] ^= 1;
+    strcpy(m.alpha, "alpha");
+    strcpy(m.states[0][0], "s");
+    assert_null(model_open(&m, &params, &e));
+    assert_string_equal(e.text, "0.onnx has no input called s.");
+    close_files(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_the_nearest_installed_file),
+        cmocka_unit_test(says_that_nothing_is_installed),
+        cmocka_unit_test(remembers_until_reset),
+        cmocka_unit_test(names_what_does_not_fit),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

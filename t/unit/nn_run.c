@@ -1,0 +1,301 @@
+/*
+ * Running: states from run to run, ends that are one tensor, several nets at once, and no memory taken in a run.
+ */
+#include "onnx.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+
+/* This program's malloc and free count while counting is on; oneDNN and libgomp use them too. */
+static int counting;
+static size_t largest;
+static long live;
+
+#ifndef __SANITIZE_ADDRESS__
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
+void __libc_free(void *p);
+
+static size_t note(size_t bytes)
+{
+    if (__atomic_load_n(&counting, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
+        if (largest < bytes)
+            largest = bytes;
+    }
+    return bytes;
+}
+
+void *malloc(size_t bytes)
+{
+    return __libc_malloc(note(bytes));
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+    note(count * bytes);
+    return __libc_calloc(count, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    return __libc_memalign(alignment, note(bytes));
+}
+
+int posix_memalign(void **p, size_t alignment, size_t bytes)
+{
+    *p = __libc_memalign(alignment, note(bytes));
+    return *p ? 0 : ENOMEM;
+}
+
+void free(void *p)
+{
+    if (p && __atomic_load_n(&counting, __ATOMIC_RELAXED))
+        __atomic_fetch_sub(&live, 1, __ATOMIC_RELAXED);
+    __libc_free(p);
+}
+#endif
+
+static struct nn_net *open_with(const struct nn_params *params, struct error *e)
+{
+    size_t size;
+    const uint8_t *bytes = file_bytes(&size);
+    int fd = memfd_create("onnx", MFD_CLOEXEC);
+    assert_int_equal(write(fd, bytes, size), size);
+    assert_int_equal(
+        lseek(fd, 3, SEEK_SET), 3); /* the file is read from its beginning nevertheless */
+    *e = (struct error) { 0 };
+    struct nn_net *net = nn_open(fd, "test.onnx", params, e);
+    assert_int_equal(lseek(fd, 0, SEEK_CUR), 3);
+    close(fd);
+    return net;
+}
+
+static float *data(struct nn_net *net, const char *name)
+{
+    struct error e;
+    struct nn_tensor t;
+    assert_int_equal(nn_tensor(net, name, &t, &e), 0);
+    return t.data;
+}
+
+static const char *const h_state[][2] = { { "h", "next" } };
+
+/* next = h + x, z = 2 next */
+static void build_sum(void)
+{
+    begin(13);
+    input("x", 1, 3, 4, 5);
+    input("h", 1, 3, 4, 5);
+    scalar("two", 2);
+    node("Add", "h,x", "next");
+    node("Mul", "next,two", "z");
+    output("z");
+    output("next");
+}
+
+static void keeps_states(void **state)
+{
+    struct error e;
+    (void)state;
+    build_sum();
+    struct nn_net *net = open_with(&(struct nn_params) { 1, h_state, 1 }, &e);
+    assert_string_equal(e.text, "");
+    assert_null(data(net, "h"));
+    assert_null(data(net, "next"));
+    for (int i = 0; i < 60; i++)
+        data(net, "x")[i] = (float)i;
+    for (int round = 0; round < 2; round++) {
+        for (int frame = 1; frame < 6; frame++) {
+            assert_int_equal(nn_run(net, &e), 0);
+            for (int i = 0; i < 60; i++)
+                assert_true(data(net, "z")[i] == (float)(2 * i * frame));
+        }
+        nn_reset(net);
+    }
+    nn_close(net);
+}
+
+static void leaves_states_to_the_caller(void **state)
+{
+    struct error e;
+    (void)state;
+    build_sum();
+    struct nn_net *net = open_with(&(struct nn_params) { .threads = 2 }, &e);
+    data(net, "x")[7] = 1;
+    for (int frame = 0; frame < 3; frame++)
+        assert_int_equal(nn_run(net, &e), 0);
+    assert_true(data(net, "next")[7] == 1);
+    data(net, "h")[7] = 5;
+    assert_int_equal(nn_run(net, &e), 0);
+    assert_true(data(net, "next")[7] == 6 && data(net, "z")[7] == 12);
+    nn_close(net);
+}
+
+static void refuses_states_that_do_not_fit(void **state)
+{
+    static const struct {
+        const char *pair[2], *says;
+    } wrong[] = { { { "ghost", "next" }, "no input called ghost" },
+        { { "h", "ghost" }, "no output called ghost" },
+        { { "small", "next" }, "the state's input small and output next differ in size" } };
+    struct error e;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        build_sum();
+        input("small", 1, 3, 4, 4);
+        assert_null(open_with(&(struct nn_params) { 1, &wrong[i].pair, 1 }, &e));
+        assert_non_null(strstr(e.text, wrong[i].says));
+    }
+}
+
+/* Two states that change places each run, one of them straight from an input. */
+static void keeps_states_apart(void **state)
+{
+    static const char *const swapped[][2] = { { "h", "g_out" }, { "g", "h_out" } };
+    struct error e;
+    (void)state;
+    begin(13);
+    input("x", 1, 1, 1, 2);
+    input("h", 1, 1, 1, 2);
+    input("g", 1, 1, 1, 2);
+    node("Add", "h,x", "h_out");
+    node("Add", "g,g", "g_out");
+    node("Sub", "h,g", "z");
+    output("z");
+    output("h_out");
+    output("g_out");
+    struct nn_net *net = open_with(&(struct nn_params) { 1, swapped, 2 }, &e);
+    assert_string_equal(e.text, "");
+    float h = 0, g = 0;
+    data(net, "x")[0] = 3;
+    for (int frame = 0; frame < 6; frame++) {
+        assert_int_equal(nn_run(net, &e), 0);
+        assert_true(data(net, "z")[0] == h - g);
+        const float was = h;
+        h = 2 * g;
+        g = was + 3;
+    }
+    nn_close(net);
+}
+
+static void gives_one_tensor_twice(void **state)
+{
+    struct error e;
+    (void)state;
+    begin(13);
+    input("x", 1, 3, 2, 2);
+    input("unused", 1, 3, 2, 2);
+    node("Relu", "x", "z");
+    node("Identity", "z", "same");
+    node("Identity", "x", "through");
+    output("z");
+    output("same");
+    output("through");
+    struct nn_net *net = open_with(&(struct nn_params) { .threads = 1 }, &e);
+    assert_string_equal(e.text, "");
+    for (int i = 0; i < 12; i++)
+        data(net, "x")[i] = (float)(i - 6);
+    assert_int_equal(nn_run(net, &e), 0);
+    for (int i = 0; i < 12; i++) {
+        assert_true(data(net, "z")[i] == (i > 6 ? (float)(i - 6) : 0));
+        assert_true(data(net, "same")[i] == data(net, "z")[i]);
+        assert_true(data(net, "through")[i] == (float)(i - 6));
+    }
+    nn_close(net);
+}
+
+/* Convolutions that share weights, concatenations, resizing: most kinds of steps. */
+static void build_mixed(void)
+{
+    static float weights[16 * 16 * 9];
+    for (int i = 0; i < 16 * 16 * 9; i++)
+        weights[i] = sinf((float)i) / 16;
+    begin(13);
+    input("x", 1, 16, 12, 20);
+    floats("w", weights, 4, (int[]) { 16, 16, 3, 3 });
+    int64s("sizes", (int64_t[]) { 1, 16, 24, 40 }, 4);
+    set_ints(node("Conv", "x,w", "a"), "pads", 4, (int[]) { 1, 1, 1, 1 });
+    node("Relu", "a", "b");
+    set_ints(node("Conv", "b,w", "c"), "pads", 4, (int[]) { 1, 1, 1, 1 });
+    node("Add", "c,x", "d");
+    node("GlobalAveragePool", "d", "g");
+    node("Mul", "d,g", "m");
+    set_int(node("Concat", "m,b", "j"), "axis", 1);
+    set_int(node("Split", "j", "p,q"), "axis", 1);
+    set_text(node("Resize", "p,,,sizes", "r"), "mode", "linear");
+    node("Sigmoid", "q", "s");
+    output("r");
+    output("s");
+}
+
+static void gives_the_same_with_any_threads(void **state)
+{
+    struct error e;
+    struct nn_net *nets[3];
+    (void)state;
+    for (int t = 0; t < 3; t++) {
+        build_mixed();
+        nets[t] = open_with(&(struct nn_params) { .threads = t + 1 }, &e);
+        assert_string_equal(e.text, "");
+        for (int i = 0; i < 16 * 12 * 20; i++)
+            data(nets[t], "x")[i] = cosf((float)i);
+    }
+    for (int frame = 0; frame < 3; frame++)
+        for (int t = 0; t < 3; t++)
+            assert_int_equal(nn_run(nets[t], &e), 0);
+    for (int t = 1; t < 3; t++)
+        for (int i = 0; i < 16 * 24 * 40; i++)
+            assert_true(fabsf(data(nets[t], "r")[i] - data(nets[0], "r")[i]) < 1e-5f);
+    for (int t = 0; t < 3; t++)
+        nn_close(nets[t]);
+}
+
+/* oneDNN makes a small table of arguments for every primitive; nothing else is taken, and nothing is kept. */
+static void takes_no_memory_in_a_run(void **state)
+{
+    struct error e;
+    (void)state;
+    build_mixed();
+    struct nn_net *net = open_with(&(struct nn_params) { .threads = 2 }, &e);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(nn_run(net, &e), 0); /* libgomp starts its threads */
+    counting = 1;
+    for (int i = 0; i < 100; i++)
+        nn_run(net, &e);
+    counting = 0;
+    assert_int_equal(live, 0);
+    assert_in_range(largest, 0, 512);
+    nn_close(net);
+}
+
+static void counts_its_bytes(void **state)
+{
+    struct error e;
+    (void)state;
+    build_mixed();
+    struct nn_net *net = open_with(&(struct nn_params) { .threads = 1 }, &e);
+    const size_t ends = (16 * 12 * 20 * 2 + 16 * 24 * 40) * sizeof(float);
+    const size_t weights = 2 * 16 * 16 * 9 * sizeof(float);
+    assert_in_range(nn_bytes(net), ends + weights + 16 * 12 * 20 * 4 * 4, 1 << 20);
+    nn_close(net);
+    nn_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_states),
+        cmocka_unit_test(leaves_states_to_the_caller),
+        cmocka_unit_test(refuses_states_that_do_not_fit),
+        cmocka_unit_test(keeps_states_apart),
+        cmocka_unit_test(gives_one_tensor_twice),
+        cmocka_unit_test(gives_the_same_with_any_threads),
+        cmocka_unit_test(takes_no_memory_in_a_run),
+        cmocka_unit_test(counts_its_bytes),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

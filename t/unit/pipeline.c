@@ -1,0 +1,270 @@
+/* The pipeline with a fake network: its ends, good and bad, always come, and every thread with them. */
+#include "clip.h"
+#include "fake_model.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "media/libav.h"
+#include "worker/pipeline.h"
+
+struct told {
+    int probed, progress, warnings;
+    int64_t total, done;
+    int stop_at_probe;
+    int64_t stop_at; /* frames; 0: never */
+};
+
+static int tell(void *data, const struct report *r)
+{
+    struct told *t = data;
+    switch (r->kind) {
+    case REPORT_PROBED:
+        assert_int_equal(t->probed++, 0);
+        t->total = r->frames_total;
+        return t->stop_at_probe;
+    case REPORT_PROGRESS:
+        assert_true(r->frames_done > t->done);
+        t->progress++;
+        t->done = r->frames_done;
+        return t->stop_at && t->done >= t->stop_at;
+    case REPORT_WARNING: t->warnings++; return 0;
+    default: fail_msg("report %d", (int)r->kind); return 0;
+    }
+}
+
+static struct device *device;
+static struct manifest *manifest;
+static int source;
+
+static int run(const struct job *job, int input, int output, struct told *told,
+    struct pipeline_result *r, struct error *e)
+{
+    const struct manifest *manifests[] = { manifest };
+    struct models models = { .manifests = manifests, .manifest_count = 1, .threads = 1 };
+    struct pipeline_params p = {
+        .job = job,
+        .input = input,
+        .output = output,
+        .device = device,
+        .models = &models,
+        .threads = 2,
+        .report = tell,
+        .data = told,
+    };
+    int result = pipeline_run(&p, r, e);
+    models_close(&models);
+    return result;
+}
+
+static struct job usual(void)
+{
+    return (struct job) { .model = "human",
+        .format = "webm",
+        .background = BACKGROUND_TRANSPARENT,
+        .max_pixels = 1000000,
+        .max_ms = 60000 };
+}
+
+static void it_makes_what_it_says(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct job job = usual();
+        job.background = i ? BACKGROUND_COLOR : BACKGROUND_TRANSPARENT;
+        struct told told = { 0 };
+        struct pipeline_result r;
+        struct error e;
+        int out = scratch();
+        if (run(&job, source, out, &told, &r, &e))
+            fail_msg("%s", e.text);
+        struct stat st;
+        assert_int_equal(fstat(out, &st), 0);
+        assert_int_equal(r.frames, 30);
+        assert_int_equal(r.duration_ms, 1200);
+        assert_int_equal(r.width, 160);
+        assert_int_equal(r.height, 90);
+        assert_int_equal(r.bytes, st.st_size);
+        assert_int_equal(told.probed, 1);
+        assert_int_equal(told.total, 30);
+        assert_int_equal(told.warnings, 1); /* AAC to Opus */
+        assert_true(r.busy[STAGE_DECODE] > 0 && r.busy[STAGE_MATTE] > 0);
+        close(out);
+    }
+}
+
+static void the_same_input_makes_the_same_file(void **state)
+{
+    (void)state;
+    static char bytes[2][1 << 20];
+    ssize_t n[2];
+    for (int i = 0; i < 2; i++) {
+        struct job job = usual();
+        struct told told = { 0 };
+        struct pipeline_result r;
+        struct error e;
+        int out = scratch();
+        assert_int_equal(run(&job, source, out, &told, &r, &e), 0);
+        n[i] = pread(out, bytes[i], sizeof bytes[i], 0);
+        close(out);
+    }
+    assert_true(n[0] > 0 && n[0] == n[1]);
+    assert_memory_equal(bytes[0], bytes[1], (size_t)n[0]);
+}
+
+/* Whichever frame it is, the reason comes out unchanged and no thread stays. */
+static void a_failing_network_ends_the_run(void **state)
+{
+    (void)state;
+    for (fake_fail_at = 0; fake_fail_at < 30; fake_fail_at++) {
+        struct job job = usual();
+        struct told told = { 0 };
+        struct pipeline_result r;
+        struct error e;
+        int out = scratch();
+        assert_int_equal(run(&job, source, out, &told, &r, &e), -1);
+        assert_string_equal(e.code, "model_failed");
+        close(out);
+    }
+    fake_fail_at = -1;
+}
+
+static void a_full_disk_ends_the_run(void **state)
+{
+    (void)state;
+    struct job job = usual();
+    struct told told = { 0 };
+    struct pipeline_result r;
+    struct error e;
+    int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+    assert_int_equal(run(&job, source, full, &told, &r, &e), -1);
+    assert_string_equal(e.code, "storage_error");
+    assert_true(e.retry);
+    close(full);
+}
+
+static void it_can_be_stopped(void **state)
+{
+    (void)state;
+    struct job job = usual();
+    struct pipeline_result r;
+    struct error e;
+    int out = scratch();
+    struct told no = { .stop_at_probe = 1 };
+    assert_int_equal(run(&job, source, out, &no, &r, &e), -1);
+    assert_string_equal(e.code, "cancelled");
+    assert_int_equal(no.progress, 0);
+
+    int minute = clip("-f lavfi -i testsrc2=size=640x360:rate=25:duration=40 -c:v libx264 "
+                      "-preset ultrafast -f mp4");
+    struct told later = { .stop_at = 1 };
+    assert_int_equal(run(&job, minute, out, &later, &r, &e), -1);
+    assert_string_equal(e.code, "cancelled");
+    assert_true(later.done < 1000);
+    close(minute);
+    close(out);
+}
+
+static void limits_have_their_codes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *code;
+        int64_t max_pixels, max_ms;
+        const char *model, *format;
+    } cases[] = {
+        { "too_large", 160 * 90 - 1, 60000, "human", "webm" },
+        { "too_long", 1000000, 1199, "human", "webm" },
+        { "model_not_installed", 1000000, 60000, "pro", "webm" },
+        { "unsupported_format", 1000000, 60000, "human", "avi" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct job job = usual();
+        struct told told = { 0 };
+        struct pipeline_result r;
+        struct error e;
+        int out = scratch();
+        job.max_pixels = cases[i].max_pixels;
+        job.max_ms = cases[i].max_ms;
+        strcpy(job.model, cases[i].model);
+        strcpy(job.format, cases[i].format);
+        assert_int_equal(run(&job, source, out, &told, &r, &e), -1);
+        assert_string_equal(e.code, cases[i].code);
+        close(out);
+    }
+    struct job job = usual(); /* the limits themselves are allowed */
+    struct told told = { 0 };
+    struct pipeline_result r;
+    struct error e;
+    int out = scratch();
+    job.max_pixels = 160 * 90;
+    job.max_ms = 1200;
+    assert_int_equal(run(&job, source, out, &told, &r, &e), 0);
+    close(out);
+}
+
+/* Damage of every kind ends in a file or in one of the input's errors. */
+static void damaged_inputs_end(void **state)
+{
+    (void)state;
+    static unsigned char bytes[1 << 20], copy[1 << 20];
+    ssize_t n = pread(source, bytes, sizeof bytes, 0);
+    assert_true(n > 1000);
+    srandom(7);
+    for (int i = 0; i < 60; i++) {
+        struct job job = usual();
+        struct told told = { 0 };
+        struct pipeline_result r;
+        struct error e = { 0 };
+        int in = scratch(), out = scratch();
+        size_t length = (size_t)(i % 3 ? n : random() % n);
+        memcpy(copy, bytes, (size_t)n);
+        for (int k = 1 << (i % 8); k > 0; k--)
+            copy[random() % n] = (unsigned char)random();
+        assert_int_equal(write(in, copy, length), length);
+        if (run(&job, in, out, &told, &r, &e)) {
+            static const char codes[] =
+                "empty_input unreadable_media no_video_stream too_large too_long decode_error";
+            if (!strstr(codes, e.code))
+                fail_msg("copy %d: %s: %s", i, e.code, e.text);
+        }
+        close(in);
+        close(out);
+    }
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    struct error e;
+    libav_start();
+    device = device_open("cpu", &e);
+    manifest = manifest_open(NULL, NULL, &e);
+    source = clip(TEST_CLIP);
+    return !device || !manifest;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    manifest_close(manifest);
+    device_close(device);
+    close(source);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_makes_what_it_says),
+        cmocka_unit_test(the_same_input_makes_the_same_file),
+        cmocka_unit_test(a_failing_network_ends_the_run),
+        cmocka_unit_test(a_full_disk_ends_the_run),
+        cmocka_unit_test(it_can_be_stopped),
+        cmocka_unit_test(limits_have_their_codes),
+        cmocka_unit_test(damaged_inputs_end),
+    };
+    alarm(300); /* a deadlock is a failure */
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
