@@ -355,6 +355,22 @@ subtest 'SIGTERM' => sub {
     settled('stopped');
 };
 
+subtest 'SIGTERM twice' => sub {
+    $engine->stop;
+    $engine = Matte::Engine->start($dir, %options, extra => {%{$options{extra}}, drain => '60s'});
+    my $id = script('probe 10 2000', 'sleep 30000');
+    $jobs->reaches($id, 'processing');
+    kill 'TERM', $engine->pid;
+    wait_for { $engine->events('stopping') } 5, 'the first signal';
+    my $from = time;
+    is $engine->stop, 0;
+    cmp_ok time - $from, '<', 2, 'the second does not wait';
+    is $jobs->job($id)->{status}, 'pending';
+    spew("$dir/www/script$scripts", join "\n", good(), '');
+    $engine = Matte::Engine->start($dir, %options);
+    is $jobs->over($id)->{status}, 'completed';
+};
+
 subtest 'a stale file is removed, a live one is not' => sub {
     $engine->stop;
     spew("$state/tmp/dead.1.out", 'x');

@@ -84,6 +84,14 @@ static void on_claim(void *data, const struct database_answer *answer)
     } else {
         answer_rings(0, "pending");
     }
+    if (dispatch.stopped) {
+        dispatch.params.stopped();
+    }
+}
+
+int dispatch_is_claiming(void)
+{
+    return dispatch.claiming;
 }
 
 void dispatch_now(void)
