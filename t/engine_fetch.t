@@ -68,6 +68,7 @@ subtest 'how failures are said' => sub {
         ["$base/cut/good", 'fetch_unreachable', qr/closed the connection before the end/, 3],
         ["$base/headers", 'fetch_unreachable', qr/sends more than 65536 bytes of headers/, 1],
         ["$base/redirect/4/good", 'url_denied', qr/redirects more than 3 times/, 1],
+        ["$base/redirect-far", 'url_denied', qr/redirects to a URL that is not fetched/, 1],
         ["http://127.0.0.1:$closed/x", 'fetch_unreachable', qr/^The server 127\.0\.0\.1 does not accept connections\.$/, 3],
         ['http://no-such-host.invalid/x', 'fetch_unreachable', qr/^The name no-such-host\.invalid does not resolve/, 3],
     );
