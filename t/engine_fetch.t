@@ -113,9 +113,17 @@ subtest 'a name that answers differently the second time' => sub {
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+const char *gai_strerror(int rc)
+{
+    return getenv("SAID") ? getenv("SAID") : "?";
+}
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list)
 {
     static int asked;
@@ -129,6 +137,21 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         }
         return rc;
     }
+    if (name && !strcmp(name, "taken-over.test")) {     /* what a hijacked fetcher might try; it says what worked */
+        char *const none[] = { 0 };
+        char said[64] = "";
+        FILE *in = fopen(getenv("SECRET"), "r"), *out = fopen(getenv("SECRET"), "a");
+        pid_t parent = getppid();
+        strcat(said, in ? "read " : "");
+        strcat(said, out ? "write " : "");
+        strcat(said, remove(getenv("SECRET")) ? "" : "remove ");
+        strcat(said, kill(parent, 0) ? "" : "kill ");
+        execve("/usr/bin/true", none, none);
+        strcat(said, errno == EPERM ? "" : "exec ");
+        strcat(said, "tried");
+        setenv("SAID", said, 1);
+        return EAI_SYSTEM;
+    }
     if (name && !strcmp(name, "rebind.test")) {
         return real(asked++ ? "127.0.0.1" : getenv("FIRST_ANSWER"), service, hints, list);
     }
@@ -140,11 +163,16 @@ END
     $engine->stop;
     # the first answer is one that the rules allow, on the canary's port: a second look-up would reach the canary
     $engine = Matte::Engine->start($dir, %options,
-        egress_allow => "127.0.0.3/32:$c", env => {LD_PRELOAD => "$dir/rebind.so", FIRST_ANSWER => '127.0.0.3'});
+        egress_allow => "127.0.0.3/32:$c", env => {LD_PRELOAD => "$dir/rebind.so", FIRST_ANSWER => '127.0.0.3', SECRET => "$dir/state/tmp/secret"});
+    spew("$dir/state/tmp/secret", 'x');
+    chmod 0666, "$dir/state/tmp/secret";
     my $job = $jobs->over($jobs->create("http://rebind.test:$c/x"));
     is $job->{error_code}, 'fetch_unreachable', 'only the address that was judged is connected to';
     $job = $jobs->over($jobs->create('http://both.test/x'));
     is $job->{error_code}, 'url_denied', 'one denied address denies the name';
+    $job = $jobs->over($jobs->create('http://taken-over.test/x'));
+    like $job->{error_detail}, qr/does not resolve: tried\.$/, 'a fetcher that is taken over can do nothing here';
+    unlink "$dir/state/tmp/secret";
     is_deeply [$canary->hits], [];
 };
 
