@@ -17,7 +17,7 @@ EOF
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 cache=${MATTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/matte}
-export LC_ALL=C.UTF-8 MATTE_CACHE=$cache
+export LC_ALL=C.UTF-8 MATTE_CACHE=$cache PATH=$PATH:/usr/sbin:/sbin    # where Debian keeps nginx
 jobs=$(nproc)
 
 die() { echo "build.sh: $*" >&2; exit 1; }
@@ -120,6 +120,7 @@ cuda=${CUDA_HOME:-/usr/local/cuda}
 
 build() {
     if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; this version has no kernels yet"
+    elif [ -n "${CI:-}" ]; then die "CUDA: no toolkit in $cuda, and CI must have it"
     else echo "CUDA: no toolkit in $cuda, the engine is built without kernels"
     fi
     ngx_module/build >/dev/null
@@ -128,12 +129,12 @@ build() {
 
 # ---- test -----------------------------------------------------------------------------------------------------------
 
-# lint, unit, and the first word of each t/*.t
-parts() { { echo lint; echo unit; basename -a "$here"/t/*.t | sed 's/[_.].*//' | sort -u; } | paste -sd ' '; }
+# lint, unit, san, and the first word of each t/*.t
+parts() { { printf '%s\n' lint unit san; basename -a "$here"/t/*.t | sed 's/[_.].*//' | sort -u; } | paste -sd ' '; }
 
 lint() {
     local file out
-    git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+    git ls-files '*.c' '*.h' ':!ngx_module' | xargs clang-format --dry-run -Werror
     make -s -j"$jobs" -C cuda_engine lint
     ngx_module/build lint
     for file in $(git ls-files 't/*.t' 't/*.pl' 't/*.pm'); do
@@ -148,15 +149,22 @@ units() {
     prove --exec '' build/engine/unit/*
 }
 
+# The same under AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer.
+sanitized_units() {
+    make -s -j"$jobs" -C cuda_engine SAN=1 units
+    prove --exec '' build/engine-san/unit/*
+}
+
 # What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
 test_programs() { make -s -j"$jobs" -C cuda_engine fake peer ORT="$cache/onnxruntime"; }
 
 run_tests() { # run_tests [PART]
     local files
     case ${1:-all} in
-    all)  lint; units; test_programs; prove -It/lib t/*.t ;;
+    all)  lint; units; sanitized_units; test_programs; prove -It/lib t/*.t ;;
     lint) lint ;;
     unit) units ;;
+    san)  sanitized_units ;;
     *)    mapfile -t files < <(compgen -G "t/$1.t"; compgen -G "t/$1_*.t")
           [ ${#files[@]} -gt 0 ] || die "no such part: $1 (parts: $(parts))"
           test_programs

@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "matte/manifest.h"
+#include "nn/nn.h"
 #include "supervisor/config.h"
 #include "supervisor/database.h"
 #include "supervisor/dispatch.h"
@@ -219,6 +220,7 @@ static void stop(void)
 
 int main(int argc, char **argv)
 {
+    nn_start(argv); /* the workers' threads, which are forked from here, wait without spinning */
     const char *path = 0;
     int only_test = 0;
     struct error e;

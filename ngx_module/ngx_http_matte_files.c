@@ -52,40 +52,14 @@ ngx_http_matte_link(ngx_http_request_t *r, ngx_str_t *output_key,
 {
     u_char                       sig[NGX_HTTP_MATTE_SIG_LEN];
     u_char                       time[NGX_TIME_T_LEN];
-    ngx_str_t                    base, host, path, exp, scheme;
+    ngx_str_t                    base, path, exp;
     ngx_http_matte_secret_t     *secret;
     ngx_http_matte_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
 
-    ngx_str_null(&host);
-    ngx_str_set(&scheme, "http");
-
-    if (mcf->public_url) {
-
-        if (ngx_http_complex_value(r, mcf->public_url, &base) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-    } else {
-
-#if (NGX_HTTP_SSL)
-        if (r->connection->ssl) {
-            ngx_str_set(&scheme, "https");
-        }
-#endif
-
-        if (r->headers_in.host) {
-            host = r->headers_in.host->value;
-        }
-
-        base.data = ngx_pnalloc(r->pool, sizeof("https://") + host.len);
-        if (base.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        base.len = ngx_sprintf(base.data, "%V://%V", &scheme, &host)
-                   - base.data;
+    if (ngx_http_complex_value(r, mcf->public_url, &base) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     path.data = ngx_pnalloc(r->pool, sizeof(NGX_HTTP_MATTE_FILES)

@@ -17,7 +17,7 @@ typedef struct {
     ngx_msec_t                    expires;
     ngx_msec_t                    last;      /* of the bucket */
     int64_t                       excess;    /* 1/1000 of a request */
-    ngx_uint_t                    wrong;     /* the database does not know it */
+    ngx_uint_t                    wrong;     /* unknown to the database */
 } ngx_http_matte_keys_node_t;
 
 
@@ -66,15 +66,15 @@ ngx_http_matte_keys_get(ngx_shm_zone_t *zone, u_char *hash,
         goto done;
     }
 
-    ngx_queue_remove(&n->lru);
-    ngx_queue_insert_head(&keys->sh->lru, &n->lru);
-
     fresh = (ngx_msec_int_t) (n->expires - ngx_current_msec) > 0;
 
     if (n->wrong) {
         rc = fresh ? NGX_ABORT : NGX_DECLINED;
         goto done;
     }
+
+    ngx_queue_remove(&n->lru);
+    ngx_queue_insert_head(&keys->sh->lru, &n->lru);
 
     /* also of a key that has to be verified again: a flood stops here */
 
@@ -119,7 +119,17 @@ ngx_http_matte_keys_put(ngx_shm_zone_t *zone, u_char *hash,
         n->expires = ngx_current_msec + ttl;
         n->wrong = (key == NULL);
 
-        if (key) {
+        ngx_queue_remove(&n->lru);
+
+        if (key == NULL) {
+
+            /* who guesses keys drives out guesses, not keys */
+
+            ngx_queue_insert_tail(&keys->sh->lru, &n->lru);
+
+        } else {
+            ngx_queue_insert_head(&keys->sh->lru, &n->lru);
+
             n->key = *key;              /* the bucket outlives a refresh */
 
             if (charge) {

@@ -212,6 +212,13 @@ for my $name (sort keys %sounds) {
     my $error = ($after - $v_after) - ($before - $v_before);
     cmp_ok(abs $error, '<=', 0.020, sprintf '%s: in sync (%.1f ms)', $name, $error * 1000);
 }
+# a codec that is not on the list is left out, and said
+ffmpeg('-f', 'lavfi', '-i', $still, '-f', 'lavfi', '-i', $tone, @x264, '-c:a', 'wavpack', "$dir/wavpack.mkv");
+($status, $text) = matte("$dir/wavpack.mkv", "$dir/wavpack.webm");
+is($status, 0, 'audio of an unlisted codec: the video is made') or diag($text);
+like($text, qr/\(audio_dropped\)/, 'audio of an unlisted codec: a warning says so');
+unlike(streams("$dir/wavpack.webm"), qr/codec_type="audio"/, 'audio of an unlisted codec: none in the output');
+
 matte('--preview', 1.2, "$dir/sound.aac.mp4", "$dir/sound.preview.webm");
 my ($length) = streams("$dir/sound.preview.webm") =~ /^format\.duration="([\d.]+)"/m;
 cmp_ok($length, '<=', 1.25, 'preview: the sound ends with the picture');

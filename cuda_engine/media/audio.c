@@ -58,7 +58,7 @@ static int open_decoder(struct audio *a)
     if (result < 0)
         return result;
     c->codec_whitelist = av_strdup(allowed_codecs);
-    c->max_samples = RATE * 10;
+    c->max_samples = (int64_t)RATE * 10;
     c->thread_count = 1;
     c->pkt_timebase = a->params.source->time_base;
     return avcodec_open2(c, codec, NULL);

@@ -197,6 +197,7 @@ static int encode_alpha(struct run *r, double *busy, struct error *e)
 
 static int write_frame(struct run *r, AVPacket *color, const AVPacket *alpha, struct error *e)
 {
+    assert(color);
     int64_t end = color->pts + color->duration;
     if (alpha && r->format->join(color, alpha, e))
         return -1;
@@ -212,7 +213,6 @@ static int write_frame(struct run *r, AVPacket *color, const AVPacket *alpha, st
 /* Both tracks have a packet for each frame, in order. */
 static int mux(struct run *r, double *busy, struct error *e)
 {
-    assert(r->tracks > 0);
     for (;;) {
         void *packet[FORMAT_TRACKS] = { NULL };
         int got = 0, result = 0;

@@ -2,13 +2,16 @@
  * The CPU's sampler and compositor against references that share nothing with them: double precision, two-dimensional,
  * a pixel at a time, formulas written out again from the recommendations. Sizes are odd on purpose.
  */
+#include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -393,6 +396,32 @@ static void not_a_number_is_nothing(void **state)
     frame_pool_close(pool);
 }
 
+static void *take_one(void *pool)
+{
+    struct error e;
+    return frame_take(pool, &e);
+}
+
+static void an_empty_pool_waits(void **state)
+{
+    (void)state;
+    struct error e;
+    struct frame_pool *pool = pool_of(8, 8, 0, 1);
+    struct frame *only = frame_take(pool, &e);
+    pthread_t thread;
+    void *got;
+    struct timespec soon;
+    assert_int_equal(pthread_create(&thread, NULL, take_one, pool), 0);
+    clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_sec += 1;
+    assert_int_equal(pthread_timedjoin_np(thread, &got, &soon), ETIMEDOUT);
+    frame_release(only);
+    pthread_join(thread, &got);
+    assert_ptr_equal(got, only);
+    frame_release(got);
+    frame_pool_close(pool);
+}
+
 static void a_pool_is_fixed_and_can_be_aborted(void **state)
 {
     (void)state;
@@ -438,6 +467,7 @@ int main(void)
         cmocka_unit_test(sampler_equals_the_reference),
         cmocka_unit_test(compositor_equals_the_reference),
         cmocka_unit_test(not_a_number_is_nothing),
+        cmocka_unit_test(an_empty_pool_waits),
         cmocka_unit_test(a_pool_is_fixed_and_can_be_aborted),
         cmocka_unit_test(impossible_arguments_are_refused),
     };

@@ -375,6 +375,11 @@ static void short_data(void)
     conv("x,w,b");
     onnx.constants[0]->raw_data.len -= 4;
 }
+static void long_data(void)
+{
+    conv("x,w,b");
+    onnx.constants[1]->dims[0]--;
+}
 static void odd_data(void)
 {
     conv("x,w,b");
@@ -424,6 +429,17 @@ static void large_result(void)
     input("y", 1, 1 << 14, 1, 2);
     output("z");
     node("Add", "x,y", "z");
+}
+static void large_sum(void)
+{
+    const char *const names[] = { "x", "a", "b", "c", "d" };
+    output("z");
+    for (int i = 0; i < 5; i++)
+        input(names[i], 1, 1, 1 << 14, 1 << 14);
+    node("Add", "x,a", "e");
+    node("Add", "b,c", "f");
+    node("Add", "e,f", "g");
+    node("Add", "g,d", "z");
 }
 static void no_output(void)
 {
@@ -511,6 +527,7 @@ static const struct {
     { external, "the constant w lies in another file" },
     { doubles, "the constant w is of the ONNX type 11" },
     { short_data, "the constant w has 143 values where 144 are due" },
+    { long_data, "the constant b has 4 values where 3 are due" },
     { odd_data, "the constant w has 0 values where 144 are due" },
     { negative_dimension, "the constant w has a dimension of -4" },
     { huge_dimensions, "the constant w has a dimension of 1099511627776" },
@@ -520,6 +537,7 @@ static const struct {
     { open_dimension, "the input x has no fixed size" },
     { large_input, "the input x has a dimension of" },
     { large_result, "more than 268435456 elements" },
+    { large_sum, "needs 6144 MiB for what it computes; at most 4096" },
     { no_output, "no input or no output" },
     { nothing_computes, "nothing computes the output other" },
     { constant_output, "the output w is a constant" },

@@ -203,6 +203,51 @@ static void limits_have_their_codes(void **state)
     close(out);
 }
 
+/* Whole boxes around garbage: the decoder starts and nothing comes. */
+static void nothing_to_decode_is_an_error(void **state)
+{
+    (void)state;
+    static unsigned char bytes[1 << 20];
+    ssize_t n = pread(source, bytes, sizeof bytes, 0);
+    unsigned char *data = memmem(bytes, (size_t)n, "mdat", 4);
+    assert_non_null(data);
+    uint32_t size = (uint32_t)data[-4] << 24 | data[-3] << 16 | data[-2] << 8 | data[-1];
+    memset(data + 4, 0xff, size - 8);
+    struct job job = usual();
+    struct told told = { 0 };
+    struct pipeline_result r;
+    struct error e;
+    int in = scratch(), out = scratch();
+    assert_int_equal(write(in, bytes, (size_t)n), n);
+    assert_int_equal(run(&job, in, out, &told, &r, &e), -1);
+    assert_string_equal(e.code, "decode_error");
+    assert_true(e.retry);
+    close(in);
+    close(out);
+}
+
+/* A container that declares a video and holds none. */
+static void no_frame_at_all_is_an_error(void **state)
+{
+    (void)state;
+    static unsigned char bytes[1 << 20];
+    int whole = clip("-f lavfi -i testsrc2=size=160x90:duration=0.2 -c:v libvpx-vp9 -f webm");
+    ssize_t n = pread(whole, bytes, sizeof bytes, 0);
+    unsigned char *cluster = memmem(bytes, (size_t)n, "\x1f\x43\xb6\x75", 4);
+    assert_non_null(cluster);
+    struct job job = usual();
+    struct told told = { 0 };
+    struct pipeline_result r;
+    struct error e;
+    int in = scratch(), out = scratch();
+    assert_int_equal(write(in, bytes, (size_t)(cluster - bytes)), cluster - bytes);
+    assert_int_equal(run(&job, in, out, &told, &r, &e), -1);
+    assert_string_equal(e.code, "unreadable_media");
+    close(whole);
+    close(in);
+    close(out);
+}
+
 /* Damage of every kind ends in a file or in one of the input's errors. */
 static void damaged_inputs_end(void **state)
 {
@@ -262,6 +307,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_ends_the_run),
         cmocka_unit_test(it_can_be_stopped),
         cmocka_unit_test(limits_have_their_codes),
+        cmocka_unit_test(nothing_to_decode_is_an_error),
+        cmocka_unit_test(no_frame_at_all_is_an_error),
         cmocka_unit_test(damaged_inputs_end),
     };
     alarm(300); /* a deadlock is a failure */

@@ -153,6 +153,25 @@ static void abort_frees_both_sides_and_loses_nothing(void **state)
     }
 }
 
+static void the_end_wakes_every_consumer(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        struct traffic *t = calloc(1, sizeof *t);
+        pthread_t threads[THREADS];
+        t->q = queue_open(CAPACITY, drop);
+        t->abort_at = -1;
+        for (int i = 0; i < THREADS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, consume, t), 0);
+        queue_end(t->q);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(atomic_load(&t->ends), THREADS);
+        queue_close(t->q);
+        free(t);
+    }
+}
+
 /* A full queue holds its producer: what was pushed is never more than capacity ahead of what was taken. */
 static void *push_counted(void *data)
 {
@@ -195,6 +214,7 @@ int main(void)
         cmocka_unit_test(abort_drops_what_is_inside_and_what_comes),
         cmocka_unit_test(every_item_reaches_one_consumer),
         cmocka_unit_test(abort_frees_both_sides_and_loses_nothing),
+        cmocka_unit_test(the_end_wakes_every_consumer),
         cmocka_unit_test(a_full_queue_holds_its_producer),
     };
     alarm(120);

@@ -126,16 +126,17 @@ static void level_row(float *restrict alpha, int n)
 /* Differences of the network's foreground and what it saw, as codes. */
 static void differences(struct cpu_compositor *c, const struct compositor_low *low)
 {
-    const struct compositor_params *p = &c->base.params;
-    struct color_matrix m = cpu_matrix(p->matrix);
-    size_t n = (size_t)p->low_width * (size_t)p->low_height;
+    const struct compositor_params p =
+        c->base.params; /* a copy, which the loop's stores cannot change */
+    const struct color_matrix m = cpu_matrix(p.matrix);
+    size_t n = (size_t)p.low_width * (size_t)p.low_height;
     float *restrict y = c->diff, *restrict u = y + n, *restrict v = u + n;
     const float *fr = low->foreground, *fg = fr + n, *fb = fg + n;
     const float *sr = low->input, *sg = sr + n, *sb = sg + n;
     for (size_t i = 0; i < n; i++) {
-        float r = clamp_to(fr[i], 0, 1) - (sr[i] * p->std[0] + p->mean[0]);
-        float g = clamp_to(fg[i], 0, 1) - (sg[i] * p->std[1] + p->mean[1]);
-        float b = clamp_to(fb[i], 0, 1) - (sb[i] * p->std[2] + p->mean[2]);
+        float r = clamp_to(fr[i], 0, 1) - (sr[i] * p.std[0] + p.mean[0]);
+        float g = clamp_to(fg[i], 0, 1) - (sg[i] * p.std[1] + p.mean[1]);
+        float b = clamp_to(fb[i], 0, 1) - (sb[i] * p.std[2] + p.mean[2]);
         y[i] = m.y[0] * r + m.y[1] * g + m.y[2] * b;
         u[i] = m.u[0] * r + m.u[1] * g + m.u[2] * b;
         v[i] = m.v[0] * r + m.v[1] * g + m.v[2] * b;
@@ -146,8 +147,9 @@ static void luma_straight(uint8_t *restrict to, uint8_t *restrict to_alpha,
     const uint8_t *restrict source, const float *restrict alpha, const float *restrict move, int n)
 {
     for (int i = 0; i < n; i++) {
+        float f = foreground_luma(source[i], move[i]);
         to_alpha[i] = round_code(alpha[i] * 255);
-        to[i] = round_code(alpha[i] > 0 ? foreground_luma(source[i], move[i]) : LUMA_BLACK);
+        to[i] = round_code(alpha[i] > 0 ? f : LUMA_BLACK);
     }
 }
 
@@ -161,8 +163,10 @@ static void luma_opaque(uint8_t *restrict to, const uint8_t *restrict source,
 static void chroma_straight(uint8_t *restrict to, const uint8_t *restrict source,
     const float *restrict alpha, const float *restrict move, int n)
 {
-    for (int i = 0; i < n; i++)
-        to[i] = round_code(alpha[i] > 0 ? foreground_chroma(source[i], move[i]) : CHROMA_GREY);
+    for (int i = 0; i < n; i++) {
+        float f = foreground_chroma(source[i], move[i]);
+        to[i] = round_code(alpha[i] > 0 ? f : CHROMA_GREY);
+    }
 }
 
 static void chroma_opaque(uint8_t *restrict to, const uint8_t *restrict source,

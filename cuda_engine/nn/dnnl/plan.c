@@ -5,6 +5,8 @@
 
 enum { ALIGNMENT = 64 };
 
+#define ARENA_BYTES ((size_t)4 << 30) /* at most, for activations */
+
 static const struct {
     int (*prepare)(struct plan *p, struct step *s, struct error *e);
     int dense; /* 1: reads and writes tensors without gaps only */
@@ -165,6 +167,10 @@ static int lay_out(struct plan *p, struct place *places, struct error *e)
         if (p->arena_bytes < new->at + bytes)
             p->arena_bytes = new->at + bytes;
     }
+    if (p->arena_bytes > ARENA_BYTES)
+        return error_set(e, "unsupported_model",
+            "%s needs %zu MiB for what it computes; at most %zu are given.", g->label,
+            p->arena_bytes >> 20, ARENA_BYTES >> 20);
     return 0;
 }
 

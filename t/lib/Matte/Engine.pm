@@ -38,7 +38,7 @@ sub start {
     );
     $self->{log} = $keys{log} if $keys{log};
     $self->{socket} = $keys{socket};
-    _state(@keys{qw(state user group)});
+    _state(map { $keys{$_} } qw(state user group));
     spew($self->{conf}, _configure(%keys));
     $self->{from} = -s $self->{log} // 0;
     {
