@@ -4,6 +4,7 @@
 
 use strict;
 use warnings;
+use IO::Socket::INET;
 use Matte::Engine;
 use Matte::Jobs;
 use Matte::Origin;
@@ -17,12 +18,12 @@ $pg->psql('ALTER DATABASE matte SET matte.backoff_scale = 0.01');
 mkdir "$dir/www";
 my $origin = Matte::Origin->start($dir, root => "$dir/www");
 my $canary = Matte::Origin->start($dir, root => "$dir/www", name => 'canary');
-my ($o, $c, $closed) = ($origin->port, $canary->port, free_port());
+my ($o, $c, $closed, $tls) = ($origin->port, $canary->port, free_port(), free_port());
 my %options = (
     fake         => 1,
     database     => $pg->conninfo('matte_engine'),
     state        => "$dir/state",
-    egress_allow => "127.0.0.1/32:$o 127.0.0.1/32:$closed",
+    egress_allow => join(' ', map { "127.0.0.1/32:$_" } $o, $closed, $tls),
     env          => {http_proxy => "http://127.0.0.1:$c", all_proxy => "http://127.0.0.1:$c"},
     extra        => {lease => '2s', heartbeat => '500ms', fetch_timeout => '2s', fetch_max_bytes => '1m', workers => 6},
 );
@@ -43,6 +44,12 @@ sub all_fail {
     }
     return;
 }
+
+run_ok('a certificate that nobody vouches for', qw(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext),
+    'subjectAltName=IP:127.0.0.1', '-keyout', "$dir/tls.key", '-out', "$dir/tls.crt");
+my $tls_server = spawn("$dir/tls.log", qw(openssl s_server -quiet -www -accept), "127.0.0.1:$tls",
+    '-key', "$dir/tls.key", '-cert', "$dir/tls.crt");
+wait_for { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$tls") } 10, 'the TLS server';
 
 subtest 'what is fetched' => sub {
     for my $path ('good', 'good?a=%2e&b=c#d', 'redirect/1/good', 'redirect/3/good', "redirect-to?http://127.0.0.1:$o/good") {
@@ -68,6 +75,7 @@ subtest 'how failures are said' => sub {
         ["$base/cut/good", 'fetch_unreachable', qr/closed the connection before the end/, 3],
         ["$base/headers", 'fetch_unreachable', qr/sends more than 65536 bytes of headers/, 1],
         ["$base/redirect/4/good", 'url_denied', qr/redirects more than 3 times/, 1],
+        ["https://127.0.0.1:$tls/x", 'fetch_unreachable', qr/^The certificate of 127\.0\.0\.1 is not valid\.$/, 1],
         ["$base/redirect-far", 'url_denied', qr/redirects to a URL that is not fetched/, 1],
         ["http://127.0.0.1:$closed/x", 'fetch_unreachable', qr/^The server 127\.0\.0\.1 does not accept connections\.$/, 3],
         ['http://no-such-host.invalid/x', 'fetch_unreachable', qr/^The name no-such-host\.invalid does not resolve/, 3],
