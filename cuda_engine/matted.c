@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "matte/manifest.h"
+#include "nn/nn.h"
 #include "supervisor/config.h"
 #include "supervisor/database.h"
 #include "supervisor/dispatch.h"
@@ -74,7 +75,7 @@ static int open_manifests(struct error *e)
 
 static void stop_if_done(void)
 {
-    if (draining && !job_run_count()) {
+    if (draining && !job_run_count() && !dispatch_is_claiming()) {
         loop_stop();
     }
 }
@@ -197,7 +198,7 @@ static int start(struct error *e)
     }
     explicit_bzero(config.database, strlen(config.database));
     child_forget(database_abandon);
-    dispatch_open(&(struct dispatch_params) { engine_id, config.lease, config.poll });
+    dispatch_open(&(struct dispatch_params) { engine_id, config.lease, config.poll, stop_if_done });
     log_event(LOG_INFO, "ready", log_str("engine_id", engine_id), log_str("socket", config.socket),
         log_num("pid", getpid()), log_num("workers", config.workers), log_num("threads", threads()),
         log_num("manifests", manifest_count), log_str("device", config.device));
@@ -219,6 +220,7 @@ static void stop(void)
 
 int main(int argc, char **argv)
 {
+    nn_start(argv); /* the workers' threads, which are forked from here, wait without spinning */
     const char *path = 0;
     int only_test = 0;
     struct error e;

@@ -340,7 +340,7 @@ ngx_int_t ngx_http_matte_answer_health(ngx_http_request_t *r,
     (void) yajl_gen_string(g, (s)->data, (s)->len)
 
 #define ngx_http_matte_gen_literal(g, s)                                     \
-    (void) yajl_gen_string(g, (u_char *) s, sizeof(s) - 1)
+    (void) yajl_gen_string(g, (u_char *) (s), sizeof(s) - 1)
 
 /* the text, copied into the pool; frees g, which may be NULL: NGX_ERROR */
 ngx_int_t ngx_http_matte_gen_done(yajl_gen g, ngx_pool_t *pool,

@@ -46,8 +46,6 @@ static ngx_int_t ngx_http_matte_location(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_str_t *value);
 
 
-/* clang-format off */
-
 /*
  * First the rows of ngx_http_matte_error_e in its order, then outcomes of
  * SQL functions and nginx's own.  The first row of a status is nginx's.
@@ -169,8 +167,6 @@ static ngx_http_matte_header_t  ngx_http_matte_headers[] = {
     { ngx_string("Idempotency-Replayed"), ngx_http_matte_replayed },
     { ngx_string("Location"), ngx_http_matte_location }
 };
-
-/* clang-format on */
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;

@@ -12,8 +12,6 @@
 #define NGX_HTTP_MATTE_DEPTH           32
 
 
-/* clang-format off */
-
 ngx_conf_bitmask_t  ngx_http_matte_models[] = {
     { ngx_string("original"), 0x01 },
     { ngx_string("light"), 0x02 },
@@ -135,8 +133,6 @@ static ngx_conf_bitmask_t  ngx_http_matte_type_names[] = {
     { ngx_string("an array of three numbers"), NGX_HTTP_MATTE_COLOR },
     { ngx_null_string, 0 }
 };
-
-/* clang-format on */
 
 
 ngx_int_t
@@ -349,8 +345,12 @@ ngx_http_matte_on_start(ngx_http_matte_parser_t *p, ngx_uint_t type)
     }
 
     if (p->depth == 1) {
-        return type == NGX_HTTP_MATTE_OBJECT
-               || ngx_http_matte_bad_json(p, "The body must be a JSON object.");
+        if (type != NGX_HTTP_MATTE_OBJECT) {
+            return ngx_http_matte_bad_json(p,
+                                           "The body must be a JSON object.");
+        }
+
+        return 1;
     }
 
     if (p->skip) {
@@ -468,7 +468,8 @@ ngx_http_matte_on_end(void *ctx)
         list = p->list;
         p->list = 0;
 
-        return p->values[list].nlist == 3 || ngx_http_matte_wrong_type(p, list);
+        return p->values[list].nlist == 3
+               || ngx_http_matte_wrong_type(p, list);
     }
 
     if (p->object) {

@@ -16,8 +16,6 @@
 #define NGX_HTTP_MATTE_NIL          "00000000-0000-0000-0000-000000000000"
 
 
-/* clang-format off */
-
 static ngx_str_t  ngx_http_matte_statuses[] = {
     ngx_string("created"),
     ngx_string("pending"),
@@ -41,8 +39,6 @@ static struct {
     { ngx_string("cancelled"), ngx_string("The job was cancelled.") },
     { ngx_null_string, ngx_null_string }
 };
-
-/* clang-format on */
 
 
 static ngx_int_t
@@ -506,6 +502,7 @@ ngx_http_matte_rung(void *data, ngx_str_t *answer)
 {
     ngx_http_request_t *r = data;
 
+    ngx_int_t              rc;
     ngx_str_t              processing = ngx_string("processing");
     ngx_uint_t             taken;
     ngx_http_matte_ctx_t  *ctx;
@@ -525,8 +522,10 @@ ngx_http_matte_rung(void *data, ngx_str_t *answer)
         ngx_str_set(&ctx->dispatch, "late");
     }
 
-    ngx_http_matte_finish(r, ngx_http_matte_answer_status(r, ctx, taken
-                                                 ? &processing : &ctx->status));
+    rc = ngx_http_matte_answer_status(r, ctx, taken ? &processing
+                                                    : &ctx->status);
+
+    ngx_http_matte_finish(r, rc);
 }
 
 
@@ -701,7 +700,10 @@ ngx_http_matte_answer_list(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_http_matte_row(res, 0, &row);
+
     count = 0;
+    total = row.total.data ? ngx_atoi(row.total.data, row.total.len) : 0;
 
     yajl_gen_map_open(g);
     ngx_http_matte_gen_literal(g, "items");
@@ -724,8 +726,6 @@ ngx_http_matte_answer_list(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     }
 
     yajl_gen_array_close(g);
-
-    total = row.total.data ? ngx_atoi(row.total.data, row.total.len) : 0;
 
     ngx_http_matte_gen_literal(g, "total");
     yajl_gen_integer(g, total);

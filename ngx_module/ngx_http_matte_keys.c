@@ -17,7 +17,7 @@ typedef struct {
     ngx_msec_t                    expires;
     ngx_msec_t                    last;      /* of the bucket */
     int64_t                       excess;    /* 1/1000 of a request */
-    ngx_uint_t                    wrong;     /* the database does not know it */
+    ngx_uint_t                    wrong;     /* unknown to the database */
 } ngx_http_matte_keys_node_t;
 
 

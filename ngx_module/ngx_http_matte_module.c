@@ -25,6 +25,10 @@ static char *ngx_http_matte_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_matte_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_matte_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static char *ngx_http_matte_check_conninfo(ngx_conf_t *cf, void *post,
+    void *data);
+static char *ngx_http_matte_check_time(ngx_conf_t *cf, void *post,
+    void *data);
 static char *ngx_http_matte_numbers(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_matte_zone(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -40,8 +44,6 @@ static char *ngx_http_matte_files(ngx_conf_t *cf, ngx_command_t *cmd,
 static ngx_int_t ngx_http_matte_init_process(ngx_cycle_t *cycle);
 static void ngx_http_matte_exit_process(ngx_cycle_t *cycle);
 
-
-/* clang-format off */
 
 static struct {
     ngx_str_t                   name;
@@ -84,9 +86,21 @@ static ngx_http_matte_number_t  ngx_http_matte_connections[] = {
 
 
 static ngx_http_matte_number_t  ngx_http_matte_pipeline[] = {
-    { ngx_string("depth="), offsetof(ngx_http_matte_main_conf_t, depth), 1024 },
-    { ngx_string("batch="), offsetof(ngx_http_matte_main_conf_t, batch), 256 },
+    { ngx_string("depth="),
+      offsetof(ngx_http_matte_main_conf_t, depth), 1024 },
+    { ngx_string("batch="),
+      offsetof(ngx_http_matte_main_conf_t, batch), 256 },
     { ngx_null_string, 0, 0 }
+};
+
+
+static ngx_conf_post_t  ngx_http_matte_conninfo_post = {
+    ngx_http_matte_check_conninfo
+};
+
+
+static ngx_conf_post_t  ngx_http_matte_time_post = {
+    ngx_http_matte_check_time
 };
 
 
@@ -102,7 +116,7 @@ static ngx_command_t  ngx_http_matte_commands[] = {
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_matte_main_conf_t, conninfo),
-      NULL },
+      &ngx_http_matte_conninfo_post },
 
     { ngx_string("matte_database_connections"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
@@ -130,14 +144,14 @@ static ngx_command_t  ngx_http_matte_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_matte_main_conf_t, timeout),
-      NULL },
+      &ngx_http_matte_time_post },
 
     { ngx_string("matte_database_connect_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_matte_main_conf_t, connect_timeout),
-      NULL },
+      &ngx_http_matte_time_post },
 
     { ngx_string("matte_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -232,8 +246,6 @@ static ngx_command_t  ngx_http_matte_commands[] = {
 
       ngx_null_command
 };
-
-/* clang-format on */
 
 
 static ngx_http_module_t  ngx_http_matte_module_ctx = {
@@ -508,6 +520,38 @@ ngx_http_matte_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_matte_check_conninfo(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t  *value = data;
+
+    char              *error;
+    PQconninfoOption  *options;
+
+    options = PQconninfoParse((char *) value->data, &error);
+
+    if (options) {
+        PQconninfoFree(options);
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s",
+                       error ? error : "no memory");
+    PQfreemem(error);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_matte_check_time(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *value = data;
+
+    return *value ? NGX_CONF_OK : "must not be 0";
 }
 
 

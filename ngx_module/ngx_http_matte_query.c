@@ -16,8 +16,6 @@
 static void ngx_http_matte_query_timeout(ngx_event_t *ev);
 
 
-/* clang-format off */
-
 ngx_http_matte_statement_t
     ngx_http_matte_statements[NGX_HTTP_MATTE_STATEMENTS] =
 {
@@ -49,8 +47,6 @@ ngx_http_matte_statement_t
 
     { "ping", "SELECT 1", NGX_HTTP_MATTE_READ, 0 }
 };
-
-/* clang-format on */
 
 
 ngx_http_matte_query_t *
@@ -322,12 +318,13 @@ static void
 ngx_http_matte_pg_batch(ngx_http_matte_lane_t *lane, ngx_queue_t *batch)
 {
     ngx_uint_t               n;
-    ngx_queue_t             *qu;
+    ngx_queue_t             *qu, dropped;
     ngx_http_matte_query_t  *q;
 
+    ngx_queue_init(&dropped);
     n = 0;
 
-    while (lane->npending && n < lane->batch) {
+    while (n < lane->batch && !ngx_queue_empty(&lane->pending)) {
         qu = ngx_queue_head(&lane->pending);
         q = ngx_queue_data(qu, ngx_http_matte_query_t, queue);
 
@@ -339,7 +336,7 @@ ngx_http_matte_pg_batch(ngx_http_matte_lane_t *lane, ngx_queue_t *batch)
         lane->npending--;
 
         if (q->handler == NULL && !q->statement->write) {
-            ngx_http_matte_query_done(q, NULL);
+            ngx_queue_insert_tail(&dropped, qu);
             continue;
         }
 
@@ -350,6 +347,8 @@ ngx_http_matte_pg_batch(ngx_http_matte_lane_t *lane, ngx_queue_t *batch)
             break;
         }
     }
+
+    ngx_http_matte_pg_refuse(&dropped);
 
     if (n > 1) {
         ngx_queue_sort(batch, ngx_http_matte_query_cmp);

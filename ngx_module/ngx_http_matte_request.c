@@ -18,8 +18,6 @@ typedef struct {
 } ngx_http_matte_background_t;
 
 
-/* clang-format off */
-
 static struct {
     ngx_uint_t  type;
     u_char      rgb[3];
@@ -30,8 +28,6 @@ static struct {
     { NGX_HTTP_MATTE_BG_BLUE, { 0, 0, 255 } },
     { 0, { 0, 0, 0 } }
 };
-
-/* clang-format on */
 
 
 ngx_int_t

@@ -95,7 +95,7 @@ typedef struct {
 } ngx_http_matte_field_t;
 
 
-/* the table, in the order of ngx_http_matte_field_e: ngx_http_matte_fields.c */
+/* ngx_http_matte_fields.c: the table, in the order of the enumeration */
 
 extern ngx_http_matte_field_t  ngx_http_matte_fields[];
 

@@ -29,8 +29,6 @@ static void ngx_http_matte_done(void *data, PGresult *res);
 static void ngx_http_matte_cleanup(void *data);
 
 
-/* clang-format off */
-
 static ngx_http_matte_route_t  ngx_http_matte_routes[] = {
 
     { ngx_string("create_job"), ngx_string("/v1/jobs"),
@@ -91,8 +89,6 @@ static struct {
     { "57", NGX_HTTP_MATTE_UNAVAILABLE },       /* statement_timeout, end */
     { "", NGX_HTTP_MATTE_INTERNAL }
 };
-
-/* clang-format on */
 
 
 /* the whole path, with one segment as the id */
@@ -604,7 +600,8 @@ ngx_http_matte_answer_failed(ngx_http_request_t *r, PGresult *res)
     state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
     for (i = 0; ngx_http_matte_states[i].state[0]; i++) {
-        if (state && ngx_strncmp(state, ngx_http_matte_states[i].state, 2) == 0)
+        if (state
+            && ngx_strncmp(state, ngx_http_matte_states[i].state, 2) == 0)
         {
             break;
         }

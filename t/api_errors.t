@@ -170,6 +170,9 @@ subtest 'time' => sub {
 subtest 'configuration' => sub {
     my @bad = (
         ['no database', sub { s/^ *matte_database .*//m }, qr/"matte_database" is required/],
+        ['words libpq does not know', sub { s/dbname=/dbnam=/ }, qr/invalid connection option "dbnam"/],
+        ['no time for a statement', sub { s/(matte_database_timeout) .*/$1 0;/ }, qr/must not be 0/],
+        ['no time to connect', sub { s/(matte_database_connect_timeout) .*/$1 0;/ }, qr/must not be 0/],
         ['no state', sub { s/^ *matte_state_path .*//m }, qr/"matte_state_path" is required/],
         ['no secret', sub { s/^ *matte_link_secret .*//m }, qr/"matte_link_secret" is required/],
         ['a short secret', sub { s/(matte_link_secret).*/$1 k1:aabb;/ }, qr/at least 32 hexadecimal digits/],

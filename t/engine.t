@@ -167,6 +167,9 @@ subtest 'uploads' => sub {
     unlink "$state/uploads/$tenant/$upload";
     spew("$state/uploads/$tenant/$upload", '');
     is $jobs->over($jobs->create("upload://$upload"))->{error_code}, 'empty_input';
+    truncate "$state/uploads/$tenant/$upload", 2**31 + 1;
+    is $jobs->over($jobs->create("upload://$upload"))->{error_code}, 'too_large';
+    truncate "$state/uploads/$tenant/$upload", 0;
     spew("$state/uploads/$tenant/$upload", join "\n", good(), '');
     $job = $jobs->over($jobs->create("upload://$upload"));
     is $job->{status}, 'completed';
@@ -216,6 +219,14 @@ subtest 'the doorbell' => sub {
     my $dropped = wait_for { $engine->events('doorbell_bad_messages') } 5, 'the count of bad messages';
     is $dropped->{count}, 9, 'and counted';
 
+    my @many = map { bell() } 1 .. 257;
+    local $SIG{ALRM} = sub { die "no end\n" };
+    alarm 5;
+    recv $many[-1], my $nothing, 128, 0;
+    alarm 0;
+    is $nothing, '', 'connection 257 is closed';
+    is ring($many[0], "start 6 $id"), '6 pending', 'the first is not';
+    undef @many;
     my @said;
     $bell = bell();
     for my $n (10 .. 14) {
@@ -246,6 +257,7 @@ subtest 'a lease that another engine has taken' => sub {
     $pg->psql("SELECT matte.job_release('$id', $job->{lease_no})");
     my $lost = wait_for { $engine->events('lease_lost', job_id => $id) } 5, 'the loss to be noticed';
     is $lost->{lease_no}, 1;
+    like $lost->{err}, qr/another run/;
     spew("$dir/www/script$scripts", join "\n", good(), '');
     $job = $jobs->over($id);
     is_deeply [@$job{qw(status lease_no)}], ['completed', 2];
@@ -287,6 +299,17 @@ subtest 'the database is restarted' => sub {
     $pg->restart('immediate');
     $job = $jobs->over($id);
     is $job->{status}, 'completed', 'away when the job ends: it completes afterwards';
+    is $jobs->ledger($id), 'hold capture';
+
+    $id = script('probe 10 2000', 'sleep 300', 'write x', 'done 10 2000');
+    wait_for { $engine->events('job_probed', job_id => $id) } 5, 'the probe';
+    my $session = $pg->session('postgres');
+    $session->query('BEGIN');
+    $session->query("SELECT 1 FROM matte.job WHERE id = '$id' FOR UPDATE");
+    wait_for { $engine->events('job_stored', job_id => $id) } 5, 'the output';
+    $pg->restart('immediate');
+    $job = $jobs->over($id);
+    is_deeply [@$job{qw(status lease_no)}], ['completed', 1], 'while the completing call waits: it is repeated';
     is $jobs->ledger($id), 'hold capture';
     settled('restarted');
 };
@@ -355,6 +378,22 @@ subtest 'SIGTERM' => sub {
     settled('stopped');
 };
 
+subtest 'SIGTERM twice' => sub {
+    $engine->stop;
+    $engine = Matte::Engine->start($dir, %options, extra => {%{$options{extra}}, drain => '60s'});
+    my $id = script('probe 10 2000', 'sleep 30000');
+    $jobs->reaches($id, 'processing');
+    kill 'TERM', $engine->pid;
+    wait_for { $engine->events('stopping') } 5, 'the first signal';
+    my $from = time;
+    is $engine->stop, 0;
+    cmp_ok time - $from, '<', 2, 'the second does not wait';
+    is $jobs->job($id)->{status}, 'pending';
+    spew("$dir/www/script$scripts", join "\n", good(), '');
+    $engine = Matte::Engine->start($dir, %options);
+    is $jobs->over($id)->{status}, 'completed';
+};
+
 subtest 'a stale file is removed, a live one is not' => sub {
     $engine->stop;
     spew("$state/tmp/dead.1.out", 'x');
@@ -398,6 +437,7 @@ subtest 'what keeps matted from starting' => sub {
     $refused->('the socket of another', sub { }, qr/another process answers on/);
     $refused->('no state folder', sub { s/^state =.*/state = \/nowhere/m; s/^(socket =.*)/$1.2/m },
                qr/state: \/nowhere: No such file/);
+    $refused->('a long socket path', sub { s/^socket =.*/'socket = \/tmp\/' . 'x' x 103/me }, qr/is longer than 107 bytes/);
     $refused->('no models', sub { s/^models =.*/models = \/nowhere/m }, qr/models: \/nowhere: No such file/);
     $refused->('a bad conninfo', sub { s/^database =.*/database = hust=x/m; s/^(socket =.*)/$1.2/m },
                qr/database: invalid connection option/);

@@ -46,7 +46,7 @@ sub finished_once {
     is $job->{status}, 'completed';
     is $jobs->ledger($id), 'hold capture', 'charged once';
     is slurp("$state/outputs/$job->{output_key}"), $content;
-    is_deeply [glob "$state/tmp/*"], [], 'nothing is left in tmp/';
+    ok wait_for { !glob "$state/tmp/$id.*" } 5, 'nothing of it is left in tmp/';
     is $jobs->violations, '';
     return $job;
 }

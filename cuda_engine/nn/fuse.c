@@ -36,10 +36,10 @@ static int fold_scalar(struct graph *g, struct node *n, struct error *e)
     (void)e;
     struct instruction *i = &n->program[0];
     float value;
-    if (n->kind != POINTWISE || n->program_length != 1 || is_unary(i))
+    if (n->kind != POINTWISE || n->program_length != 1 || is_unary(i) || i->function == DIV)
         return 0;
     const int constant = tensor_scalar(&g->tensors[n->inputs[1]], &value);
-    if (!constant && (i->function == DIV || !tensor_scalar(&g->tensors[n->inputs[0]], &value)))
+    if (!constant && !tensor_scalar(&g->tensors[n->inputs[0]], &value))
         return 0;
     const int first = !constant; /* the constant is the first operand */
     switch (i->function) {

@@ -8,6 +8,7 @@
 #include "job_run.h"
 #include "loop.h"
 #include "pool.h"
+#include "storage.h"
 
 enum {
     RINGS = 256,
@@ -83,6 +84,14 @@ static void on_claim(void *data, const struct database_answer *answer)
     } else {
         answer_rings(0, "pending");
     }
+    if (dispatch.stopped) {
+        dispatch.params.stopped();
+    }
+}
+
+int dispatch_is_claiming(void)
+{
+    return dispatch.claiming;
 }
 
 void dispatch_now(void)
@@ -123,6 +132,7 @@ static void on_reaped(void *data, const struct database_answer *answer)
     dispatch.reaping = 0;
     if (answer->outcome == DATABASE_ROW && strcmp(answer->text, "0") != 0) {
         log_event(LOG_WARN, "leases_expired", log_str("count", answer->text));
+        storage_sweep(); /* of the attempts that ended so */
         dispatch_now();
     }
 }

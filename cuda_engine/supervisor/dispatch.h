@@ -10,13 +10,16 @@
 
 struct dispatch_params {
     const char *engine_id;
-    int64_t lease, poll; /* ms */
+    int64_t lease, poll;   /* ms */
+    void (*stopped)(void); /* after dispatch_stop, once the last claim has been answered */
 };
 
 void dispatch_open(const struct dispatch_params *params);
 
 /* No new claims; who rings is told `pending`. */
 void dispatch_stop(void);
+
+int dispatch_is_claiming(void);
 
 /* There may be a job, or a worker for one. */
 void dispatch_now(void);

@@ -240,13 +240,14 @@ static int explain(struct transfer *t, CURLcode rc)
         int retry;
     } causes[] = {
         { "The name %s does not resolve.", CURLE_COULDNT_RESOLVE_HOST, 1 },
-        { "%s does not accept connections.", CURLE_COULDNT_CONNECT, 1 },
-        { "%s closed the connection before the end of the video.", CURLE_PARTIAL_FILE, 1 },
-        { "%s closed the connection without an answer.", CURLE_GOT_NOTHING, 1 },
+        { "The server %s does not accept connections.", CURLE_COULDNT_CONNECT, 1 },
+        { "The server %s closed the connection before the end of the video.", CURLE_PARTIAL_FILE,
+            1 },
+        { "The server %s closed the connection without an answer.", CURLE_GOT_NOTHING, 1 },
         { "The connection to %s was lost.", CURLE_RECV_ERROR, 1 },
         { "The certificate of %s is not valid.", CURLE_PEER_FAILED_VERIFICATION, 0 },
-        { "%s does not speak TLS 1.2 or later.", CURLE_SSL_CONNECT_ERROR, 0 },
-        { "%s does not speak HTTP.", CURLE_UNSUPPORTED_PROTOCOL, 0 },
+        { "The server %s does not speak TLS 1.2 or later.", CURLE_SSL_CONNECT_ERROR, 0 },
+        { "The server %s does not speak HTTP.", CURLE_UNSUPPORTED_PROTOCOL, 0 },
     };
     struct error *e = &t->result->error;
     if (e->code[0]) {
@@ -258,14 +259,14 @@ static int explain(struct transfer *t, CURLcode rc)
     if (rc == CURLE_OPERATION_TIMEDOUT) {
         curl_off_t connected = 0;
         curl_easy_getinfo(t->curl, CURLINFO_CONNECT_TIME_T, &connected);
-        return connected
-                   ? error_retry(
-                         e, "fetch_timeout", "The video did not arrive from %s in time.", t->host)
-                   : error_retry(e, "fetch_unreachable", "%s did not answer in time.", t->host);
+        return connected ? error_retry(e, "fetch_timeout",
+                               "The video did not arrive from %s in time.", t->host)
+                         : error_retry(e, "fetch_unreachable",
+                               "The server %s did not answer in time.", t->host);
     }
     if (t->headers > HEADER_BYTES) {
-        return error_set(e, "fetch_unreachable", "%s sends more than %d bytes of headers.", t->host,
-            HEADER_BYTES);
+        return error_set(e, "fetch_unreachable",
+            "The server %s sends more than %d bytes of headers.", t->host, HEADER_BYTES);
     }
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) {
         if (causes[i].rc == rc) {
@@ -301,13 +302,16 @@ static int request(struct transfer *t, CURLU *url, int64_t end)
         return 0;
     }
     if (status >= 500) {
-        return error_retry(e, "fetch_5xx", "%s answered with status %ld.", t->host, status);
+        return error_retry(
+            e, "fetch_5xx", "The server %s answered with status %ld.", t->host, status);
     }
     if (status >= 400 || !next) {
-        return error_set(e, "fetch_4xx", "%s answered with status %ld.", t->host, status);
+        return error_set(
+            e, "fetch_4xx", "The server %s answered with status %ld.", t->host, status);
     }
     if (strlen(next) > URL_BYTES || curl_url_set(url, CURLUPART_URL, next, CURLU_DISALLOW_USER)) {
-        return error_set(e, "url_denied", "%s redirects to a URL that is not fetched.", t->host);
+        return error_set(
+            e, "url_denied", "The server %s redirects to a URL that is not fetched.", t->host);
     }
     return 1;
 }
@@ -329,8 +333,8 @@ static void run(const struct fetch_params *params, struct fetch_result *result)
             more = request(&t, url, end);
         }
         if (more == 1) {
-            error_set(&result->error, "url_denied", "%s redirects more than %d times.", t.host,
-                REDIRECTS);
+            error_set(&result->error, "url_denied", "The server %s redirects more than %d times.",
+                t.host, REDIRECTS);
         }
     }
     curl_easy_cleanup(t.curl);

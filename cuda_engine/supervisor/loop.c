@@ -168,6 +168,7 @@ static void become_child(pid_t parent, const int *kept, int kept_count)
 {
     sigset_t set;
     handled(&set);
+    setpgid(0, 0); /* Ctrl-C is for the parent, which lets its children finish */
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_UNBLOCK, &set, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -48,7 +48,7 @@ static int folder(int at, const char *name)
 }
 
 /* A process holds a lock on its file for as long as it or its worker lives. */
-static void sweep(void)
+void storage_sweep(void)
 {
     DIR *list = fdopendir(openat(tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     for (struct dirent *d; list && (d = readdir(list));) {
@@ -81,7 +81,7 @@ int storage_open(const char *path, struct error *e)
         return error_set(
             e, "config", "state: %s/tmp and %s/outputs: %s.", path, path, strerror(errno));
     }
-    sweep();
+    storage_sweep();
     return 0;
 }
 

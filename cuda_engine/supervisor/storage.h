@@ -10,9 +10,12 @@
 
 enum { STORAGE_KEY = 160 }; /* "<tenant>/<job>/<lease_no>.<extension>" */
 
-/* Makes tmp/ and outputs/ where they are missing and removes from tmp/ what dead processes left there. */
+/* Makes tmp/ and outputs/ where they are missing, and sweeps. */
 int storage_open(const char *path, struct error *e);
 void storage_close(void);
+
+/* Removes from tmp/ what dead processes have left there. */
+void storage_sweep(void);
 
 /* A descriptor of an empty file without a name (read, write), for a video to be fetched into; -1. */
 int storage_input(const struct claim *c, struct error *e);

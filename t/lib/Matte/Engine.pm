@@ -22,7 +22,7 @@ sub start {
     my ($class, $dir, %o) = @_;
     my $name = $o{name} // 'matted';
     my $self = bless {
-        binary => $o{fake} ? $class->fake : abs_path(root() . '/build/engine/matted'),
+        binary => $o{fake} ? $class->fake : abs_path(_build() . '/matted'),
         conf   => "$dir/$name.conf",
         log    => "$dir/$name.log",
         owner  => $$,
@@ -87,9 +87,12 @@ sub _no_models {
 # Builds matted with the scripted workers, if it is not there or not new; returns its path.
 sub fake {
     my $root = abs_path(root());
-    system('make', '-s', '-C', "$root/cuda_engine", 'fake') == 0 or croak 'make fake failed';
-    return "$root/build/engine/matted-fake";
+    system('make', '-s', '-C', "$root/cuda_engine", 'fake', $ENV{MATTE_SAN} ? 'SAN=1' : ()) == 0 or croak 'make fake failed';
+    return abs_path(_build()) . '/matted-fake';
 }
+
+# MATTE_SAN=1: what `make SAN=1` has built.
+sub _build { return root() . '/build/engine' . ($ENV{MATTE_SAN} ? '-san' : '') }
 
 sub pid    { return $_[0]{pid} }
 sub socket { return $_[0]{socket} }

@@ -8,6 +8,7 @@ package Matte::Origin;
 #     /gzip                 a bomb of zeros, Content-Encoding: gzip
 #     /headers              headers without end
 #     /redirect/N/FILE      N redirects, then FILE             /redirect-to?URL
+#     /redirect-far         a redirect to a URL of more than 2048 bytes
 #     /first/A/then/B       A to the first who asks, B to all later ones
 #
 # Every request is a line of the file hits: "METHOD PATH".
@@ -166,6 +167,7 @@ sub _answer {
             _head($client, 302, 'Location: /redirect/' . ($n - 1) . "/$file", 'Content-Length: 0');
         },
         'redirect-to' => sub { _head($client, 302, "Location: $rest", 'Content-Length: 0') },
+        'redirect-far' => sub { _head($client, 302, 'Location: /' . 'x' x 2048, 'Content-Length: 0') },
         first => sub {
             my ($first, $later) = $rest =~ m{^(.*)/then/(.*)};
             $again ? $self->_answer($client, "/$later", 0) : $self->_answer($client, "/$first", 0);
