@@ -205,9 +205,11 @@ static int open_manifests(const struct options *o, struct manifest **found, stru
 {
     struct dirent **names;
     int count = scandir(o->models, &names, is_manifest, alphasort), opened = 0;
-    if (count < 0)
-        return error_set(e, "model_not_installed", "The folder %s is not there: %s.", o->models,
+    if (count < 0) {
+        error_set(e, "model_not_installed", "The folder %s is not there: %s.", o->models,
             strerror(errno));
+        return -1;
+    }
     for (int i = 0; i < count; i++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", o->models, names[i]->d_name);
