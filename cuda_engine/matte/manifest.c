@@ -141,7 +141,7 @@ static int read_sha256(struct reader *r, const char *at, yajl_val v, void *to)
     if (!YAJL_IS_STRING(v) || strlen(v->u.string) != 64 ||
         strspn(v->u.string, "0123456789abcdef") != 64)
         return bad(r, at, "64 lower-case hexadecimal digits");
-    memcpy(to, v->u.string, 64 + 1);
+    memcpy(to, v->u.string, 65);
     return 0;
 }
 
