@@ -84,7 +84,7 @@ static int read_source(struct reader *r, const char *at, yajl_val v, void *to)
     return read_string(r, at, v, to, sizeof((struct manifest *)0)->source);
 }
 
-/* Reads one of two words, the first being the usual 0. */
+/* Which of two words it is; -1: neither. */
 static int read_word(struct reader *r, const char *at, yajl_val v, const char *const words[2])
 {
     char wanted[60];
