@@ -119,7 +119,7 @@ mkdir "$dir/state";
 unlink glob "$dir/models/*";
 manifest('a', ['64x64']);
 spew("$dir/matted.conf", "database = dbname=none\nstate = $dir/state\nmodels = $dir/models\nmodel_files = $dir/files\n");
-($status, $text) = run(@matted);
+($status, $text) = run('timeout', 20, @matted);
 is($status, 78, 'matted: no network that serves anything: does not start');
 like($text, qr/holds no manifest that serves a model\./, 'and says so');
 
