@@ -111,6 +111,11 @@ ok(!-e "$dir/out.webm", 'and nothing is made');
 ($status, my $text) = matte('--model', "$root/conf/models/rvm.json", '--model-files', $files, '--preview', 0.1, $clip,
     "$dir/out.webm");
 is($status, 0, 'the manifest of a network that is installed: made') or diag($text);
+my $quiet = decode_json(slurp("$root/conf/models/rvm.json"));
+$quiet->{serves} = [];
+($status, $text) = matte('--model', spew("$dir/quiet.json", encode_json($quiet)), '--model-files', $files, '--preview', 0.1,
+    $clip, "$dir/out.webm");
+is($status, 0, 'and of one that serves nothing') or diag($text);
 
 # ---- the engine ----
 
