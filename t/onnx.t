@@ -16,6 +16,7 @@ my $frames = 20;
 my (%worst, %results);
 for my $path (glob "$root/conf/models/*.json") {
     my $manifest = decode_json(slurp($path));
+    next unless @{ $manifest->{serves} };    # no job runs it yet
     my $name = $manifest->{name};
     my @states = map { "$_->[0]=$_->[1]" } @{ $manifest->{states} // [] };
     for my $file (@{ $manifest->{files} }) {
