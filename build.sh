@@ -156,7 +156,7 @@ sanitized_units() {
 }
 
 # What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
-test_programs() { make -s -j"$jobs" -C cuda_engine fake peer ORT="$cache/onnxruntime"; }
+test_programs() { make -s -j"$jobs" -C cuda_engine fake conformance peer ORT="$cache/onnxruntime"; }
 
 run_tests() { # run_tests [PART]
     local files

@@ -114,12 +114,14 @@ static void make_port(struct port *p, char *name, struct nn_net *net)
     snprintf(p->name, sizeof p->name, "%s", name);
     if (nn_tensor(net, name, &p->ours, &e))
         fail(e.text);
-    const int64_t shape[4] = { p->ours.n, p->ours.c, p->ours.h, p->ours.w };
-    p->count = (size_t)shape[0] * shape[1] * shape[2] * shape[3];
+    int64_t shape[NN_RANK];
+    p->count = 1;
+    for (int i = 0; i < p->ours.rank; i++)
+        p->count *= (size_t)(shape[i] = p->ours.dims[i]);
     p->theirs = calloc(p->count, sizeof *p->theirs);
     check(ort->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
-    check(ort->CreateTensorWithDataAsOrtValue(memory, p->theirs, p->count * sizeof(float), shape, 4,
-        ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &p->value));
+    check(ort->CreateTensorWithDataAsOrtValue(memory, p->theirs, p->count * sizeof(float), shape,
+        p->ours.rank, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &p->value));
 }
 
 int main(int argc, char **argv)

@@ -101,7 +101,8 @@ static void keeps_states(void **state)
     struct error e;
     (void)state;
     build_sum();
-    struct nn_net *net = open_with(&(struct nn_params) { 1, h_state, 1 }, &e);
+    struct nn_net *net =
+        open_with(&(struct nn_params) { .threads = 1, .states = h_state, .state_count = 1 }, &e);
     assert_string_equal(e.text, "");
     assert_null(data(net, "h"));
     assert_null(data(net, "next"));
@@ -146,7 +147,8 @@ static void refuses_states_that_do_not_fit(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         build_sum();
         input("small", 1, 3, 4, 4);
-        assert_null(open_with(&(struct nn_params) { 1, &wrong[i].pair, 1 }, &e));
+        assert_null(open_with(
+            &(struct nn_params) { .threads = 1, .states = &wrong[i].pair, .state_count = 1 }, &e));
         assert_non_null(strstr(e.text, wrong[i].says));
     }
 }
@@ -173,7 +175,8 @@ static void keeps_states_apart(void **state)
     output("sum");
     output("more");
     output("twice");
-    struct nn_net *net = open_with(&(struct nn_params) { 1, swapped, 2 }, &e);
+    struct nn_net *net =
+        open_with(&(struct nn_params) { .threads = 1, .states = swapped, .state_count = 2 }, &e);
     assert_string_equal(e.text, "");
     float first = 0, second = 0;
     data(net, "x")[0] = 3;
