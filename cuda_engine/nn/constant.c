@@ -81,7 +81,7 @@ static void convert_raw(int onnx, const uint8_t *raw, size_t i, float *real, int
         float f;
         double d;
         uint16_t h;
-        int8_t i8;
+        uint8_t u8;
         int16_t i16;
         int32_t i32;
         uint32_t u32;
@@ -93,8 +93,8 @@ static void convert_raw(int onnx, const uint8_t *raw, size_t i, float *real, int
     case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16: *real = half_to_float(v.h); break;
     case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE: *real = (float)v.d; break;
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL: *integer = (uint8_t)v.i8; break;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__INT8: *integer = v.i8; break;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL: *integer = v.u8; break;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT8: *integer = (int64_t)(v.u8 ^ 0x80) - 0x80; break;
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16: *integer = v.h; break;
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT16: *integer = v.i16; break;
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT32: *integer = v.i32; break;
@@ -103,29 +103,30 @@ static void convert_raw(int onnx, const uint8_t *raw, size_t i, float *real, int
     }
 }
 
-static size_t listed(const Onnx__TensorProto *p)
+/* The list of a type's values in a message, and how long it is. */
+static const void *listed(const Onnx__TensorProto *p, size_t *count)
 {
     switch (types[p->data_type].field) {
-    case FLOATS: return p->n_float_data;
-    case INT32S: return p->n_int32_data;
-    case INT64S: return p->n_int64_data;
-    case DOUBLES: return p->n_double_data;
-    default: return p->n_uint64_data;
+    case FLOATS: *count = p->n_float_data; return p->float_data;
+    case INT32S: *count = p->n_int32_data; return p->int32_data;
+    case INT64S: *count = p->n_int64_data; return p->int64_data;
+    case DOUBLES: *count = p->n_double_data; return p->double_data;
+    default: *count = p->n_uint64_data; return p->uint64_data;
     }
 }
 
-static void convert_listed(const Onnx__TensorProto *p, size_t i, float *real, int64_t *integer)
+static void convert_listed(int onnx, const void *list, size_t i, float *real, int64_t *integer)
 {
-    switch (types[p->data_type].field) {
-    case FLOATS: *real = p->float_data[i]; break;
-    case DOUBLES: *real = (float)p->double_data[i]; break;
-    case INT64S: *integer = p->int64_data[i]; break;
-    case UINT64S: *integer = (int64_t)p->uint64_data[i]; break;
+    switch (types[onnx].field) {
+    case FLOATS: *real = ((const float *)list)[i]; break;
+    case DOUBLES: *real = (float)((const double *)list)[i]; break;
+    case INT64S: *integer = ((const int64_t *)list)[i]; break;
+    case UINT64S: *integer = (int64_t)((const uint64_t *)list)[i]; break;
     default:
-        if (types[p->data_type].type == REAL) /* float16, one each */
-            *real = half_to_float((uint16_t)p->int32_data[i]);
+        if (types[onnx].type == REAL) /* float16, one each */
+            *real = half_to_float((uint16_t)((const int32_t *)list)[i]);
         else
-            *integer = p->int32_data[i];
+            *integer = ((const int32_t *)list)[i];
     }
 }
 
@@ -144,7 +145,8 @@ int constant_make(struct graph *g, const char *what, const char *name, const Onn
         return error_set(e, "unsupported_model",
             "%s: the %s %s lies in another file, which is not supported.", g->label, what, name);
     const size_t count = shape_elements(&shape), width = types[p->data_type].width;
-    size_t have = listed(p);
+    size_t have;
+    const void *list = listed(p, &have);
     if (p->has_raw_data)
         have = p->raw_data.len % width ? count + 1 : p->raw_data.len / width;
     if (have != count)
@@ -165,8 +167,8 @@ int constant_make(struct graph *g, const char *what, const char *name, const Onn
     for (size_t i = 0; i < count; i++)
         if (p->has_raw_data)
             convert_raw(p->data_type, p->raw_data.data, i, real + i, integer + i);
-        else
-            convert_listed(p, i, real + i, integer + i);
+        else if (list)
+            convert_listed(p->data_type, list, i, real + i, integer + i);
     g->tensors[index].data = shape.type == REAL ? real : NULL;
     g->tensors[index].ints = shape.type == REAL ? NULL : integer;
     return index;

@@ -211,7 +211,7 @@ int transpose_infer(struct reading *r)
 {
     const struct shape *in = shape_of(r, 0);
     const Onnx__AttributeProto *a = attribute(r, "perm");
-    ptrdiff_t from[GRAPH_RANK], steps[GRAPH_RANK];
+    ptrdiff_t from[GRAPH_RANK], steps[GRAPH_RANK] = { 0 };
     unsigned seen = 0;
     if (a && a->n_ints != (size_t)in->rank)
         return refuse(r, "has a perm of %zu axes of %d", a->n_ints, in->rank);
@@ -239,7 +239,7 @@ int expand_infer(struct reading *r)
     if (count > GRAPH_RANK)
         return refuse(r, "has %d dimensions; at most %d are supported", count, GRAPH_RANK);
     r->out = (struct shape) { in->type, count > in->rank ? count : in->rank, { 0 } };
-    ptrdiff_t from[GRAPH_RANK], steps[GRAPH_RANK];
+    ptrdiff_t from[GRAPH_RANK], steps[GRAPH_RANK] = { 0 };
     strides_of(in, from);
     for (int i = 1; i <= r->out.rank; i++) {
         const int64_t size = i <= in->rank ? in->dims[in->rank - i] : 1;
@@ -311,7 +311,7 @@ int slice_infer(struct reading *r)
     const int64_t *by = input(r, 4) ? input_ints(r, 4, count) : NULL;
     if (!ends || !axes || (input(r, 4) && !by))
         return -1;
-    ptrdiff_t steps[GRAPH_RANK];
+    ptrdiff_t steps[GRAPH_RANK] = { 0 };
     strides_of(in, steps);
     r->out = *in;
     for (int i = 0; i < count; i++) {
@@ -352,7 +352,7 @@ int split_infer(struct reading *r)
     }
     if (end != in->dims[axis])
         return refuse(r, "has sizes that are not its input's");
-    ptrdiff_t steps[GRAPH_RANK];
+    ptrdiff_t steps[GRAPH_RANK] = { 0 };
     strides_of(in, steps);
     r->out = *in;
     r->out.dims[axis] = (int)(sizes ? sizes[part] : in->dims[axis] / outputs);

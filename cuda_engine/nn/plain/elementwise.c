@@ -6,6 +6,9 @@
 #include <math.h>
 #include <string.h>
 
+/* What is no smaller does not fit into 64 bits. */
+#define INTEGER_LIMIT 9223372036854775808.0f
+
 static int is_logical(int function)
 {
     return function == IS_INF || function == IS_NAN || function == NOT;
@@ -200,7 +203,7 @@ static inline int64_t binary_integer(int f, int64_t x, int64_t y, int keep)
     case MAXIMUM: return x > y ? x : y;
     case POWER: {
         const double power = pow((double)x, (double)y);
-        return power >= -0x1p63 && power < 0x1p63 ? (int64_t)power : INT64_MIN;
+        return fabs(power) < INTEGER_LIMIT ? (int64_t)power : INT64_MIN;
     }
     case MODULO: return modulo(x, y, keep);
     case PRELU: return x > 0 ? x : wrap((uint64_t)x * (uint64_t)y);
@@ -386,6 +389,5 @@ void cast_compute(const struct plain *p)
         else if (out->shape.type == LOGICAL)
             out->integer[i] = in->real[i] != 0;
         else
-            out->integer[i] =
-                in->real[i] > -0x1p63f && in->real[i] < 0x1p63f ? (int64_t)in->real[i] : INT64_MIN;
+            out->integer[i] = fabsf(in->real[i]) < INTEGER_LIMIT ? (int64_t)in->real[i] : INT64_MIN;
 }

@@ -28,7 +28,8 @@ static void softmax(int mode, const float *x, float *y, size_t count, size_t ste
         y[i * step] = mode == HARDMAX ? (float)(i == best) : expf(x[i * step] - largest);
         sum += y[i * step];
     }
-    const float factor = (float)(1 / sum), shift = largest + (float)log(sum);
+    const float factor = (float)(1 / sum),
+                shift = largest + (float)log(fmax(sum, 1)); /* the largest gives 1 */
     for (size_t i = 0; i < count && mode != HARDMAX; i++)
         y[i * step] = mode == LOG_SOFTMAX ? x[i * step] - shift : y[i * step] * factor;
 }

@@ -25,6 +25,13 @@ struct plain {
     struct array out;
 };
 
+/* glibc picks the widest at load time; sanitizers cannot instrument that */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define VECTORISED
+#endif
+
 /* Elements before, along and after an axis. */
 struct span {
     size_t before, size, after;

@@ -13,28 +13,42 @@ struct product {
     size_t row_a, inner_a, inner_b, column_b;
 };
 
-/* Row by row of the result, which stays in the cache while rows of b are added to it. */
+enum { TILE_ROWS = 6, TILE_COLUMNS = 32 };
+
+/* Adds to sums, which stay in registers where rows, columns and the step through b are known. */
+static inline void add_products(const struct product *m, const float *a, const float *b,
+    size_t rows, size_t columns, size_t step, float (*sums)[TILE_COLUMNS])
+{
+    for (size_t k = 0; k < m->inner; k++)
+        for (size_t j = 0; j < rows; j++)
+            for (size_t i = 0; i < columns; i++)
+                sums[j][i] += a[j * m->row_a + k * m->inner_a] * b[k * m->inner_b + i * step];
+}
+
+/* Adds to a tile of the result: rows and columns from y and x on, at most those of a tile. */
+VECTORISED static void multiply_tile(const struct product *m, size_t y, size_t x, float factor)
+{
+    const size_t rows = m->rows - y < TILE_ROWS ? m->rows - y : TILE_ROWS;
+    const size_t columns = m->columns - x < TILE_COLUMNS ? m->columns - x : TILE_COLUMNS;
+    const float *a = m->a + y * m->row_a, *b = m->b + x * m->column_b;
+    float sums[TILE_ROWS][TILE_COLUMNS] = { { 0 } };
+    if (rows == TILE_ROWS && columns == TILE_COLUMNS && m->column_b == 1)
+        add_products(m, a, b, TILE_ROWS, TILE_COLUMNS, 1, sums);
+    else if (m->column_b == 1)
+        add_products(m, a, b, rows, columns, 1, sums);
+    else
+        add_products(m, a, b, rows, columns, m->column_b, sums);
+    for (size_t j = 0; j < rows; j++)
+        for (size_t i = 0; i < columns; i++)
+            m->c[(y + j) * m->columns + x + i] += sums[j][i] * factor;
+}
+
 static void multiply(const struct product *m, float factor)
 {
-#pragma omp parallel for
-    for (size_t y = 0; y < m->rows; y++) {
-        float *to = m->c + y * m->columns;
-        if (m->column_b == 1) {
-            for (size_t k = 0; k < m->inner; k++) {
-                const float x = m->a[y * m->row_a + k * m->inner_a] * factor;
-                const float *from = m->b + k * m->inner_b;
-                for (size_t i = 0; i < m->columns; i++)
-                    to[i] += x * from[i];
-            }
-            continue;
-        }
-        for (size_t i = 0; i < m->columns; i++) {
-            float sum = 0;
-            for (size_t k = 0; k < m->inner; k++)
-                sum += m->a[y * m->row_a + k * m->inner_a] * m->b[k * m->inner_b + i * m->column_b];
-            to[i] += sum * factor;
-        }
-    }
+#pragma omp parallel for collapse(2)
+    for (size_t y = 0; y < m->rows; y += TILE_ROWS)
+        for (size_t x = 0; x < m->columns; x += TILE_COLUMNS)
+            multiply_tile(m, y, x, factor);
 }
 
 /* As matrices of at least two dimensions: a vector is a row on the left, a column on the right. */

@@ -158,7 +158,7 @@ void resize_compute(const struct plain *p)
     const size_t count = shape_elements(out);
 #pragma omp parallel for
     for (size_t index = 0; index < count; index++) {
-        struct taps taps[GRAPH_RANK];
+        struct taps taps[GRAPH_RANK] = { 0 };
         size_t rest = index;
         int outside = 0, combinations = 1;
         float sum = 0;

@@ -88,7 +88,7 @@ int conv_infer(struct reading *r)
 {
     const struct shape *x = shape_of(r, 0), *w = shape_of(r, 1);
     const int64_t group = attribute_int(r, "group", 1);
-    int automatic;
+    int automatic = NOT_SET;
     if (read_window(r, x->rank - 2, &automatic))
         return -1;
     if (w->rank != x->rank)
@@ -186,7 +186,7 @@ int conv_transpose_infer(struct reading *r)
 {
     const struct shape *x = shape_of(r, 0), *w = shape_of(r, 1);
     const int64_t group = attribute_int(r, "group", 1);
-    int automatic, extra[GRAPH_SPACE] = { 0 }, wish[GRAPH_SPACE] = { 0 };
+    int automatic = NOT_SET, extra[GRAPH_SPACE] = { 0 }, wish[GRAPH_SPACE] = { 0 };
     if (read_window(r, x->rank - 2, &automatic) ||
         attribute_ints(r, "output_padding", x->rank - 2, 0, extra) ||
         attribute_ints(r, "output_shape", x->rank - 2, 0, wish))
@@ -215,12 +215,34 @@ int conv_transpose_infer(struct reading *r)
     return 0;
 }
 
+/* Adds one input plane, times the weight at one place of the kernel, to an output plane. */
+static void add_plane(
+    const struct space *s, const float *x, float weight, const int k[GRAPH_SPACE], float *to)
+{
+    int off[GRAPH_SPACE];
+    for (int i = 0; i < GRAPH_SPACE; i++)
+        off[i] = k[i] * s->dilation[i] - s->before[i];
+    for (int z = 0; z < s->in[0]; z++)
+        for (int y = 0; y < s->in[1]; y++) {
+            const int out_z = z * s->stride[0] + off[0], out_y = y * s->stride[1] + off[1];
+            const float *from = x + ((ptrdiff_t)z * s->in[1] + y) * s->in[2];
+            if (out_z < 0 || out_z >= s->out[0] || out_y < 0 || out_y >= s->out[1])
+                continue;
+            float *row = to + ((ptrdiff_t)out_z * s->out[1] + out_y) * s->out[2];
+            for (int i = 0; i < s->in[2]; i++) {
+                const int at = i * s->stride[2] + off[2];
+                if (at >= 0 && at < s->out[2])
+                    row[at] += from[i] * weight;
+            }
+        }
+}
+
 void conv_transpose_compute(const struct plain *p)
 {
     const struct space s = space_of(p);
     const size_t in = volume(s.in), out = volume(s.out), kernel = volume(s.kernel);
     const size_t channels = p->out.shape.dims[1], per_group = p->in[1].shape.dims[1];
-    const size_t each = (size_t)p->in[0].shape.dims[1] / p->node->window.group;
+    const size_t inputs = p->in[0].shape.dims[1], each = inputs / p->node->window.group;
     const size_t planes = (size_t)p->out.shape.dims[0] * channels;
 #pragma omp parallel for
     for (size_t plane = 0; plane < planes; plane++) {
@@ -228,22 +250,13 @@ void conv_transpose_compute(const struct plain *p)
         float *to = p->out.real + plane * out;
         for (size_t i = 0; i < out; i++)
             to[i] = p->node->window.bias ? p->in[2].real[c] : 0;
-        for (size_t i = 0; i < in * kernel; i++) {
-            int x[GRAPH_SPACE], k[GRAPH_SPACE], inside = 1;
-            size_t at = 0;
-            digits_of(i / kernel, s.in, x);
-            digits_of(i % kernel, s.kernel, k);
-            for (int d = 0; d < GRAPH_SPACE; d++) {
-                const int o = x[d] * s.stride[d] + k[d] * s.dilation[d] - s.before[d];
-                inside &= o >= 0 && o < s.out[d];
-                at = at * s.out[d] + o;
+        for (size_t d = first; d < first + each; d++)
+            for (size_t k = 0; k < kernel; k++) {
+                int digits[GRAPH_SPACE];
+                digits_of(k, s.kernel, digits);
+                add_plane(&s, p->in[0].real + (plane / channels * inputs + d) * in,
+                    p->in[1].real[(d * per_group + c % per_group) * kernel + k], digits, to);
             }
-            for (size_t d = first; d < first + each && inside; d++)
-                to[at] +=
-                    p->in[0]
-                        .real[(plane / channels * p->in[0].shape.dims[1] + d) * in + i / kernel] *
-                    p->in[1].real[(d * per_group + c % per_group) * kernel + i % kernel];
-        }
     }
 }
 
@@ -251,7 +264,7 @@ int pool_infer(struct reading *r)
 {
     const struct shape *x = shape_of(r, 0);
     struct window *w = &r->node.window;
-    int automatic;
+    int automatic = NOT_SET;
     if (!attribute(r, "kernel_shape"))
         return refuse(r, "has no kernel_shape");
     if (read_window(r, x->rank - 2, &automatic) ||
