@@ -26,9 +26,9 @@ die() { echo "build.sh: $*" >&2; exit 1; }
 
 packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-dev libssl-dev zlib1g-dev libavformat-dev
     libavcodec-dev libavutil-dev libswscale-dev libswresample-dev libcurl4-openssl-dev libdnnl-dev libprotobuf-c-dev
-    protobuf-c-compiler libonnx-dev libonnx-testdata libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
+    protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='libcmocka-dev clang-format clang-tidy cppcheck'
+packages_test='libcmocka-dev libonnx-testdata clang-format clang-tidy cppcheck'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
