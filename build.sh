@@ -28,7 +28,7 @@ packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-de
     libavcodec-dev libavutil-dev libswscale-dev libswresample-dev libcurl4-openssl-dev libdnnl-dev libprotobuf-c-dev
     protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='libcmocka-dev libonnx-testdata clang-format clang-tidy cppcheck'
+packages_test='libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -134,10 +134,10 @@ parts() { { printf '%s\n' lint unit san; basename -a "$here"/t/*.t | sed 's/[_.]
 
 lint() {
     local file out
-    git ls-files '*.c' '*.h' ':!ngx_module' | xargs clang-format --dry-run -Werror
+    find cuda_engine t -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
     make -s -j"$jobs" -C cuda_engine lint
     ngx_module/build lint
-    for file in $(git ls-files 't/*.t' 't/*.pl' 't/*.pm'); do
+    for file in t/*.t t/*.pl t/lib/Matte/*.pm; do
         out=$(perl -It/lib -wc "$file" 2>&1) || die "$out"
     done
     for file in build.sh sql/migrate ngx_module/build .ci/run; do bash -n "$file"; done

@@ -189,6 +189,7 @@ static int start(struct error *e)
     pool_open(&(struct pool_params) { .workers = (int)config.workers,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
+            .device = config.device,
             .threads = threads(),
             .memory_limit = config.worker_memory,
             .sandbox = (int)config.worker_sandbox },

@@ -73,10 +73,10 @@ BEGIN
       j.output_frames                                 AS frames) o) END
                                                       AS output,
     CASE WHEN j.status = 'pending' THEN
-      (SELECT count(*) FROM (SELECT FROM job q        -- 1: the client's next; counted up to 1000 to stay cheap
+      (SELECT count(*) FROM (SELECT FROM job q        -- 1: the client's next; counted up to 100 to stay cheap
                               WHERE q.tenant_id = j.tenant_id AND q.status = 'pending'
                                 AND (q.priority, q.pending_at, q.id) <= (j.priority, j.pending_at, j.id)
-                              LIMIT 1000) ahead) END
+                              LIMIT 100) ahead) END
                                                       AS queue_position,
     j.request_id                                      AS request_id) r);
 END $$;

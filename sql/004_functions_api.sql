@@ -260,6 +260,11 @@ BEGIN
   j.options       := j.options || coalesce(p_options, '{}');
   a.status        := j.status;
   IF j.status IN ('created', 'failed') THEN
+    -- the module judges one request; only here are the draft's fields and the start's together
+    IF j.output_format = 'mp4' AND background_of(j.options) = 'transparent'
+       OR j.options ? 'text_prompt' AND j.model <> 'pro' THEN
+      PERFORM refuse('unsupported_combination');
+    END IF;
     UPDATE job SET model = j.model, output_format = j.output_format, webhook_url = j.webhook_url, options = j.options
       WHERE id = p_job;
     PERFORM job_enqueue(p_job);

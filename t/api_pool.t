@@ -19,6 +19,7 @@ my $engine = Matte::FakeEngine->start("$dir/matted.sock");
 my $nginx = Matte::Nginx->start($dir, database => $pg->conninfo('matte_api'), key => $key, edit => sub {
     s/^ *limit_(?:req|conn) .*\n//mg;
     s/(matte_database_timeout) .*/$1 2s;/;
+    s/(matte_formats) .*/$1 webm mov gif webp;/;
 });
 my $job = {video_url => 'https://example.com/a.mp4'};
 my $id = $nginx->post('/v1/jobs', $job)->{json}{id};

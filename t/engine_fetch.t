@@ -4,6 +4,7 @@
 
 use strict;
 use warnings;
+use IO::Socket::INET;
 use Matte::Engine;
 use Matte::Jobs;
 use Matte::Origin;
@@ -17,12 +18,12 @@ $pg->psql('ALTER DATABASE matte SET matte.backoff_scale = 0.01');
 mkdir "$dir/www";
 my $origin = Matte::Origin->start($dir, root => "$dir/www");
 my $canary = Matte::Origin->start($dir, root => "$dir/www", name => 'canary');
-my ($o, $c, $closed) = ($origin->port, $canary->port, free_port());
+my ($o, $c, $closed, $tls) = ($origin->port, $canary->port, free_port(), free_port());
 my %options = (
     fake         => 1,
     database     => $pg->conninfo('matte_engine'),
     state        => "$dir/state",
-    egress_allow => "127.0.0.1/32:$o 127.0.0.1/32:$closed",
+    egress_allow => join(' ', map { "127.0.0.1/32:$_" } $o, $closed, $tls),
     env          => {http_proxy => "http://127.0.0.1:$c", all_proxy => "http://127.0.0.1:$c"},
     extra        => {lease => '2s', heartbeat => '500ms', fetch_timeout => '2s', fetch_max_bytes => '1m', workers => 6},
 );
@@ -43,6 +44,12 @@ sub all_fail {
     }
     return;
 }
+
+run_ok('a certificate that nobody vouches for', qw(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext),
+    'subjectAltName=IP:127.0.0.1', '-keyout', "$dir/tls.key", '-out', "$dir/tls.crt");
+my $tls_server = spawn("$dir/tls.log", qw(openssl s_server -quiet -www -accept), "127.0.0.1:$tls",
+    '-key', "$dir/tls.key", '-cert', "$dir/tls.crt");
+wait_for { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$tls") } 10, 'the TLS server';
 
 subtest 'what is fetched' => sub {
     for my $path ('good', 'good?a=%2e&b=c#d', 'redirect/1/good', 'redirect/3/good', "redirect-to?http://127.0.0.1:$o/good") {
@@ -68,6 +75,7 @@ subtest 'how failures are said' => sub {
         ["$base/cut/good", 'fetch_unreachable', qr/closed the connection before the end/, 3],
         ["$base/headers", 'fetch_unreachable', qr/sends more than 65536 bytes of headers/, 1],
         ["$base/redirect/4/good", 'url_denied', qr/redirects more than 3 times/, 1],
+        ["https://127.0.0.1:$tls/x", 'fetch_unreachable', qr/^The certificate of 127\.0\.0\.1 is not valid\.$/, 1],
         ["$base/redirect-far", 'url_denied', qr/redirects to a URL that is not fetched/, 1],
         ["http://127.0.0.1:$closed/x", 'fetch_unreachable', qr/^The server 127\.0\.0\.1 does not accept connections\.$/, 3],
         ['http://no-such-host.invalid/x', 'fetch_unreachable', qr/^The name no-such-host\.invalid does not resolve/, 3],
@@ -113,9 +121,17 @@ subtest 'a name that answers differently the second time' => sub {
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+const char *gai_strerror(int rc)
+{
+    return getenv("SAID") ? getenv("SAID") : "?";
+}
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list)
 {
     static int asked;
@@ -129,6 +145,21 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         }
         return rc;
     }
+    if (name && !strcmp(name, "taken-over.test")) {     /* what a hijacked fetcher might try; it says what worked */
+        char *const none[] = { 0 };
+        char said[64] = "";
+        FILE *in = fopen(getenv("SECRET"), "r"), *out = fopen(getenv("SECRET"), "a");
+        pid_t parent = getppid();
+        strcat(said, in ? "read " : "");
+        strcat(said, out ? "write " : "");
+        strcat(said, remove(getenv("SECRET")) ? "" : "remove ");
+        strcat(said, kill(parent, 0) ? "" : "kill ");
+        execve("/usr/bin/true", none, none);
+        strcat(said, errno == EPERM ? "" : "exec ");
+        strcat(said, "tried");
+        setenv("SAID", said, 1);
+        return EAI_SYSTEM;
+    }
     if (name && !strcmp(name, "rebind.test")) {
         return real(asked++ ? "127.0.0.1" : getenv("FIRST_ANSWER"), service, hints, list);
     }
@@ -140,11 +171,16 @@ END
     $engine->stop;
     # the first answer is one that the rules allow, on the canary's port: a second look-up would reach the canary
     $engine = Matte::Engine->start($dir, %options,
-        egress_allow => "127.0.0.3/32:$c", env => {LD_PRELOAD => "$dir/rebind.so", FIRST_ANSWER => '127.0.0.3'});
+        egress_allow => "127.0.0.3/32:$c", env => {LD_PRELOAD => "$dir/rebind.so", FIRST_ANSWER => '127.0.0.3', SECRET => "$dir/state/tmp/secret"});
+    spew("$dir/state/tmp/secret", 'x');
+    chmod 0666, "$dir/state/tmp/secret";
     my $job = $jobs->over($jobs->create("http://rebind.test:$c/x"));
     is $job->{error_code}, 'fetch_unreachable', 'only the address that was judged is connected to';
     $job = $jobs->over($jobs->create('http://both.test/x'));
     is $job->{error_code}, 'url_denied', 'one denied address denies the name';
+    $job = $jobs->over($jobs->create('http://taken-over.test/x'));
+    like $job->{error_detail}, qr/does not resolve: tried\.$/, 'a fetcher that is taken over can do nothing here';
+    unlink "$dir/state/tmp/secret";
     is_deeply [$canary->hits], [];
 };
 

@@ -253,6 +253,12 @@ like($text, qr/\(truncated\)/, 'cut in the middle: a warning says so') or diag($
 my $frames = @{ shown_at("$dir/half.webm") };
 ok($frames > 2 && $frames < 27, "cut in the middle: $frames frames of 30");
 
+ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=64x48:rate=10:duration=0.5', '-f', 'lavfi', '-i', 'sine=duration=1.5', '-c:v',
+    'libvpx-vp9', '-c:a', 'libopus', "$dir/longer.webm");
+($status, $text) = matte("$dir/longer.webm", "$dir/longer.out.webm");
+is($status, 0, 'sound longer than the picture: made');
+unlike($text, qr/truncated/, 'sound longer than the picture: nothing is missing');
+
 # ---- the command line ----
 
 for (['--background', 'mauve'], ['--preview', 'x'], ['--threads', 0], ['--nonsense'], ['--model', 'x' x 40]) {
@@ -277,12 +283,20 @@ is($code >> 8, 130, 'interrupted: exit status 130') or diag(slurp($log));
 is(join(' ', glob "$dir/stopped.webm*"), '', 'interrupted: nothing is left behind');
 
 SKIP: {
-    skip 'MATTE_CLIP names no clip', 3 unless $ENV{MATTE_CLIP};
+    skip 'MATTE_CLIP names no clip', 9 unless $ENV{MATTE_CLIP} && -e $ENV{MATTE_CLIP};
     ($status, $text) = matte('--preview', 2, $ENV{MATTE_CLIP}, "$dir/real.webm");
     is($status, 0, 'the real clip: made') or diag($text);
     is(scalar @{ shown_at("$dir/real.webm") }, 50, 'the real clip: 2 s of it');
     is(distance([@{ shown_at($ENV{MATTE_CLIP}) }[0 .. 49]], shown_at("$dir/real.webm"), 0) < 0.001, 1,
         'the real clip: its times');
+    # a head before a wall, 400x300
+    cmp_ok(level("$dir/real.webm", 'alpha', 190, 150, 20, 20, @vp9), '>', 0.9 * 255, 'the real clip: the face stays');
+    cmp_ok(level("$dir/real.webm", 'alpha', $_, 0, 40, 40, @vp9), '<', 0.05 * 255, "the real clip: the corner at $_ goes")
+        for 0, 360;
+    matte('--preview', 0.2, '--background', 'green', $ENV{MATTE_CLIP}, "$dir/real.green.webm");
+    my %green = map { $_ => level("$dir/real.green.webm", $_, 0, 0, 40, 40) } qw(red green blue);
+    cmp_ok($green{green}, '>', 245, 'the real clip on green: the corner is green');
+    cmp_ok($green{$_}, '<', 12, "the real clip on green: no $_ in it") for qw(red blue);
 }
 
 done_testing;

@@ -259,6 +259,10 @@ subtest 'create and start' => sub {
     is(start($job, key => 'other')->{outcome}, 'not_found', "another tenant's start");
     is_deeply(start($job, key => 'other'), start(uuid(), key => 'other'), 'as that of an unknown job');
 
+    for my $cannot ([format => 'mp4'], [options => '{"text_prompt":"dog"}']) {
+        is(start($job, @$cannot)->{outcome}, 'unsupported_combination', "$cannot->[0] that does not go with the draft's fields");
+        is(column($job, 'status'), 'created', 'nothing is started');
+    }
     my $started = start($job, key => 'acme2', options => '{"preview_duration":2.5}');
     is_deeply([@$started{qw(outcome status code body total)}], ['ok', 'pending', 200, '{"id":"started"}', undef],
               'started, by the second key');

@@ -68,7 +68,7 @@ static int read_string(struct reader *r, const char *at, yajl_val v, char *to, s
     snprintf(wanted, sizeof wanted, "a string of 1 to %zu bytes", size - 1);
     if (!YAJL_IS_STRING(v) || !*v->u.string || strlen(v->u.string) >= size)
         return bad(r, at, wanted);
-    strcpy(to, v->u.string);
+    memcpy(to, v->u.string, strlen(v->u.string) + 1);
     return 0;
 }
 
@@ -99,7 +99,7 @@ static int read_sha256(struct reader *r, const char *at, yajl_val v, void *to)
     if (!YAJL_IS_STRING(v) || strlen(v->u.string) != 64 ||
         strspn(v->u.string, "0123456789abcdef") != 64)
         return bad(r, at, "64 lower-case hexadecimal digits");
-    strcpy(to, v->u.string);
+    memcpy(to, v->u.string, 65);
     return 0;
 }
 

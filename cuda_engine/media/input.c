@@ -39,6 +39,7 @@ struct input {
     int file_ended, flushed, video_done, audio_done;
     int64_t last_at;     /* of the last picture in the stream's time base */
     int64_t end;         /* of the last picture, in ticks */
+    int64_t audio_end;   /* of the last audio packet that was read, in ticks */
     int64_t step;        /* from picture to picture, in ticks */
     int64_t declared_ms; /* of the video; 0: unknown */
     int64_t pictures, damaged;
@@ -233,6 +234,7 @@ static void find_start(struct input *in)
     }
 }
 
+/* The file's own is that of its longest stream. */
 static int64_t declared_ms(const struct input *in)
 {
     if (in->video->duration > 0)
@@ -388,6 +390,16 @@ static int send(struct input *in, const AVPacket *packet, struct error *e)
     return 0;
 }
 
+static void note_audio(struct input *in)
+{
+    const AVPacket *p = in->packet;
+    if (p->pts == AV_NOPTS_VALUE)
+        return;
+    int64_t end = timeline_ticks(&in->timeline, p->pts + p->duration, in->audio->time_base);
+    if (end > in->audio_end)
+        in->audio_end = end;
+}
+
 /* One packet of the file to the decoder or the audio; at its end the decoder is told. */
 static int feed(struct input *in, struct error *e)
 {
@@ -404,9 +416,12 @@ static int feed(struct input *in, struct error *e)
     if (in->packet->stream_index == in->video->index) {
         if (!in->video_done)
             result = send(in, in->packet, e);
-    } else if (!in->audio_done && in->packet->stream_index == in->audio->index) {
-        result = in->take_audio(in->audio_data, in->packet, e);
-        in->audio_done = !result;
+    } else if (in->audio && in->packet->stream_index == in->audio->index) {
+        note_audio(in);
+        if (!in->audio_done) {
+            result = in->take_audio(in->audio_data, in->packet, e);
+            in->audio_done = !result;
+        }
     }
     av_packet_unref(in->packet);
     return result < 0 ? -1 : 0;
@@ -463,9 +478,14 @@ void input_outcome(const struct input *input, struct input_outcome *outcome)
     int64_t expected = in->declared_ms;
     if (in->params.preview_ms > 0 && expected > in->params.preview_ms)
         expected = in->params.preview_ms;
-    int64_t first = timeline_ticks(&in->timeline,
-        in->video->start_time == AV_NOPTS_VALUE ? 0 : in->video->start_time, in->video->time_base);
-    int64_t ms = av_rescale_q(in->end - (first > 0 ? first : 0), in->params.ticks, milliseconds);
+    int64_t begin = in->video->start_time, end = in->end;
+    int64_t first =
+        begin == AV_NOPTS_VALUE ? 0 : timeline_ticks(&in->timeline, begin, in->video->time_base);
+    if (in->video->duration > 0)
+        end -= first > 0 ? first : 0; /* what is declared counts from there */
+    else if (in->audio_end > end)
+        end = in->audio_end;
+    int64_t ms = av_rescale_q(end, in->params.ticks, milliseconds);
     outcome->truncated = ms * 10 < expected * 9;
     outcome->damaged = in->damaged;
 }

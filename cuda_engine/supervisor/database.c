@@ -242,11 +242,6 @@ int database_is_connected(void)
     return db.state == READY;
 }
 
-int database_is_idle(void)
-{
-    return !db.first;
-}
-
 /* ---- answers ---- */
 
 static int copy(char *to, size_t size, const PGresult *r, int column)

@@ -61,7 +61,6 @@ void database_close(void);
 void database_abandon(void);
 
 int database_is_connected(void);
-int database_is_idle(void); /* nothing waits for an answer */
 
 /* No call made with data is answered any more; those that were not sent yet still are. */
 void database_forget(const void *data);

@@ -146,7 +146,7 @@ int worker_main(const struct worker_params *p)
     struct job job = { 0 };
     struct descriptors files;
     if ((p->sandbox && sandbox_isolate(p->memory_limit, &last.error)) ||
-        !(device = device_open("auto", &last.error)) || warm_up(&models, &last.error) ||
+        !(device = device_open(p->device, &last.error)) || warm_up(&models, &last.error) ||
         (p->sandbox && sandbox_seal(p->control, &last.error))) {
         report((void *)p, &last);
         return 1;

@@ -10,6 +10,7 @@ struct worker_params {
     int control;                             /* its end of the SOCK_SEQPACKET pair */
     const struct manifest *const *manifests; /* with open files; the first model is planned ahead */
     int manifest_count;
+    const char *device;   /* as device_open() takes it */
     int threads;          /* at least 1 */
     int64_t memory_limit; /* bytes of address space; 0: none */
     int sandbox;          /* 0: for debuggers only */

@@ -14,6 +14,7 @@
 #include <libavutil/pixdesc.h>
 
 #include "device/device.h"
+#include "media/libav.h"
 #include "media/picture.h"
 #include "media/timeline.h"
 
@@ -220,6 +221,7 @@ static int open_device(void **state)
 {
     (void)state;
     struct error e;
+    libav_start();
     device = device_open("cpu", &e);
     return !device;
 }

@@ -36,6 +36,7 @@ static struct worker start(int manifest_count)
 #ifndef __SANITIZE_ADDRESS__ /* which reserves more addresses than any limit */
             .memory_limit = (int64_t)2 << 30,
 #endif
+            .device = "auto",
             .sandbox = 1,
         };
         close(pair[0]);

@@ -3,7 +3,7 @@
 #define MATTE_DEVICE_CPU_H
 
 #include "../backend.h"
-#include "../../matte/compose_math.h"
+#include "../compose_math.h"
 
 static inline struct color_matrix cpu_matrix(enum frame_matrix matrix)
 {
