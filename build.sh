@@ -29,7 +29,7 @@ packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-de
     libavcodec-dev libavutil-dev libswscale-dev libswresample-dev libcurl4-openssl-dev libdnnl-dev libprotobuf-c-dev
     protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='libcmocka-dev clang-format clang-tidy libomp-dev cppcheck'
+packages_test='libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -180,7 +180,7 @@ sanitized_units() {
 }
 
 # What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
-test_programs() { make -s -j"$jobs" -C cuda_engine fake peer ORT="$cache/onnxruntime"; }
+test_programs() { make -s -j"$jobs" -C cuda_engine fake conformance peer ORT="$cache/onnxruntime"; }
 
 run_tests() { # run_tests [PART]
     local files

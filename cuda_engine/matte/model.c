@@ -81,8 +81,9 @@ struct model *model_open(
     for (int i = 0; i < m->state_count; i++)
         for (int k = 0; k < 2; k++)
             states[i][k] = m->states[i][k];
-    const struct nn_params net = { params->threads, (const char *const(*)[2])states,
-        m->state_count };
+    const struct nn_params net = { .threads = params->threads,
+        .states = (const char *const(*)[2])states,
+        .state_count = m->state_count };
     model->net = nn_open(m->files[file].fd, m->files[file].file, &net, e);
     if (!model->net || find_tensors(model, m, file, e)) {
         model_close(model);
