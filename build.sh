@@ -11,6 +11,7 @@ usage: ./build.sh COMMAND
   demo          build, start a private PostgreSQL, matted and NGINX, send a real clip through the API with curl
   run           the same private stack in the foreground, to play with, until Ctrl-C
   test [PART]   build, then run every test, or one part: $(parts)
+  bench PART    measure against a peer in the same run: $(benches)
 Weights and clips are kept in \$MATTE_CACHE (now $cache), everything else in build/.
 EOF
 }
@@ -192,8 +193,19 @@ run_tests() { # run_tests [PART]
     *)    mapfile -t files < <(compgen -G "t/$1.t"; compgen -G "t/$1_*.t")
           [ ${#files[@]} -gt 0 ] || die "no such part: $1 (parts: $(parts))"
           test_programs
-          prove -v -It/lib "${files[@]}" ;;
+          prove -v -It/lib "${files[@]}" | tee build/test.log
+          grep -E '^[a-z]\w*(\.\w+)+=' build/test.log || true ;;    # the figures once more, at the end
     esac
+}
+
+# ---- bench ----------------------------------------------------------------------------------------------------------
+
+benches() { basename -a -s .pl "$here"/t/bench/*.pl | paste -sd ' '; }
+
+bench() { # bench PART
+    [ -f "t/bench/${1:-}.pl" ] || die "bench what? ($(benches))"
+    test_programs
+    perl -It/lib "t/bench/$1.pl"
 }
 
 case ${1:-} in
@@ -202,5 +214,6 @@ build) deps; build ;;
 demo)  deps; build; exec perl -It/lib t/demo.pl ;;
 run)   deps; build; exec perl -It/lib t/run.pl ;;
 test)  deps all; build; run_tests "${2:-}" ;;
+bench) deps all; build; bench "${2:-}" ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac
