@@ -1,0 +1,44 @@
+/*
+ * One convolution with what cuDNN does in the same kernel: bias, then ReLU. Tensors are fp16 in N,H,W,C order, sums are
+ * fp32 and exist only inside. Whatever else a node's program says is done by kernels of ours.
+ */
+#ifndef MATTE_NN_CUDNN_CONVOLUTION_H
+#define MATTE_NN_CUDNN_CONVOLUTION_H
+
+#include "../graph.h"
+#include "card.h"
+
+/* All that decides a convolution's plan on one card; integers only, so that memcmp() compares. */
+struct shape {
+    int in[4], out[4]; /* N, C, H, W */
+    int kernel[2], stride[2], dilation[2], before[2], after[2];
+    int group;
+    int extras; /* enum extra */
+};
+
+/* What a convolution's plan may do with the sums, in this order. */
+enum extra { ADD_BIAS = 1, THEN_RELU = 2 };
+
+/* How tensors are called when a plan is executed. */
+enum { UID_IN = 'x', UID_WEIGHTS = 'w', UID_BIAS = 'b', UID_OUT = 'o' };
+
+struct convolution {
+    struct descriptors descriptors;
+    cudnnBackendDescriptor_t plan; /* finalized */
+    int extras;                    /* those of the shape's that it does */
+    int64_t workspace;             /* bytes that an execution needs */
+};
+
+/* Of a node of kind CONVOLUTION. */
+struct shape shape_of(const struct graph *g, const struct node *n);
+
+/*
+ * The first plan of cuDNN's heuristics that finalizes and needs at most workspace_limit bytes, with as many extras as
+ * there is a plan for. card must outlive c. -1 and in *e what cuDNN said of the bare convolution; convolution_free() is due in
+ * either case.
+ */
+int convolution_plan(struct convolution *c, const struct card *card, const struct shape *shape,
+    int64_t workspace_limit, struct error *e);
+void convolution_free(struct convolution *c);
+
+#endif
