@@ -22,9 +22,9 @@ int card_open(struct card *card, const struct cudnn *cudnn, const char *json, co
     if (card->sm < 0)
         return error_set(e, "bad_card", "%s has no deviceVer.", label);
     struct descriptors *d = &card->descriptors;
-    card->properties = MAKE(d, DEVICEPROP);
-    SET(d, card->properties, DEVICEPROP_JSON_REPRESENTATION, CHAR, (int64_t)strlen(json), json);
-    FINALIZE(d, card->properties);
+    cudnnBackendDescriptor_t properties = card->properties = MAKE(d, DEVICEPROP);
+    SET(d, properties, DEVICEPROP_JSON_REPRESENTATION, CHAR, (int64_t)strlen(json), json);
+    FINALIZE(d, properties);
     if (d->failed)
         return error_set(e, "bad_card", "%s: %s", label, d->error.text);
     return 0;

@@ -6,9 +6,6 @@
 /* Candidates that a heuristic is asked for, best first. */
 enum { CANDIDATES = 32 };
 
-/* Names of what exists inside only. */
-enum { UID_SUMS = 1, UID_BIASED };
-
 _Static_assert(sizeof(struct shape) == 20 * sizeof(int), "memcmp() compares shapes");
 
 struct shape shape_of(const struct graph *g, const struct node *n)
@@ -24,10 +21,10 @@ struct shape shape_of(const struct graph *g, const struct node *n)
         s.before[i] = n->window.before[i];
         s.after[i] = n->window.after[i];
     }
-    if (n->window.bias)
-        s.extras |= ADD_BIAS;
     if (n->program_length && n->program[0].function == RELU)
-        s.extras |= THEN_RELU;
+        s.extras = BIAS_RELU;
+    else if (n->window.bias)
+        s.extras = ADD_BIAS;
     return s;
 }
 
@@ -47,13 +44,6 @@ static cudnnBackendDescriptor_t add_tensor(
     SET_ONE(d, tensor, TENSOR_IS_VIRTUAL, BOOLEAN, virt);
     FINALIZE(d, tensor);
     return tensor;
-}
-
-/* What an operation computes; the last one's results are the output. */
-static cudnnBackendDescriptor_t add_result(
-    struct descriptors *d, const struct shape *s, int64_t uid, int last)
-{
-    return add_tensor(d, last ? UID_OUT : uid, s->out, !last);
 }
 
 static cudnnBackendDescriptor_t add_convolution(struct descriptors *d, const struct shape *s,
@@ -106,26 +96,25 @@ static cudnnBackendDescriptor_t add_pointwise(struct descriptors *d, cudnnPointw
     return pointwise;
 }
 
-/* The operation graph: results after the last operation are fp16 in memory, those before it exist inside only. */
-static cudnnBackendDescriptor_t add_graph(struct descriptors *d, const struct shape *s, int extras)
+/* The operation graph. The last operation's results are the output, those before exist inside the kernel only. */
+static cudnnBackendDescriptor_t add_graph(
+    struct descriptors *d, const struct shape *s, enum extras extras)
 {
     const int weights[4] = { s->out[1], s->in[1] / s->group, s->kernel[0], s->kernel[1] };
     const int bias[4] = { 1, s->out[1], 1, 1 };
-    cudnnBackendDescriptor_t operations[3], graph, sums, biased;
-    int64_t count = 0;
-    biased = sums = add_result(d, s, UID_SUMS, !extras);
-    operations[count++] = add_convolution(d, s, add_tensor(d, UID_IN, s->in, false),
-        add_tensor(d, UID_WEIGHTS, weights, false), sums);
-    if (extras & ADD_BIAS) {
-        biased = add_result(d, s, UID_BIASED, extras == ADD_BIAS);
-        operations[count++] = add_pointwise(
-            d, CUDNN_POINTWISE_ADD, sums, add_tensor(d, UID_BIAS, bias, false), biased);
-    }
-    if (extras & THEN_RELU)
-        operations[count++] = add_pointwise(
-            d, CUDNN_POINTWISE_RELU_FWD, biased, NULL, add_result(d, s, UID_OUT, true));
-    graph = MAKE(d, OPERATIONGRAPH);
-    SET(d, graph, OPERATIONGRAPH_OPS, BACKEND_DESCRIPTOR, count, operations);
+    cudnnBackendDescriptor_t results[3], operations[3];
+    const int last = (int)extras;
+    for (int i = 0; i <= last; i++)
+        results[i] = add_tensor(d, i == last ? UID_OUT : i, s->out, i != last);
+    operations[0] = add_convolution(d, s, add_tensor(d, UID_IN, s->in, false),
+        add_tensor(d, UID_WEIGHTS, weights, false), results[0]);
+    if (extras >= ADD_BIAS)
+        operations[1] = add_pointwise(
+            d, CUDNN_POINTWISE_ADD, results[0], add_tensor(d, UID_BIAS, bias, false), results[1]);
+    if (extras >= BIAS_RELU)
+        operations[2] = add_pointwise(d, CUDNN_POINTWISE_RELU_FWD, results[1], NULL, results[2]);
+    cudnnBackendDescriptor_t graph = MAKE(d, OPERATIONGRAPH);
+    SET(d, graph, OPERATIONGRAPH_OPS, BACKEND_DESCRIPTOR, last + 1, operations);
     FINALIZE(d, graph);
     return graph;
 }
@@ -194,7 +183,7 @@ static int try_heuristic(struct convolution *c, const struct card *card,
 
 /* A plan with these extras; -1 and the reason in c->descriptors.error. */
 static int try_extras(struct convolution *c, const struct card *card, const struct shape *s,
-    int extras, int64_t workspace_limit)
+    enum extras extras, int64_t workspace_limit)
 {
     static const cudnnBackendHeurMode_t modes[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
     struct descriptors *d = &c->descriptors;
@@ -216,15 +205,10 @@ static int try_extras(struct convolution *c, const struct card *card, const stru
 int convolution_plan(struct convolution *c, const struct card *card, const struct shape *shape,
     int64_t workspace_limit, struct error *e)
 {
-    static const int fewer[] = { ADD_BIAS | THEN_RELU, ADD_BIAS, 0 };
-    int tried = -1;
     *c = (struct convolution) { .descriptors.cudnn = card->descriptors.cudnn };
-    for (size_t i = 0; i < sizeof fewer / sizeof *fewer; i++) {
-        const int extras = shape->extras & fewer[i];
-        if (extras != tried && !try_extras(c, card, shape, extras, workspace_limit))
+    for (int extras = shape->extras; extras >= NO_EXTRAS; extras--)
+        if (!try_extras(c, card, shape, extras, workspace_limit))
             return 0;
-        tried = extras;
-    }
     *e = c->descriptors.error;
     return -1;
 }

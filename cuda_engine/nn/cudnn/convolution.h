@@ -13,11 +13,14 @@ struct shape {
     int in[4], out[4]; /* N, C, H, W */
     int kernel[2], stride[2], dilation[2], before[2], after[2];
     int group;
-    int extras; /* enum extra */
+    int extras; /* enum extras */
 };
 
-/* What a convolution's plan may do with the sums, in this order. */
-enum extra { ADD_BIAS = 1, THEN_RELU = 2 };
+/*
+ * What a plan does with the sums, each with what is before it. A ReLU takes a bias with it, zeros where the node has
+ * none: cuDNN 9.19 has engines for convolution, bias, ReLU and none for convolution, ReLU.
+ */
+enum extras { NO_EXTRAS, ADD_BIAS, BIAS_RELU };
 
 /* How tensors are called when a plan is executed. */
 enum { UID_IN = 'x', UID_WEIGHTS = 'w', UID_BIAS = 'b', UID_OUT = 'o' };
@@ -25,7 +28,7 @@ enum { UID_IN = 'x', UID_WEIGHTS = 'w', UID_BIAS = 'b', UID_OUT = 'o' };
 struct convolution {
     struct descriptors descriptors;
     cudnnBackendDescriptor_t plan; /* finalized */
-    int extras;                    /* those of the shape's that it does */
+    int extras;                    /* at most the shape's */
     int64_t workspace;             /* bytes that an execution needs */
 };
 
