@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # Every convolution of the installed networks, for each card of t/data/cards: the real cuDNN makes a plan of it, with
-# bias and ReLU inside, though no card is there. That it finalizes is what is shown: nothing is computed here.
+# bias, residual and ReLU inside, though no card is there. That it finalizes is what is shown: nothing is computed here.
 use strict;
 use warnings;
 use JSON::PP qw(decode_json);
@@ -31,7 +31,7 @@ for my $card (@cards) {
     is("sm_$got{sm}", $name, "$name: is what was planned for");
     is($got{plans}, $got{shapes}, "$name: each has a plan") or diag $text;
     is($got{refused}, 0, "$name: none is refused");
-    is($got{fused}, $got{extras}, "$name: bias and ReLU are inside");
+    is($got{fused}, $got{extras}, "$name: bias, residual and ReLU are inside");
     $sum{$_} += $got{$_} for keys %sum;
     push @lines, map { "nn.plans.$name.$_=$got{$_}" } qw(layers shapes plans refused fused workspace);
 }

@@ -81,7 +81,7 @@ static struct shape plain(void)
         .before = { 1, 1 },
         .after = { 1, 1 },
         .group = 1,
-        .extras = BIAS_RELU,
+        .extras = ADD_BIAS | THEN_RELU,
     };
 }
 
@@ -119,11 +119,20 @@ static void refused_everywhere(const struct shape *s, const char *text)
 static void plans_extras(void **state)
 {
     (void)state;
-    for (int extras = 0; extras <= BIAS_RELU; extras++) {
-        struct shape s = plain();
-        s.extras = extras;
-        plans_everywhere(&s);
-    }
+    static const int all[] = {
+        0,
+        ADD_BIAS,
+        ADD_BIAS | ADD_TENSOR,
+        ADD_BIAS | THEN_RELU,
+        ADD_BIAS | ADD_TENSOR | THEN_RELU,
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (int group = 1; group <= 16; group *= 16) {
+            struct shape s = plain();
+            s.extras = all[i];
+            s.group = group;
+            plans_everywhere(&s);
+        }
 }
 
 static void plans_any_number_of_channels(void **state)
@@ -297,11 +306,44 @@ static void asks_for_what_a_node_is(void **state)
         .before = { 0, 5 },
         .after = { 1, 7 },
         .group = 2,
-        .extras = BIAS_RELU,
+        .extras = ADD_BIAS | THEN_RELU,
     };
     assert_memory_equal(&got, &wanted, sizeof got);
     plans_everywhere(&got);
     graph_free(&g);
+}
+
+static void asks_for_a_residual(void **state)
+{
+    static const struct {
+        const char *nodes[2]; /* after the convolution */
+        const char *inputs[2];
+        int extras;
+    } cases[] = {
+        { { "Add" }, { "y,x" }, ADD_BIAS | ADD_TENSOR },
+        { { "Add", "Relu" }, { "y,x", "z" }, ADD_BIAS | ADD_TENSOR | THEN_RELU },
+        { { "Relu", "Add" }, { "y", "z,x" }, ADD_BIAS | THEN_RELU },
+        { { "Sub" }, { "y,x" }, 0 },
+        { { "Sigmoid", "Relu" }, { "y", "z" }, 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct graph g = { 0 };
+        const int two = cases[i].nodes[1] != NULL;
+        begin(13);
+        input("x", 1, 4, 8, 8);
+        weights("w", 4, 4, 1, 1);
+        node("Conv", "x,w", "y");
+        node(cases[i].nodes[0], cases[i].inputs[0], two ? "z" : "out");
+        if (two)
+            node(cases[i].nodes[1], cases[i].inputs[1], "out");
+        output("out");
+        read_graph(&g);
+        assert_int_equal(g.node_count, 1);
+        const struct shape s = shape_of(&g, &g.nodes[0]);
+        assert_int_equal(s.extras, cases[i].extras);
+        graph_free(&g);
+    }
 }
 
 /* x -> Conv(w) -> Conv(w) -> Sigmoid -> MaxPool -> Conv(v): two of one shape, without bias or ReLU. */
@@ -394,6 +436,7 @@ int main(void)
         cmocka_unit_test(keeps_to_the_workspace),
         cmocka_unit_test(refuses_what_is_no_card),
         cmocka_unit_test(asks_for_what_a_node_is),
+        cmocka_unit_test(asks_for_a_residual),
         cmocka_unit_test(plans_each_shape_once),
         cmocka_unit_test(reports_what_is_refused),
     };

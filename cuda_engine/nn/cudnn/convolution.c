@@ -21,10 +21,16 @@ struct shape shape_of(const struct graph *g, const struct node *n)
         s.before[i] = n->window.before[i];
         s.after[i] = n->window.after[i];
     }
-    if (n->program_length && n->program[0].function == RELU)
-        s.extras = BIAS_RELU;
-    else if (n->window.bias)
+    if (n->window.bias)
         s.extras = ADD_BIAS;
+    const struct instruction *i = n->program, *end = i + n->program_length;
+    if (i < end && i->function == ADD &&
+        !memcmp(g->tensors[n->inputs[i->y]].dims, s.out, sizeof s.out)) {
+        s.extras |= ADD_BIAS | ADD_TENSOR;
+        i++;
+    }
+    if (i < end && i->function == RELU)
+        s.extras |= ADD_BIAS | THEN_RELU;
     return s;
 }
 
@@ -44,6 +50,13 @@ static cudnnBackendDescriptor_t add_tensor(
     SET_ONE(d, tensor, TENSOR_IS_VIRTUAL, BOOLEAN, virt);
     FINALIZE(d, tensor);
     return tensor;
+}
+
+/* What an operation computes: the output unless more extras follow. */
+static cudnnBackendDescriptor_t add_result(
+    struct descriptors *d, const struct shape *s, int64_t uid, int more)
+{
+    return add_tensor(d, more ? uid : UID_OUT, s->out, more);
 }
 
 static cudnnBackendDescriptor_t add_convolution(struct descriptors *d, const struct shape *s,
@@ -96,25 +109,40 @@ static cudnnBackendDescriptor_t add_pointwise(struct descriptors *d, cudnnPointw
     return pointwise;
 }
 
-/* The operation graph. The last operation's results are the output, those before exist inside the kernel only. */
-static cudnnBackendDescriptor_t add_graph(
-    struct descriptors *d, const struct shape *s, enum extras extras)
+/* The operation graph. The last operation's result is the output, those before exist inside the kernel only. */
+static cudnnBackendDescriptor_t add_graph(struct descriptors *d, const struct shape *s, int extras)
 {
     const int weights[4] = { s->out[1], s->in[1] / s->group, s->kernel[0], s->kernel[1] };
     const int bias[4] = { 1, s->out[1], 1, 1 };
-    cudnnBackendDescriptor_t results[3], operations[3];
-    const int last = (int)extras;
-    for (int i = 0; i <= last; i++)
-        results[i] = add_tensor(d, i == last ? UID_OUT : i, s->out, i != last);
-    operations[0] = add_convolution(d, s, add_tensor(d, UID_IN, s->in, false),
-        add_tensor(d, UID_WEIGHTS, weights, false), results[0]);
-    if (extras >= ADD_BIAS)
-        operations[1] = add_pointwise(
-            d, CUDNN_POINTWISE_ADD, results[0], add_tensor(d, UID_BIAS, bias, false), results[1]);
-    if (extras >= BIAS_RELU)
-        operations[2] = add_pointwise(d, CUDNN_POINTWISE_RELU_FWD, results[1], NULL, results[2]);
+    const struct {
+        enum extra extra;
+        cudnnPointwiseMode_t mode;
+        int64_t uid;
+        const int *dims; /* of the second operand */
+    } steps[] = {
+        /* in the order that cuDNN has engines for: none adds the bias first */
+        { ADD_TENSOR, CUDNN_POINTWISE_ADD, UID_ADDED, s->out },
+        { ADD_BIAS, CUDNN_POINTWISE_ADD, UID_BIAS, bias },
+        { THEN_RELU, CUDNN_POINTWISE_RELU_FWD, 0, NULL },
+    };
+    enum { STEPS = sizeof steps / sizeof *steps };
+    cudnnBackendDescriptor_t operations[1 + STEPS];
+    int64_t count = 0;
+    cudnnBackendDescriptor_t result = add_result(d, s, count, extras);
+    operations[count++] = add_convolution(d, s, add_tensor(d, UID_IN, s->in, false),
+        add_tensor(d, UID_WEIGHTS, weights, false), result);
+    for (int i = 0; i < STEPS; i++) {
+        if (!(extras & (int)steps[i].extra))
+            continue;
+        cudnnBackendDescriptor_t before = result, operand = NULL;
+        if (steps[i].dims)
+            operand = add_tensor(d, steps[i].uid, steps[i].dims, false);
+        extras &= ~(int)steps[i].extra;
+        result = add_result(d, s, count, extras);
+        operations[count++] = add_pointwise(d, steps[i].mode, before, operand, result);
+    }
     cudnnBackendDescriptor_t graph = MAKE(d, OPERATIONGRAPH);
-    SET(d, graph, OPERATIONGRAPH_OPS, BACKEND_DESCRIPTOR, last + 1, operations);
+    SET(d, graph, OPERATIONGRAPH_OPS, BACKEND_DESCRIPTOR, count, operations);
     FINALIZE(d, graph);
     return graph;
 }
@@ -183,7 +211,7 @@ static int try_heuristic(struct convolution *c, const struct card *card,
 
 /* A plan with these extras; -1 and the reason in c->descriptors.error. */
 static int try_extras(struct convolution *c, const struct card *card, const struct shape *s,
-    enum extras extras, int64_t workspace_limit)
+    int extras, int64_t workspace_limit)
 {
     static const cudnnBackendHeurMode_t modes[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
     struct descriptors *d = &c->descriptors;
@@ -206,9 +234,12 @@ int convolution_plan(struct convolution *c, const struct card *card, const struc
     int64_t workspace_limit, struct error *e)
 {
     *c = (struct convolution) { .descriptors.cudnn = card->descriptors.cudnn };
-    for (int extras = shape->extras; extras >= NO_EXTRAS; extras--)
-        if (!try_extras(c, card, shape, extras, workspace_limit))
+    for (int kept = ADD_BIAS | ADD_TENSOR | THEN_RELU, tried = -1; tried; kept /= 2) {
+        const int extras = shape->extras & kept;
+        if (extras != tried && !try_extras(c, card, shape, extras, workspace_limit))
             return 0;
+        tried = extras;
+    }
     *e = c->descriptors.error;
     return -1;
 }

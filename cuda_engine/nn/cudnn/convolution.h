@@ -1,5 +1,5 @@
 /*
- * One convolution with what cuDNN does in the same kernel: bias, then ReLU. Tensors are fp16 in N,H,W,C order, sums are
+ * One convolution with what cuDNN does in the same kernel: bias, a tensor added, ReLU. Tensors are fp16 in N,H,W,C order, sums are
  * fp32 and exist only inside. Whatever else a node's program says is done by kernels of ours.
  */
 #ifndef MATTE_NN_CUDNN_CONVOLUTION_H
@@ -13,22 +13,23 @@ struct shape {
     int in[4], out[4]; /* N, C, H, W */
     int kernel[2], stride[2], dilation[2], before[2], after[2];
     int group;
-    int extras; /* enum extras */
+    int extras; /* enum extra, or-ed */
 };
 
 /*
- * What a plan does with the sums, each with what is before it. A ReLU takes a bias with it, zeros where the node has
- * none: cuDNN 9.19 has engines for convolution, bias, ReLU and none for convolution, ReLU.
+ * What a plan does with the sums. The tensor that is added and the ReLU are the first instruction or two of the node's
+ * program; both take a bias with them, zeros where the node has none: cuDNN 9.19 has no engine for convolution and ReLU
+ * alone. Where no plan does all of them, the greatest are left to others first.
  */
-enum extras { NO_EXTRAS, ADD_BIAS, BIAS_RELU };
+enum extra { ADD_BIAS = 1, ADD_TENSOR = 2, THEN_RELU = 4 };
 
-/* How tensors are called when a plan is executed. */
-enum { UID_IN = 'x', UID_WEIGHTS = 'w', UID_BIAS = 'b', UID_OUT = 'o' };
+/* How tensors are called when a plan is executed. The one to be added is of the output's size. */
+enum { UID_IN = 'x', UID_WEIGHTS = 'w', UID_BIAS = 'b', UID_ADDED = 'a', UID_OUT = 'o' };
 
 struct convolution {
     struct descriptors descriptors;
     cudnnBackendDescriptor_t plan; /* finalized */
-    int extras;                    /* at most the shape's */
+    int extras;                    /* of the shape's, those that it does */
     int64_t workspace;             /* bytes that an execution needs */
 };
 

@@ -38,7 +38,7 @@ int plan_convolutions(const struct graph *g, const struct card *card, struct pla
 struct plan_report {
     int layers, shapes; /* convolutions, and distinct ones */
     int plans, refused; /* of the shapes */
-    int extras, fused;  /* of the shapes: with bias or bias and ReLU; of those, planned with all */
+    int extras, fused;  /* of the shapes: that have some; of those, planned with all of them */
     int64_t workspace;  /* the largest that an execution needs, bytes */
 };
 
