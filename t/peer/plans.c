@@ -1,11 +1,11 @@
 /*
- * Plans the convolutions of networks with the real cuDNN, for a card that need not be there, and prints what came of it.
+ * Plans the convolutions of networks with the real cuDNN for a card that need not be there, and prints what came of it.
  *
  *   plans [-p] CARD.json MODEL.onnx...
  *
- * CARD.json holds a card's properties (t/data/cards). -p: every convolution is first given padding for one more row than
- * its output has, which cuDNN must refuse. Prints a sentence for each shape that is refused, then sm=, layers=, shapes=,
- * plans=, refused=, extras=, fused= and workspace= as nn/cudnn/plan.h has them, and cudnn= its version.
+ * CARD.json holds a card's properties (t/data/cards). -p: every convolution is first given padding for one more row
+ * than its output has, which cuDNN must refuse. Prints a sentence for each shape that is refused, then cudnn= its
+ * version, and sm=, layers=, shapes=, plans=, refused=, extras=, fused= and workspace= as nn/cudnn/plan.h has them.
  */
 #include <fcntl.h>
 #include <stdio.h>

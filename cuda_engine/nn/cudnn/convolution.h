@@ -1,6 +1,6 @@
 /*
- * One convolution with what cuDNN does in the same kernel: bias, a tensor added, ReLU. Tensors are fp16 in N,H,W,C order, sums are
- * fp32 and exist only inside. Whatever else a node's program says is done by kernels of ours.
+ * One convolution with what cuDNN does in the same kernel: a tensor added, bias, ReLU. Tensors are fp16 in N,H,W,C order,
+ * sums are fp32 and exist only inside. Whatever else a node's program says is left to other kernels.
  */
 #ifndef MATTE_NN_CUDNN_CONVOLUTION_H
 #define MATTE_NN_CUDNN_CONVOLUTION_H
@@ -38,8 +38,8 @@ struct shape shape_of(const struct graph *g, const struct node *n);
 
 /*
  * The first plan of cuDNN's heuristics that finalizes and needs at most workspace_limit bytes, with as many extras as
- * there is a plan for. card must outlive c. -1 and in *e what cuDNN said of the bare convolution; convolution_free() is due in
- * either case.
+ * there is a plan for. card must outlive c. -1 and in *e what cuDNN said of the bare convolution; convolution_free() is
+ * due in either case.
  */
 int convolution_plan(struct convolution *c, const struct card *card, const struct shape *shape,
     int64_t workspace_limit, struct error *e);

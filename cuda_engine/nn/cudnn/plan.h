@@ -1,6 +1,6 @@
 /*
- * The convolutions of a graph planned for one card. Making plans takes time and networks repeat themselves, so that they
- * are kept by card and shape, in a cache that any number of graphs may share.
+ * The convolutions of a graph planned for one card. Making plans takes time and networks repeat themselves, so they are
+ * kept by card and shape, in a cache that any number of graphs may share.
  */
 #ifndef MATTE_NN_CUDNN_PLAN_H
 #define MATTE_NN_CUDNN_PLAN_H
@@ -29,7 +29,7 @@ void plan_cache_free(struct plan_cache *cache);
 
 /*
  * Plans every convolution of g, which must be fused. of, of g->node_count elements, becomes each node's plan, the
- * cache's; NULL where the node is no convolution. A shape that cuDNN refuses is no error here. -1 and *e: out of memory.
+ * cache's; NULL where the node is no convolution. That cuDNN refuses a shape is no error here. -1 and *e: no memory.
  */
 int plan_convolutions(const struct graph *g, const struct card *card, struct plan_cache *cache,
     const struct planned **of, struct error *e);
