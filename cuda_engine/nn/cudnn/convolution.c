@@ -203,8 +203,12 @@ static int try_heuristic(struct convolution *c, const struct card *card,
     const int kept = d->count;
     for (int64_t i = 0; i < count; i++) {
         descriptors_free(d, kept);
-        if (try_candidate(c, card, candidates[i], workspace_limit))
-            return 0;
+        if (!try_candidate(c, card, candidates[i], workspace_limit))
+            continue;
+        for (int k = 0; k < CANDIDATES; k++) /* half a MiB each shape */
+            if (k != i)
+                descriptor_free(d, candidates[k]);
+        return 0;
     }
     return -1;
 }

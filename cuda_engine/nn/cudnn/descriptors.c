@@ -1,6 +1,7 @@
 #include "descriptors.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Remembers a call that failed. what: "NAME of THING". */
 static void check(struct descriptors *d, cudnnStatus_t status, const char *call, const char *thing)
@@ -16,6 +17,15 @@ void descriptors_free(struct descriptors *d, int kept)
     while (d->count > kept)
         d->cudnn->cudnnBackendDestroyDescriptor(d->list[--d->count]);
     d->failed = 0;
+}
+
+void descriptor_free(struct descriptors *d, cudnnBackendDescriptor_t which)
+{
+    int i = 0;
+    while (d->list[i] != which)
+        i++;
+    d->cudnn->cudnnBackendDestroyDescriptor(which);
+    memmove(&d->list[i], &d->list[i + 1], (--d->count - i) * sizeof(cudnnBackendDescriptor_t));
 }
 
 cudnnBackendDescriptor_t descriptor_make(

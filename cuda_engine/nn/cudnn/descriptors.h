@@ -20,6 +20,9 @@ struct descriptors {
 /* Destroys all but the first kept; what had failed is forgotten. */
 void descriptors_free(struct descriptors *d, int kept);
 
+/* Destroys one of them, to which no other refers. */
+void descriptor_free(struct descriptors *d, cudnnBackendDescriptor_t which);
+
 /* A new one, to be set and finalized; NULL when something failed. At most DESCRIPTORS. */
 cudnnBackendDescriptor_t descriptor_make(
     struct descriptors *d, cudnnBackendDescriptorType_t type, const char *type_name);
