@@ -70,9 +70,9 @@ static int close_all(void **state)
 /* convolutions */
 
 /* 3x3 over 16 channels of 64 x 64, with bias and ReLU. */
-static struct shape plain(void)
+static struct layer plain(void)
 {
-    return (struct shape) {
+    return (struct layer) {
         .in = { 1, 16, 64, 64 },
         .out = { 1, 16, 64, 64 },
         .kernel = { 3, 3 },
@@ -86,7 +86,7 @@ static struct shape plain(void)
 }
 
 /* Every card has a plan of s with all of its extras; its largest workspace. */
-static int64_t plans_everywhere(const struct shape *s)
+static int64_t plans_everywhere(const struct layer *s)
 {
     int64_t largest = 0;
     for (int i = 0; i < SMS; i++) {
@@ -104,7 +104,7 @@ static int64_t plans_everywhere(const struct shape *s)
 }
 
 /* No card has a plan of s. */
-static void refused_everywhere(const struct shape *s, const char *text)
+static void refused_everywhere(const struct layer *s, const char *text)
 {
     for (int i = 0; i < SMS; i++) {
         struct error e = { 0 };
@@ -128,7 +128,7 @@ static void plans_extras(void **state)
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (int group = 1; group <= 16; group *= 16) {
-            struct shape s = plain();
+            struct layer s = plain();
             s.extras = all[i];
             s.group = group;
             plans_everywhere(&s);
@@ -140,7 +140,7 @@ static void plans_any_number_of_channels(void **state)
     static const int numbers[] = { 1, 2, 3, 4, 7, 12, 35, 59, 64, 128, 960 };
     (void)state;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct shape s = plain();
+        struct layer s = plain();
         s.in[1] = numbers[i];
         plans_everywhere(&s);
         s.out[1] = numbers[i];
@@ -151,7 +151,7 @@ static void plans_any_number_of_channels(void **state)
 static void plans_groups(void **state)
 {
     (void)state;
-    struct shape s = plain();
+    struct layer s = plain();
     s.group = 2;
     plans_everywhere(&s);
     s.group = 16;
@@ -167,7 +167,7 @@ static void plans_groups(void **state)
 static void plans_strides_and_dilations(void **state)
 {
     (void)state;
-    struct shape s = plain();
+    struct layer s = plain();
     s.stride[1] = 2;
     s.out[3] = 32;
     plans_everywhere(&s);
@@ -186,7 +186,7 @@ static void plans_paddings_that_differ(void **state)
 {
     (void)state;
     for (int group = 1; group <= 16; group *= 4) {
-        struct shape s = plain();
+        struct layer s = plain();
         s.group = group;
         s.before[0] = 0;
         s.after[0] = 2;
@@ -206,7 +206,7 @@ static void plans_paddings_that_differ(void **state)
 static void refuses_a_wrong_size(void **state)
 {
     (void)state;
-    struct shape s = plain();
+    struct layer s = plain();
     s.out[2]++;
     refused_everywhere(&s, TEXT_OF_WRONG_SIZE);
     s = plain();
@@ -218,7 +218,7 @@ static void keeps_to_the_workspace(void **state)
 {
     struct error e = { 0 };
     struct convolution c;
-    struct shape s = plain();
+    struct layer s = plain();
     (void)state;
     s.in[1] = 35; /* whose padded copy is workspace */
     const int64_t most = plans_everywhere(&s);
@@ -296,8 +296,8 @@ static void asks_for_what_a_node_is(void **state)
     output("z");
     read_graph(&g);
     assert_int_equal(g.node_count, 1);
-    const struct shape got = shape_of(&g, &g.nodes[0]);
-    const struct shape wanted = {
+    const struct layer got = layer_of(&g, &g.nodes[0]);
+    const struct layer wanted = {
         .in = { 2, 4, 11, 17 },
         .out = { 2, 6, 5, 17 },
         .kernel = { 3, 5 },
@@ -340,7 +340,7 @@ static void asks_for_a_residual(void **state)
         output("out");
         read_graph(&g);
         assert_int_equal(g.node_count, 1);
-        const struct shape s = shape_of(&g, &g.nodes[0]);
+        const struct layer s = layer_of(&g, &g.nodes[0]);
         assert_int_equal(s.extras, cases[i].extras);
         graph_free(&g);
     }

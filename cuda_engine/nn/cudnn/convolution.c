@@ -6,12 +6,12 @@
 /* Candidates that a heuristic is asked for, best first. */
 enum { CANDIDATES = 32 };
 
-_Static_assert(sizeof(struct shape) == 20 * sizeof(int), "memcmp() compares shapes");
+_Static_assert(sizeof(struct layer) == 20 * sizeof(int), "memcmp() compares shapes");
 
-struct shape shape_of(const struct graph *g, const struct node *n)
+struct layer layer_of(const struct graph *g, const struct node *n)
 {
     const int *weights = g->tensors[n->inputs[1]].dims;
-    struct shape s = { .group = n->window.group };
+    struct layer s = { .group = n->window.group };
     memcpy(s.in, g->tensors[n->inputs[0]].dims, sizeof s.in);
     memcpy(s.out, g->tensors[n->output].dims, sizeof s.out);
     for (int i = 0; i < 2; i++) {
@@ -54,12 +54,12 @@ static cudnnBackendDescriptor_t add_tensor(
 
 /* What an operation computes: the output unless more extras follow. */
 static cudnnBackendDescriptor_t add_result(
-    struct descriptors *d, const struct shape *s, int64_t uid, int more)
+    struct descriptors *d, const struct layer *s, int64_t uid, int more)
 {
     return add_tensor(d, more ? uid : UID_OUT, s->out, more);
 }
 
-static cudnnBackendDescriptor_t add_convolution(struct descriptors *d, const struct shape *s,
+static cudnnBackendDescriptor_t add_convolution(struct descriptors *d, const struct layer *s,
     cudnnBackendDescriptor_t in, cudnnBackendDescriptor_t weights, cudnnBackendDescriptor_t out)
 {
     const int64_t spatial = 2;
@@ -110,7 +110,7 @@ static cudnnBackendDescriptor_t add_pointwise(struct descriptors *d, cudnnPointw
 }
 
 /* The operation graph. The last operation's result is the output, those before exist inside the kernel only. */
-static cudnnBackendDescriptor_t add_graph(struct descriptors *d, const struct shape *s, int extras)
+static cudnnBackendDescriptor_t add_graph(struct descriptors *d, const struct layer *s, int extras)
 {
     const int weights[4] = { s->out[1], s->in[1] / s->group, s->kernel[0], s->kernel[1] };
     const int bias[4] = { 1, s->out[1], 1, 1 };
@@ -214,7 +214,7 @@ static int try_heuristic(struct convolution *c, const struct card *card,
 }
 
 /* A plan with these extras; -1 and the reason in c->descriptors.error. */
-static int try_extras(struct convolution *c, const struct card *card, const struct shape *s,
+static int try_extras(struct convolution *c, const struct card *card, const struct layer *s,
     int extras, int64_t workspace_limit)
 {
     static const cudnnBackendHeurMode_t modes[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
@@ -234,7 +234,7 @@ static int try_extras(struct convolution *c, const struct card *card, const stru
     return -1;
 }
 
-int convolution_plan(struct convolution *c, const struct card *card, const struct shape *shape,
+int convolution_plan(struct convolution *c, const struct card *card, const struct layer *shape,
     int64_t workspace_limit, struct error *e)
 {
     *c = (struct convolution) { .descriptors.cudnn = card->descriptors.cudnn };

@@ -9,7 +9,7 @@
 #include "card.h"
 
 /* All that decides a convolution's plan on one card; integers only, so that memcmp() compares. */
-struct shape {
+struct layer {
     int in[4], out[4]; /* N, C, H, W */
     int kernel[2], stride[2], dilation[2], before[2], after[2];
     int group;
@@ -34,14 +34,14 @@ struct convolution {
 };
 
 /* Of a node of kind CONVOLUTION. */
-struct shape shape_of(const struct graph *g, const struct node *n);
+struct layer layer_of(const struct graph *g, const struct node *n);
 
 /*
  * The first plan of cuDNN's heuristics that finalizes and needs at most workspace_limit bytes, with as many extras as
  * there is a plan for. card must outlive c. -1 and in *e what cuDNN said of the bare convolution; convolution_free() is
  * due in either case.
  */
-int convolution_plan(struct convolution *c, const struct card *card, const struct shape *shape,
+int convolution_plan(struct convolution *c, const struct card *card, const struct layer *shape,
     int64_t workspace_limit, struct error *e);
 void convolution_free(struct convolution *c);
 

@@ -13,7 +13,7 @@ void plan_cache_free(struct plan_cache *cache)
     }
 }
 
-static struct planned *find(const struct plan_cache *cache, int sm, const struct shape *shape)
+static struct planned *find(const struct plan_cache *cache, int sm, const struct layer *shape)
 {
     struct planned *p = cache->first;
     while (p && (p->sm != sm || memcmp(&p->shape, shape, sizeof *shape)))
@@ -23,7 +23,7 @@ static struct planned *find(const struct plan_cache *cache, int sm, const struct
 
 /* A new plan into the cache; NULL and *e. */
 static struct planned *add(struct plan_cache *cache, const struct card *card, const struct node *n,
-    const struct shape *shape, struct error *e)
+    const struct layer *shape, struct error *e)
 {
     struct error why;
     struct planned *p = calloc(1, sizeof *p);
@@ -48,7 +48,7 @@ int plan_convolutions(const struct graph *g, const struct card *card, struct pla
         of[i] = NULL;
         if (n->kind != CONVOLUTION)
             continue;
-        const struct shape shape = shape_of(g, n);
+        const struct layer shape = layer_of(g, n);
         struct planned *p = find(cache, card->sm, &shape);
         if (!p && !(p = add(cache, card, n, &shape, e)))
             return -1;

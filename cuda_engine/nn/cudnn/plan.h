@@ -11,7 +11,7 @@
 struct planned {
     struct planned *next;
     int sm;
-    struct shape shape;
+    struct layer shape;
     int layers; /* nodes that have been given it */
     struct convolution convolution;
     int refused;
