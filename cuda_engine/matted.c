@@ -43,6 +43,21 @@ static int is_manifest(const struct dirent *d)
     return d->d_name[0] != '.' && dot && !strcmp(dot, ".json");
 }
 
+/* Opens a manifest and keeps it, unless it serves nothing: no job asks for such a network. */
+static int add_manifest(const char *path, struct error *e)
+{
+    struct manifest *m = manifest_open(path, config.model_files, e);
+    if (!m) {
+        return -1;
+    }
+    if (m->serve_count) {
+        manifests[manifest_count++] = m;
+    } else {
+        manifest_close(m);
+    }
+    return 0;
+}
+
 /* Opens every manifest of the folder, in the order of their names. */
 static int open_manifests(struct error *e)
 {
@@ -58,15 +73,14 @@ static int open_manifests(struct error *e)
             rc = error_set(
                 e, "config", "models: %s holds more than %d manifests.", config.models, MANIFESTS);
         } else if (!rc) {
-            manifests[manifest_count] = manifest_open(path, config.model_files, e);
-            rc = manifests[manifest_count] ? 0 : -1;
-            manifest_count += !rc;
+            rc = add_manifest(path, e);
         }
         free(list[i]);
     }
     free(list);
-    if (!rc && !n) {
-        rc = error_set(e, "config", "models: %s holds no manifest.", config.models);
+    if (!rc && !manifest_count) {
+        rc = error_set(
+            e, "config", "models: %s holds no manifest that serves a model.", config.models);
     }
     return rc;
 }

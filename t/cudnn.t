@@ -17,7 +17,8 @@ my ($root, $work) = (root(), workspace());
 my $plans = "$root/build/engine/peer/plans";
 my @cards = sort { ($a =~ /(\d+)/g)[-1] <=> ($b =~ /(\d+)/g)[-1] } glob "$root/t/data/cards/*.json";
 my @files = map { $_->{file} } map { @{ decode_json(slurp($_))->{files} } } glob "$root/conf/models/*.json";
-my @paths = grep { -e } map { cache() . "/models/$_" } @files;    # those installed
+# Those installed, but for the two of SAM: what plans them must be told the sizes of their inputs first.
+my @paths = grep { -e && !m{/sam_} } map { cache() . "/models/$_" } @files;
 my %sum = (plans => 0, refused => 0, fused => 0);
 my @lines;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
 #include <yajl/yajl_tree.h>
 
 enum { MANIFEST_BYTES = 64 << 10, SIDE = 1 << 14 };
@@ -65,16 +66,57 @@ static int read_object(
 static int read_string(struct reader *r, const char *at, yajl_val v, char *to, size_t size)
 {
     char wanted[60];
+    const size_t length = YAJL_IS_STRING(v) ? strlen(v->u.string) : 0;
     snprintf(wanted, sizeof wanted, "a string of 1 to %zu bytes", size - 1);
-    if (!YAJL_IS_STRING(v) || !*v->u.string || strlen(v->u.string) >= size)
+    if (!length || length >= size)
         return bad(r, at, wanted);
-    memcpy(to, v->u.string, strlen(v->u.string) + 1);
+    memcpy(to, v->u.string, length + 1);
     return 0;
 }
 
 static int read_name(struct reader *r, const char *at, yajl_val v, void *to)
 {
     return read_string(r, at, v, to, MANIFEST_NAME);
+}
+
+static int read_source(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    return read_string(r, at, v, to, sizeof((struct manifest *)0)->source);
+}
+
+/* Which of two words it is; -1: neither. */
+static int read_word(struct reader *r, const char *at, yajl_val v, const char *const words[2])
+{
+    char wanted[60];
+    for (int i = 0; i < 2; i++)
+        if (YAJL_IS_STRING(v) && !strcmp(v->u.string, words[i]))
+            return i;
+    snprintf(wanted, sizeof wanted, "\"%s\" or \"%s\"", words[0], words[1]);
+    return bad(r, at, wanted);
+}
+
+static int read_fit(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const char *const words[] = { [FIT_STRETCH] = "stretch", [FIT_PAD] = "pad" };
+    const int word = read_word(r, at, v, words);
+    *(enum manifest_fit *)to = word;
+    return word < 0 ? -1 : 0;
+}
+
+static int read_range(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const char *const words[] = { [RANGE_FULL] = "full", [RANGE_PICTURE] = "picture" };
+    const int word = read_word(r, at, v, words);
+    *(enum manifest_range *)to = word;
+    return word < 0 ? -1 : 0;
+}
+
+static int read_channels(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const char *const words[] = { [CHANNELS_RGB] = "rgb", [CHANNELS_BGR] = "bgr" };
+    const int word = read_word(r, at, v, words);
+    *(enum manifest_channels *)to = word;
+    return word < 0 ? -1 : 0;
 }
 
 static int read_side(struct reader *r, const char *at, yajl_val v, void *to)
@@ -131,8 +173,8 @@ static int read_serves(struct reader *r, const char *at, yajl_val v, void *to)
 {
     struct manifest *m = r->manifest;
     char(*names)[MANIFEST_NAME] = to;
-    if (!YAJL_IS_ARRAY(v) || v->u.array.len < 1 || v->u.array.len > MANIFEST_SERVES)
-        return bad(r, at, "a list of 1 to 8 models");
+    if (!YAJL_IS_ARRAY(v) || v->u.array.len > MANIFEST_SERVES)
+        return bad(r, at, "a list of at most 8 models");
     for (size_t i = 0; i < v->u.array.len; i++)
         if (read_name(r, at, v->u.array.values[i], names[m->serve_count++]))
             return -1;
@@ -166,13 +208,29 @@ static int read_states(struct reader *r, const char *at, yajl_val v, void *to)
 #name, required, read, offsetof(type, name) \
     }
 
+/* The outputs of a detector's three strides. */
+static int read_strides(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    char(*names)[MANIFEST_NAME] = to;
+    if (!YAJL_IS_ARRAY(v) || v->u.array.len != 3)
+        return bad(r, at, "a list of three outputs");
+    for (int i = 0; i < 3; i++)
+        if (read_name(r, at, v->u.array.values[i], names[i]))
+            return -1;
+    return 0;
+}
+
 static int read_outputs(struct reader *r, const char *at, yajl_val v, void *to)
 {
     static const struct field fields[] = {
-        MEMBER(struct manifest, alpha, 1, read_name),
-        MEMBER(struct manifest, foreground, 0, read_name),
+        MEMBER(struct manifest_outputs, alpha, 0, read_name),
+        MEMBER(struct manifest_outputs, foreground, 0, read_name),
+        MEMBER(struct manifest_outputs, scores, 0, read_strides),
+        MEMBER(struct manifest_outputs, boxes, 0, read_strides),
+        MEMBER(struct manifest_outputs, embedding, 0, read_name),
+        MEMBER(struct manifest_outputs, masks, 0, read_name),
     };
-    return read_object(r, at, v, fields, 2, to);
+    return read_object(r, at, v, fields, sizeof fields / sizeof *fields, to);
 }
 
 static int read_files(struct reader *r, const char *at, yajl_val v, void *to)
@@ -201,12 +259,16 @@ static int read_files(struct reader *r, const char *at, yajl_val v, void *to)
 static const struct field manifest_fields[] = {
     MEMBER(struct manifest, name, 1, read_name),
     MEMBER(struct manifest, licence, 1, read_name),
+    MEMBER(struct manifest, source, 1, read_source),
     MEMBER(struct manifest, serves, 1, read_serves),
     MEMBER(struct manifest, files, 1, read_files),
     MEMBER(struct manifest, input, 1, read_name),
+    MEMBER(struct manifest, fit, 0, read_fit),
+    MEMBER(struct manifest, range, 0, read_range),
+    MEMBER(struct manifest, channels, 0, read_channels),
     MEMBER(struct manifest, mean, 1, read_rgb),
     MEMBER(struct manifest, std, 1, read_std),
-    { "outputs", 1, read_outputs, 0 },
+    MEMBER(struct manifest, outputs, 1, read_outputs),
     MEMBER(struct manifest, states, 0, read_states),
 };
 
@@ -239,6 +301,9 @@ static int parse(struct reader *r)
     int result = read_object(r, "", tree, manifest_fields,
         sizeof manifest_fields / sizeof *manifest_fields, r->manifest);
     yajl_tree_free(tree);
+    if (!result && r->manifest->serve_count && !*r->manifest->outputs.alpha)
+        return error_set(r->error, "bad_manifest",
+            "%s: outputs.alpha is missing, and what serves a model must have it.", r->path);
     return result;
 }
 
@@ -290,5 +355,26 @@ int manifest_serves(const struct manifest *m, const char *name)
     for (int i = 0; i < m->serve_count; i++)
         if (!strcmp(m->serves[i], name))
             return 1;
+    return 0;
+}
+
+int manifest_verify(const struct manifest_file *f, struct error *e)
+{
+    unsigned char block[1 << 16], digest[EVP_MAX_MD_SIZE];
+    char hex[65] = "";
+    EVP_MD_CTX *sha = EVP_MD_CTX_new();
+    int ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL);
+    ssize_t n = 0;
+    for (off_t at = 0; ok && (n = pread(f->fd, block, sizeof block, at)) > 0; at += n)
+        ok = EVP_DigestUpdate(sha, block, n);
+    ok = ok && !n && EVP_DigestFinal_ex(sha, digest, NULL);
+    EVP_MD_CTX_free(sha);
+    if (!ok)
+        return error_set(e, "bad_model", "%s cannot be read.", f->file);
+    for (int i = 0; i < 32; i++)
+        snprintf(&hex[2 * i], 3, "%02x", digest[i]);
+    if (strcmp(hex, f->sha256))
+        return error_set(e, "bad_model",
+            "%s is not the file that its manifest names: its SHA-256 is %s.", f->file, hex);
     return 0;
 }

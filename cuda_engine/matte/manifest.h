@@ -1,7 +1,7 @@
 /*
- * A model's manifest, conf/models/NAME.json: which API models it serves, its licence, its ONNX files (one a size) and
- * how their tensors are called. Opening one also opens its files, so that a process which has given up its rights
- * (another user, a sandbox) can still plan them.
+ * A network's manifest, conf/models/NAME.json: which API models it serves, its licence, its ONNX files (one a size),
+ * how pixels become its input and how its tensors are called. Opening one also opens its files, so that a process which
+ * has given up its rights (another user, a sandbox) can still plan them.
  */
 #ifndef MATTE_MANIFEST_H
 #define MATTE_MANIFEST_H
@@ -10,11 +10,20 @@
 
 enum { MANIFEST_SERVES = 8, MANIFEST_FILES = 16, MANIFEST_STATES = 8, MANIFEST_NAME = 64 };
 
+/* How a picture becomes as large as the input: each side by itself, or both alike and then zeros right or below. */
+enum manifest_fit { FIT_STRETCH, FIT_PAD };
+
+/* What a picture's values are divided by, so that they are of 0..1: 255, or its own largest value (of all channels). */
+enum manifest_range { RANGE_FULL, RANGE_PICTURE };
+
+enum manifest_channels { CHANNELS_RGB, CHANNELS_BGR };
+
 struct manifest {
     char name[MANIFEST_NAME];
     char licence[MANIFEST_NAME];
-    char serves[MANIFEST_SERVES]
-               [MANIFEST_NAME]; /* API model names; the first is what it was made for */
+    char source[2 * MANIFEST_NAME]; /* where the weights come from, for people */
+    /* API model names, the first being what it was made for; none: it is installed, but no job runs it */
+    char serves[MANIFEST_SERVES][MANIFEST_NAME];
     int serve_count;
     struct manifest_file {
         char file[128];
@@ -24,9 +33,19 @@ struct manifest {
     } files[MANIFEST_FILES];
     int file_count;
     char input[MANIFEST_NAME];
-    float mean[3], std[3];                          /* input = (rgb/255 - mean) / std */
-    char alpha[MANIFEST_NAME];                      /* output names */
-    char foreground[MANIFEST_NAME];                 /* empty: the network predicts none */
+    enum manifest_fit fit;
+    enum manifest_range range;
+    enum manifest_channels channels;
+    float mean[3], std[3]; /* input = (value of 0..1 - mean) / std, in the order of channels */
+    /* Names; empty: the network has none. */
+    struct manifest_outputs {
+        char alpha[MANIFEST_NAME]; /* of a matting network; whoever serves a model has it */
+        char foreground[MANIFEST_NAME];
+        char scores[3][MANIFEST_NAME]; /* of a detector, at strides 8, 16 and 32 */
+        char boxes[3][MANIFEST_NAME];
+        char embedding[MANIFEST_NAME]; /* of an encoder of pictures */
+        char masks[MANIFEST_NAME];     /* of its decoder */
+    } outputs;
     char states[MANIFEST_STATES][2][MANIFEST_NAME]; /* recurrent {input, output} pairs */
     int state_count;
 };
@@ -37,5 +56,11 @@ void manifest_close(struct manifest *m);
 
 /* 1 if m serves the API model called name. */
 int manifest_serves(const struct manifest *m, const char *name);
+
+/*
+ * Compares an installed file's SHA-256 with the manifest's: another network under its name would give a wrong matte
+ * without a word. 0; -1 and *e with bad_model.
+ */
+int manifest_verify(const struct manifest_file *f, struct error *e);
 
 #endif

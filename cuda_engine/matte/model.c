@@ -1,12 +1,9 @@
 #include "model.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <openssl/evp.h>
 
 #include "../nn/nn.h"
 
@@ -33,28 +30,6 @@ static int nearest_file(const struct manifest *m, const struct model_params *par
     return best;
 }
 
-/* Checks that the file is the manifest's: another network under its name would give a wrong matte without a word. */
-static int verify(const struct manifest_file *f, struct error *e)
-{
-    unsigned char block[1 << 16], digest[EVP_MAX_MD_SIZE];
-    char hex[65] = "";
-    EVP_MD_CTX *sha = EVP_MD_CTX_new();
-    int ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL);
-    ssize_t n = 0;
-    for (off_t at = 0; ok && (n = pread(f->fd, block, sizeof block, at)) > 0; at += n)
-        ok = EVP_DigestUpdate(sha, block, n);
-    ok = ok && !n && EVP_DigestFinal_ex(sha, digest, NULL);
-    EVP_MD_CTX_free(sha);
-    if (!ok)
-        return error_set(e, "bad_model", "%s cannot be read.", f->file);
-    for (int i = 0; i < 32; i++)
-        snprintf(&hex[2 * i], 3, "%02x", digest[i]);
-    if (strcmp(hex, f->sha256))
-        return error_set(e, "bad_model",
-            "%s is not the file that its manifest names: its SHA-256 is %s.", f->file, hex);
-    return 0;
-}
-
 /* Finds a tensor and checks its size. */
 static int find(struct model *model, const char *label, const char *name, int c, int h, int w,
     struct nn_tensor *t, struct error *e)
@@ -72,8 +47,9 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
     const char *label = m->files[file].file;
     const int w = m->files[file].width, h = m->files[file].height;
     if (find(model, label, m->input, 3, h, w, &model->input, e) ||
-        find(model, label, m->alpha, 1, h, w, &model->alpha, e) ||
-        (*m->foreground && find(model, label, m->foreground, 3, h, w, &model->foreground, e)))
+        find(model, label, m->outputs.alpha, 1, h, w, &model->alpha, e) ||
+        (*m->outputs.foreground &&
+            find(model, label, m->outputs.foreground, 3, h, w, &model->foreground, e)))
         return -1;
     return 0;
 }
@@ -81,13 +57,18 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
 struct model *model_open(
     const struct manifest *m, const struct model_params *params, struct error *e)
 {
+    if (!*m->outputs.alpha || m->fit != FIT_STRETCH || m->channels != CHANNELS_RGB) {
+        error_set(
+            e, "bad_model", "The network %s makes no alpha from a stretched RGB picture.", m->name);
+        return NULL;
+    }
     int file = nearest_file(m, params);
     if (file < 0) {
         error_set(
             e, "model_not_installed", "None of the files of the network %s is installed.", m->name);
         return NULL;
     }
-    if (verify(&m->files[file], e))
+    if (manifest_verify(&m->files[file], e))
         return NULL;
     struct model *model = calloc(1, sizeof *model);
     if (!model) {
@@ -100,8 +81,9 @@ struct model *model_open(
     for (int i = 0; i < m->state_count; i++)
         for (int k = 0; k < 2; k++)
             states[i][k] = m->states[i][k];
-    const struct nn_params net = { params->threads, (const char *const(*)[2])states,
-        m->state_count };
+    const struct nn_params net = { .threads = params->threads,
+        .states = (const char *const(*)[2])states,
+        .state_count = m->state_count };
     model->net = nn_open(m->files[file].fd, m->files[file].file, &net, e);
     if (!model->net || find_tensors(model, m, file, e)) {
         model_close(model);
@@ -123,9 +105,50 @@ float *model_input(struct model *model, int *width, int *height)
     return model->input.data;
 }
 
+/* The picture's largest value, of 0..1; 1 for a black one, which nothing can make brighter. */
+static float largest_value(const struct model *model)
+{
+    const struct manifest *m = model->manifest;
+    const int pixels = model->input.h * model->input.w;
+    float largest = 0;
+    for (int c = 0; c < 3; c++) {
+        const float *in = model->input.data + (ptrdiff_t)c * pixels;
+        float most = in[0];
+        for (int i = 1; i < pixels; i++)
+            most = in[i] > most ? in[i] : most;
+        largest = fmaxf(largest, most * m->std[c] + m->mean[c]);
+    }
+    return largest > 0 ? largest : 1;
+}
+
+/* Multiplies the picture, which the input holds normalised, by gain. */
+static void brighten(struct model *model, float gain)
+{
+    const struct manifest *m = model->manifest;
+    const int pixels = model->input.h * model->input.w;
+    for (int c = 0; c < 3; c++) {
+        float *in = model->input.data + (ptrdiff_t)c * pixels;
+        const float offset = (gain - 1) * m->mean[c] / m->std[c];
+        for (int i = 0; i < pixels; i++)
+            in[i] = in[i] * gain + offset;
+    }
+}
+
+/* The input is given back as it was: whoever wrote it composes with it afterwards. */
+static int run_by_range(struct model *model, struct error *e)
+{
+    const float largest = model->manifest->range == RANGE_PICTURE ? largest_value(model) : 1;
+    if (largest == 1)
+        return nn_run(model->net, e);
+    brighten(model, 1 / largest);
+    const int failed = nn_run(model->net, e);
+    brighten(model, largest);
+    return failed;
+}
+
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
-    if (nn_run(model->net, e))
+    if (run_by_range(model, e))
         return -1;
     *out = (struct model_output) { model->alpha.data, model->foreground.data };
     return 0;

@@ -106,7 +106,7 @@ static int scale_weights(struct graph *g, struct node *conv, const float *scale,
 {
     const struct tensor w = g->tensors[conv->inputs[1]];
     const size_t channels = w.dims[0], each = tensor_elements(&w) / channels;
-    const int dims[4] = { 1, 1, 1, w.dims[0] };
+    const struct shape per_channel = { REAL, 1, { w.dims[0] } };
     float *weights = graph_alloc(g, channels * each * sizeof *weights, e);
     float *bias = graph_alloc(g, channels * sizeof *bias, e);
     if (!weights || !bias)
@@ -119,8 +119,8 @@ static int scale_weights(struct graph *g, struct node *conv, const float *scale,
             bias[c] += g->tensors[conv->inputs[2]].data[c] * scale[c * stride];
     }
     /* new tensors: other convolutions may share the constants of the file */
-    int new_weights = graph_add_tensor(g, w.name, w.dims, e);
-    int new_bias = graph_add_tensor(g, w.name, dims, e);
+    int new_weights = graph_add_tensor(g, w.name, &w.shape, e);
+    int new_bias = graph_add_tensor(g, w.name, &per_channel, e);
     if (new_weights < 0 || new_bias < 0)
         return -1;
     g->tensors[new_weights].data = weights;

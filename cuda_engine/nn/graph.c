@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ops.h"
+#include "plain/plain.h"
 
 struct names {
     struct hsearch_data table;
@@ -29,9 +30,22 @@ void *graph_alloc(struct graph *g, size_t bytes, struct error *e)
     return g->owned[g->owned_count++] = p;
 }
 
+size_t shape_elements(const struct shape *s)
+{
+    size_t elements = 1;
+    for (int i = 0; i < s->rank; i++)
+        elements *= s->dims[i];
+    return elements;
+}
+
 size_t tensor_elements(const struct tensor *t)
 {
-    return (size_t)t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
+    return shape_elements(&t->shape);
+}
+
+int tensor_is_constant(const struct tensor *t)
+{
+    return t->data || t->ints;
 }
 
 int tensor_scalar(const struct tensor *t, float *value)
@@ -50,15 +64,19 @@ static void *grow(void *array, int count, size_t size)
     return realloc(array, (count ? 2 * (size_t)count : 1) * size);
 }
 
-int graph_add_tensor(struct graph *g, const char *name, const int dims[4], struct error *e)
+int graph_add_tensor(struct graph *g, const char *name, const struct shape *shape, struct error *e)
 {
+    const struct shape copy = *shape; /* it may lie in the array that moves */
     struct tensor *tensors = grow(g->tensors, g->tensor_count, sizeof *tensors);
     if (!tensors)
         return error_retry(e, "out_of_memory", "There is no memory for the network %s.", g->label);
     g->tensors = tensors;
     struct tensor *t = &tensors[g->tensor_count];
-    *t = (struct tensor) { .name = name, .rank = 4, .producer = -1 };
-    memcpy(t->dims, dims, sizeof t->dims);
+    *t = (struct tensor) { .name = name, .shape = copy, .dims = { 1, 1, 1, 1 }, .producer = -1 };
+    for (int i = 0; i < copy.rank; i++) {
+        const int at = i + 4 - copy.rank;
+        t->dims[at < 0 ? 0 : at] *= copy.dims[i];
+    }
     return g->tensor_count++;
 }
 
@@ -94,115 +112,6 @@ int names_define(struct names *names, const char *name, int tensor, struct error
     return 0;
 }
 
-/* constants */
-
-static float half_to_float(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
-    union {
-        uint32_t bits;
-        float value;
-    } r;
-    if (exponent == 31)
-        r.bits = sign | 0x7f800000 | fraction << 13;
-    else if (exponent)
-        r.bits = sign | (exponent + 112) << 23 | fraction << 13;
-    else {
-        r.value = (float)fraction * 0x1p-24f;
-        r.bits |= sign;
-    }
-    return r.value;
-}
-
-static int dims_of(const struct graph *g, const char *what, const char *name, size_t rank,
-    const int64_t *sizes, int dims[4], struct error *e)
-{
-    int64_t elements = 1;
-    if (rank > 4)
-        return error_set(e, "unsupported_model",
-            "%s: the %s %s has %zu dimensions; at most 4 are supported.", g->label, what, name,
-            rank);
-    for (int i = 0; i < 4; i++) {
-        int64_t size = i < 4 - (int)rank ? 1 : sizes[i - (4 - (int)rank)];
-        if (size < 1 || size > GRAPH_ELEMENTS || elements * size > GRAPH_ELEMENTS)
-            return error_set(e, "bad_model",
-                "%s: the %s %s has a dimension of %lld; every dimension must be at least 1 and "
-                "their product at most %d.",
-                g->label, what, name, (long long)size, GRAPH_ELEMENTS);
-        elements *= size;
-        dims[i] = (int)size;
-    }
-    return 0;
-}
-
-/* Adds a constant from its message. The values stay in the message where they can. */
-static int read_constant(struct graph *g, const char *name, const Onnx__TensorProto *p,
-    struct names *names, struct error *e)
-{
-    int dims[4];
-    if (dims_of(g, "constant", name, p->n_dims, p->dims, dims, e))
-        return -1;
-    int index = graph_add_tensor(g, name, dims, e);
-    if (index < 0 || names_define(names, name, index, e))
-        return -1;
-    struct tensor *t = &g->tensors[index];
-    size_t count = tensor_elements(t), have, width;
-    const void *values;
-
-    t->rank = (int)p->n_dims;
-    switch (p->data_type) {
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
-        width = sizeof(float);
-        values = p->float_data;
-        have = p->n_float_data;
-        break;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__INT64:
-        width = sizeof(int64_t);
-        values = p->int64_data;
-        have = p->n_int64_data;
-        break;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16: /* in int32_data, one each */
-        width = sizeof(uint16_t);
-        values = p->int32_data;
-        have = p->n_int32_data;
-        break;
-    default:
-        return error_set(e, "unsupported_model",
-            "%s: the constant %s is of the ONNX type %d; float, float16 and int64 are supported.",
-            g->label, name, p->data_type);
-    }
-    if (p->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
-        return error_set(e, "unsupported_model",
-            "%s: the constant %s lies in another file, which is not supported.", g->label, name);
-    if (p->has_raw_data) {
-        values = p->raw_data.data;
-        have = p->raw_data.len / width;
-        if (p->raw_data.len % width)
-            have = 0;
-    }
-    if (have != count)
-        return error_set(e, "bad_model", "%s: the constant %s has %zu values where %zu are due.",
-            g->label, name, have, count);
-    if (p->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16) {
-        float *f = graph_alloc(g, count * sizeof *f, e);
-        if (!f)
-            return -1;
-        for (size_t i = 0; i < count; i++) {
-            uint16_t bits;
-            if (p->has_raw_data)
-                memcpy(&bits, (const char *)values + i * width, width);
-            else
-                bits = (uint16_t)p->int32_data[i];
-            f[i] = half_to_float(bits);
-        }
-        t->data = f;
-    } else if (p->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64)
-        t->ints = values;
-    else
-        t->data = values;
-    return 0;
-}
-
 /* the graph's ends */
 
 static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__ValueInfoProto *v)
@@ -212,33 +121,95 @@ static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__ValueInfoProto *v)
     return v->type->tensor_type;
 }
 
+static const struct nn_fixed *find_fixed(const struct graph *g, const char *name)
+{
+    for (int i = 0; i < g->params->fixed_count; i++)
+        if (!strcmp(g->params->fixed[i].name, name))
+            return &g->params->fixed[i];
+    return NULL;
+}
+
+/* The sizes of an input: the caller's where it gives them, which must be those of the file where that has them. */
+static int read_sizes(const struct graph *g, const char *name, const Onnx__TensorShapeProto *shape,
+    const struct nn_fixed *fixed, int64_t *sizes, struct error *e)
+{
+    if (fixed && fixed->rank != (int)shape->n_dim)
+        return error_set(e, "bad_model", "%s: the input %s has %zu dimensions, not %d.", g->label,
+            name, shape->n_dim, fixed->rank);
+    for (size_t i = 0; i < shape->n_dim; i++) {
+        const Onnx__TensorShapeProto__Dimension *d = shape->dim[i];
+        const int known = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        if (!known && !fixed)
+            return error_set(
+                e, "unsupported_model", "%s: the input %s has no fixed size.", g->label, name);
+        if (known && fixed && d->dim_value != fixed->dims[i])
+            return error_set(e, "bad_model", "%s: the input %s has a dimension of %lld, not %d.",
+                g->label, name, (long long)d->dim_value, fixed->dims[i]);
+        sizes[i] = fixed ? fixed->dims[i] : d->dim_value;
+    }
+    return 0;
+}
+
+/* Gives an input the values that it always has. */
+static int fix_values(struct graph *g, int index, const float *values, struct error *e)
+{
+    const struct tensor *t = &g->tensors[index];
+    const size_t count = tensor_elements(t);
+    float *real = graph_alloc(g, count * sizeof *real, e);
+    int64_t *integer = graph_alloc(g, count * sizeof *integer, e);
+    if (!real || !integer)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        real[i] = values[i];
+        integer[i] = (int64_t)values[i];
+    }
+    g->tensors[index].data = t->shape.type == REAL ? real : NULL;
+    g->tensors[index].ints = t->shape.type == REAL ? NULL : integer;
+    return 0;
+}
+
 static int read_input(
     struct graph *g, const Onnx__ValueInfoProto *v, struct names *names, struct error *e)
 {
     const Onnx__TypeProto__Tensor *type = tensor_type(v);
     const char *name = text(v->name);
-    int64_t sizes[4];
-    int dims[4];
+    struct shape shape;
+    int64_t sizes[GRAPH_RANK];
     if (names_lookup(names, name) >= 0)
         return 0; /* the default of an input, as old files list their weights: a constant */
-    if (!type || type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || !type->shape ||
-        type->shape->n_dim != 4)
+    if (!type || !type->shape || shape_type(type->elem_type, &shape.type) ||
+        type->shape->n_dim > GRAPH_RANK)
         return error_set(e, "unsupported_model",
-            "%s: the input %s is not a tensor of floats with 4 dimensions.", g->label, name);
-    for (int i = 0; i < 4; i++) {
-        const Onnx__TensorShapeProto__Dimension *d = type->shape->dim[i];
-        if (d->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
-            return error_set(
-                e, "unsupported_model", "%s: the input %s has no fixed size.", g->label, name);
-        sizes[i] = d->dim_value;
-    }
-    if (dims_of(g, "input", name, 4, sizes, dims, e))
+            "%s: the input %s is not a tensor of numbers with at most %d dimensions.", g->label,
+            name, GRAPH_RANK);
+    const struct nn_fixed *fixed = find_fixed(g, name);
+    if (read_sizes(g, name, type->shape, fixed, sizes, e))
         return -1;
-    int index = graph_add_tensor(g, name, dims, e);
+    if (shape_set(&shape, g, "input", name, type->shape->n_dim, sizes, 1, e))
+        return -1;
+    int index = graph_add_tensor(g, name, &shape, e);
     if (index < 0)
         return -1;
-    g->inputs[g->input_count++] = (struct end) { name, index, 0 };
+    if (fixed && fixed->values) {
+        if (fix_values(g, index, fixed->values, e))
+            return -1;
+    } else
+        g->inputs[g->input_count++] = (struct end) { name, index, 0 };
     return names_define(names, name, index, e);
+}
+
+/* A constant that is an output is computed all the same: copied. */
+static int copy_constant(struct graph *g, int index, struct error *e)
+{
+    const int copy = graph_add_tensor(g, g->tensors[index].name, &g->tensors[index].shape, e);
+    struct node n = { .name = "", .op = "Identity", .kind = PLAIN, .input_count = 1 };
+    n.inputs[0] = index;
+    n.output = copy;
+    n.compute = copy_compute;
+    n.settings.copy.rank = 1;
+    n.settings.copy.dims[0] = (int)tensor_elements(&g->tensors[index]);
+    n.settings.copy.step[0] = 1;
+    return copy < 0 || graph_add_node(g, &n, e) < 0 ? -1 : copy;
 }
 
 static int read_output(
@@ -248,10 +219,9 @@ static int read_output(
     int index = names_lookup(names, name);
     if (index < 0)
         return error_set(e, "bad_model", "%s: nothing computes the output %s.", g->label, name);
-    struct tensor *t = &g->tensors[index];
-    if (t->data || t->ints)
-        return error_set(e, "bad_model", "%s: the output %s is a constant.", g->label, name);
-    t->outputs++;
+    if (tensor_is_constant(&g->tensors[index]) && (index = copy_constant(g, index, e)) < 0)
+        return -1;
+    g->tensors[index].outputs++;
     g->outputs[g->output_count++] = (struct end) { name, index, 0 };
     return 0;
 }
@@ -266,12 +236,9 @@ static int is_ready(const Onnx__NodeProto *n, const struct names *names)
     return 1;
 }
 
-static const Onnx__TensorProto *constant_value(const Onnx__NodeProto *n)
+static int is_constant(const Onnx__NodeProto *n)
 {
-    if (strcmp(text(n->op_type), "Constant") || n->n_output != 1 || n->n_attribute != 1 ||
-        strcmp(text(n->attribute[0]->name), "value"))
-        return NULL;
-    return n->attribute[0]->t;
+    return !strcmp(text(n->op_type), "Constant") && !*text(n->domain);
 }
 
 static int read_nodes(
@@ -294,9 +261,8 @@ static int read_nodes(
         for (size_t i = 0; i < p->n_node; i++) {
             if (done[i] || !is_ready(p->node[i], names))
                 continue;
-            const Onnx__TensorProto *constant = constant_value(p->node[i]);
-            if (constant ? read_constant(g, p->node[i]->output[0], constant, names, e)
-                         : ops_read(g, p->node[i], names, e))
+            if (is_constant(p->node[i]) ? constant_read_node(g, p->node[i], names, e)
+                                        : ops_read(g, p->node[i], names, e))
                 return -1;
             done[i] = 1;
             left--;
@@ -317,8 +283,8 @@ static int read_model(struct graph *g, const Onnx__ModelProto *m, struct error *
         return error_set(e, "unsupported_model",
             "%s: the file is of ONNX opset %d; %d to %d are supported.", g->label, g->opset,
             OPSET_MIN, OPSET_MAX);
-    if (!p || !p->n_input || !p->n_output)
-        return error_set(e, "bad_model", "%s: the network has no input or no output.", g->label);
+    if (!p || !p->n_output)
+        return error_set(e, "bad_model", "%s: the network has no output.", g->label);
     g->inputs = graph_alloc(g, p->n_input * sizeof *g->inputs, e);
     g->outputs = graph_alloc(g, p->n_output * sizeof *g->outputs, e);
     if (!g->inputs || !g->outputs)
@@ -331,7 +297,7 @@ static int read_model(struct graph *g, const Onnx__ModelProto *m, struct error *
     if (!hcreate_r(most + most / 2 + 1, &names.table))
         return error_retry(e, "out_of_memory", "There is no memory for the network %s.", g->label);
     for (size_t i = 0; i < p->n_initializer; i++)
-        if (read_constant(g, text(p->initializer[i]->name), p->initializer[i], &names, e))
+        if (constant_read(g, text(p->initializer[i]->name), p->initializer[i], &names, e))
             goto out;
     for (size_t i = 0; i < p->n_input; i++)
         if (read_input(g, p->input[i], &names, e))
@@ -376,10 +342,11 @@ static uint8_t *read_file(int fd, const char *label, size_t *size, struct error 
     return bytes;
 }
 
-int graph_read(struct graph *g, int fd, const char *label, struct error *e)
+int graph_read(
+    struct graph *g, int fd, const char *label, const struct nn_params *params, struct error *e)
 {
     size_t size;
-    *g = (struct graph) { .label = label };
+    *g = (struct graph) { .label = label, .params = params };
     uint8_t *bytes = read_file(fd, label, &size, e);
     if (!bytes)
         return -1;

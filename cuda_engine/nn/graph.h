@@ -10,8 +10,11 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "nn.h"
 
 enum {
+    GRAPH_RANK = NN_RANK,
+    GRAPH_SPACE = 3,    /* dimensions of a window */
     GRAPH_INPUTS = 16,  /* of one node */
     GRAPH_PROGRAM = 16, /* instructions of one node */
     GRAPH_SIDE = 1 << 14,
@@ -21,13 +24,33 @@ enum {
 /* The largest ONNX file that is read. */
 #define GRAPH_FILE (INT64_C(1) << 30)
 
+/* How values are held: REAL (float, float16, double) as float, the others (all integers, bool) as int64_t. */
+enum type {
+    REAL,
+    INTEGER,
+    LOGICAL,
+};
+
+struct shape {
+    enum type type;
+    int rank;
+    int dims[GRAPH_RANK];
+};
+
+/* Where a tensor's elements lie: as the file has them, or (four dimensions of REAL only) channels last. */
+enum layout {
+    ROWS,
+    CHANNELS_LAST,
+};
+
 struct tensor {
     const char *name;
-    int dims[4]; /* N, C, H, W; lower ranks have ones before */
-    int rank;    /* as the file has it */
-    const float
-        *data; /* a constant's values, dense N,C,H,W; NULL where computed or not of floats */
-    const int64_t *ints; /* a constant's values, where they are integers */
+    struct shape shape; /* as the file has it */
+    int dims
+        [4]; /* the same as N, C, H, W: ones before a lower rank, N a product for a higher one */
+    enum layout layout;  /* a backend's choice */
+    const float *data;   /* a constant's values in ROWS, where they are REAL; NULL where computed */
+    const int64_t *ints; /* a constant's values, where they are not */
     int producer;        /* node; -1 for constants and graph inputs */
     int uses;            /* by nodes and by the graph's outputs */
     int outputs;         /* of the graph: how many it is */
@@ -45,6 +68,7 @@ enum function {
     RELU,
     CLIP,   /* min(max(x, low), high) */
     LINEAR, /* x * low + high */
+    LEAKY,  /* x > 0 ? x : x * low */
     SIGMOID,
     TANH,
     HARDSWISH, /* x * min(max(x + 3, 0), 6) / 6 */
@@ -72,6 +96,31 @@ enum kind {
     SLICE,     /* step 1 */
     PAD,       /* with a constant */
     POINTWISE, /* the program over inputs broadcast to the output's size */
+    PLAIN,     /* compute() over tensors in ROWS */
+    REORDER,   /* from one layout to another; made by a backend */
+};
+
+struct plain;
+
+/* The attributes of a PLAIN node; each operator says which it uses. */
+struct settings {
+    int axis, part, mode, keep;
+    float alpha, beta;
+    int count;
+    int64_t list[2 * GRAPH_RANK];
+    float scale[GRAPH_RANK], region[2 * GRAPH_RANK];
+    /* a copy: output element i is input element base + the sum of the digits of i in dims times step */
+    struct {
+        int rank, dims[2 * GRAPH_RANK];
+        ptrdiff_t step[2 * GRAPH_RANK], base;
+    } copy;
+};
+
+struct window {
+    int rank; /* 2 but in PLAIN nodes; H, W then */
+    int kernel[GRAPH_SPACE], stride[GRAPH_SPACE], dilation[GRAPH_SPACE];
+    int before[GRAPH_SPACE], after[GRAPH_SPACE]; /* padding */
+    int group, bias, counts_padding;
 };
 
 struct node {
@@ -81,12 +130,10 @@ struct node {
     int inputs[GRAPH_INPUTS];
     int input_count;
     int output;
+    struct window window;
+    struct settings settings;
+    void (*compute)(const struct plain *p); /* PLAIN */
     union {
-        struct {
-            int kernel[2], stride[2], dilation[2]; /* H, W */
-            int before[2], after[2];               /* padding */
-            int group, bias;
-        } window;
         int offset[4]; /* SLICE: of the output in the input; PAD: of the input in the output */
         int axis;
     };
@@ -99,6 +146,7 @@ struct node {
 struct graph {
     const char *label;
     int opset;
+    const struct nn_params *params; /* while it is read */
     struct tensor *tensors;
     int tensor_count;
     struct node *nodes;
@@ -111,19 +159,24 @@ struct graph {
 };
 
 /* Reads the file behind fd into *g. -1 and *e; in either case graph_free() is due. label must outlive g. */
-int graph_read(struct graph *g, int fd, const char *label, struct error *e);
+int graph_read(
+    struct graph *g, int fd, const char *label, const struct nn_params *params, struct error *e);
 void graph_free(struct graph *g);
 
 /* Zeroed memory that lives as long as g; NULL and *e when there is none. */
 void *graph_alloc(struct graph *g, size_t bytes, struct error *e);
 
+size_t shape_elements(const struct shape *s);
 size_t tensor_elements(const struct tensor *t);
+
+/* 1 if t's values are known. */
+int tensor_is_constant(const struct tensor *t);
 
 /* 1 and *value if t is a constant of one element. */
 int tensor_scalar(const struct tensor *t, float *value);
 
 /* Adds a computed tensor or a node, growing the array (pointers into it move). -1 and *e. */
-int graph_add_tensor(struct graph *g, const char *name, const int dims[4], struct error *e);
+int graph_add_tensor(struct graph *g, const char *name, const struct shape *shape, struct error *e);
 int graph_add_node(struct graph *g, const struct node *n, struct error *e);
 
 /* Drops nodes whose results nobody uses, sorts the rest, and sets producer and uses anew. -1 and *e: a cycle. */

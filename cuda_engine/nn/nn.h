@@ -1,7 +1,8 @@
 /*
  * A network: an ONNX file planned for its fixed input sizes and ready to run. One folder a backend (nn/dnnl).
  *
- * Tensors cross this boundary as dense float32 in N,C,H,W order; whatever layout a backend prefers stays inside it.
+ * Tensors cross this boundary as dense float32 in the file's order (N,C,H,W), integers and truths too; whatever layout a
+ * backend prefers stays inside it.
  * A net belongs to one thread at a time. nn_run() allocates nothing but the few hundred bytes in which oneDNN passes a
  * primitive's arguments, given back at once.
  */
@@ -14,18 +15,35 @@
 
 struct nn_net;
 
+enum { NN_RANK = 6 };
+
+/* An input of which the file leaves something open: its size, and where values is not NULL what it always is. */
+struct nn_fixed {
+    const char *name;
+    int rank;
+    int dims[NN_RANK];
+    const float *values;
+};
+
 struct nn_params {
     int threads; /* at most this many compute threads; 0: all processors of this process */
     /* Recurrent states: pairs of an input's and an output's name. The net itself makes each run's output the next
      * run's input, without leaving the backend's layout; at first, and after nn_reset(), the inputs are zeros. */
     const char *const (*states)[2];
     int state_count;
+    const struct nn_fixed *fixed;
+    int fixed_count;
 };
 
-/* A graph input or output. data belongs to the net and lives as long as it does; NULL for a state's. */
+/*
+ * A graph input or output. data belongs to the net and lives as long as it does; NULL for a state's. dims are as in the
+ * file; n, c, h, w the same with ones before a lower rank (n is a product for a higher one).
+ */
 struct nn_tensor {
     float *data;
     int n, c, h, w;
+    int rank;
+    int dims[NN_RANK];
 };
 
 /*

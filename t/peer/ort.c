@@ -3,9 +3,10 @@
  * back, and prints the largest difference of any output (a state counts by what it does to the next frames) and the
  * median milliseconds a frame of each, alternating. A test program: the engine never loads ONNX Runtime.
  *
- *   ort FOLDER MODEL.onnx IMAGE noise|moving FRAMES THREADS [STATE_IN=STATE_OUT ...]
+ *   ort FOLDER MODEL.onnx IMAGE noise|moving FRAMES THREADS [STATE_IN=STATE_OUT | INPUT:SIZE[=|~VALUES] ...]
  *
- * FOLDER holds libonnxruntime.so; IMAGE is the input that is not a state. Prints max_diff=, ort_ms=, ours_ms=, bytes=.
+ * FOLDER holds libonnxruntime.so; IMAGE is the input that is drawn. Of others the SIZE (1x2x2) may be given, and VALUES
+ * (1,2,3,4): known when the network is planned (=), or put in before each run (~). Prints max_diff=, ort_ms=, ours_ms=, bytes=.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 
 #include "nn/nn.h"
 
-enum { PORTS = 16, FRAMES = 1000, ARGUMENTS = 7 };
+enum { PORTS = 16, FRAMES = 1000, ARGUMENTS = 7, VALUES = 64 };
 
 static const OrtApi *ort;
 
@@ -32,6 +33,14 @@ struct port {
     size_t count;
     OrtValue *value;
 };
+
+/* What the command line says of an input. */
+static struct given {
+    struct nn_fixed fixed;
+    float values[VALUES];
+    int count;
+} given[PORTS];
+static int given_count;
 
 static struct port inputs[PORTS], outputs[PORTS];
 static size_t input_count, output_count;
@@ -107,19 +116,58 @@ static const OrtApi *load(const char *folder)
     return base ? base()->GetApi(ORT_API_VERSION) : NULL;
 }
 
+/* INPUT:SIZE[=|~VALUES] */
+static void take_given(char *argument)
+{
+    struct given *g = &given[given_count++];
+    char *size = strchr(argument, ':');
+    *size++ = 0;
+    g->fixed.name = argument;
+    char *values = size + strcspn(size, "=~");
+    const int known = *values == '=';
+    for (const char *d = size; *values ? d < values : *d; d += strcspn(d, "x=~"), d += *d == 'x') {
+        if (g->fixed.rank == NN_RANK)
+            fail("too many dimensions");
+        g->fixed.dims[g->fixed.rank++] = atoi(d);
+    }
+    if (*values)
+        for (char *v = strtok(values + 1, ","); v && g->count < VALUES; v = strtok(NULL, ","))
+            g->values[g->count++] = strtof(v, NULL);
+    g->fixed.values = known ? g->values : NULL;
+}
+
+static const struct given *find_given(const char *name)
+{
+    for (int i = 0; i < given_count; i++)
+        if (!strcmp(given[i].fixed.name, name))
+            return &given[i];
+    return NULL;
+}
+
 static void make_port(struct port *p, char *name, struct nn_net *net)
 {
     struct error e;
     OrtMemoryInfo *memory;
+    const struct given *g = find_given(name);
     snprintf(p->name, sizeof p->name, "%s", name);
-    if (nn_tensor(net, name, &p->ours, &e))
+    if (g && g->fixed.values) { /* the net has no such input any more */
+        p->ours.rank = g->fixed.rank;
+        memcpy(p->ours.dims, g->fixed.dims, sizeof p->ours.dims);
+    } else if (nn_tensor(net, name, &p->ours, &e))
         fail(e.text);
-    const int64_t shape[4] = { p->ours.n, p->ours.c, p->ours.h, p->ours.w };
-    p->count = (size_t)shape[0] * shape[1] * shape[2] * shape[3];
+    int64_t shape[NN_RANK];
+    p->count = 1;
+    for (int i = 0; i < p->ours.rank; i++)
+        p->count *= (size_t)(shape[i] = p->ours.dims[i]);
     p->theirs = calloc(p->count, sizeof *p->theirs);
+    for (size_t i = 0; g && i < (size_t)g->count && i < p->count; i++) {
+        p->theirs[i] = g->values[i];
+        if (p->ours.data)
+            p->ours.data[i] = g->values[i];
+    }
     check(ort->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
-    check(ort->CreateTensorWithDataAsOrtValue(memory, p->theirs, p->count * sizeof(float), shape, 4,
-        ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &p->value));
+    check(ort->CreateTensorWithDataAsOrtValue(memory, p->theirs, p->count * sizeof(float), shape,
+        p->ours.rank, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &p->value));
 }
 
 int main(int argc, char **argv)
@@ -146,10 +194,19 @@ int main(int argc, char **argv)
         fail("1 to 1000 frames and at most 16 states");
     params.threads = atoi(argv[6]);
     for (int a = ARGUMENTS; a < argc; a++) {
+        if (strchr(argv[a], ':')) {
+            take_given(argv[a]);
+            continue;
+        }
         states[params.state_count][0] = strtok(argv[a], "=");
         states[params.state_count++][1] = strtok(NULL, "");
     }
 
+    struct nn_fixed fixed[PORTS];
+    for (int i = 0; i < given_count; i++)
+        fixed[i] = given[i].fixed;
+    params.fixed = fixed;
+    params.fixed_count = given_count;
     int fd = open(model, O_RDONLY | O_CLOEXEC);
     struct nn_net *net = nn_open(fd, model, &params, &e);
     if (!net)

@@ -23,7 +23,7 @@ static int plan_file(
     struct graph g = { 0 };
     const struct planned **of = NULL;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int failed = graph_read(&g, fd, path, e) || graph_fuse(&g, e);
+    int failed = graph_read(&g, fd, path, &(struct nn_params) { 0 }, e) || graph_fuse(&g, e);
     for (int i = 0; i < g.node_count && pad; i++)
         if (g.nodes[i].kind == CONVOLUTION)
             g.nodes[i].window.after[0] += g.nodes[i].window.stride[0];

@@ -267,7 +267,7 @@ static void read_graph(struct graph *g)
     const uint8_t *bytes = file_bytes(&size);
     const int fd = memfd_create("onnx", MFD_CLOEXEC);
     assert_int_equal(write(fd, bytes, size), size);
-    if (graph_read(g, fd, "test.onnx", &e) || graph_fuse(g, &e))
+    if (graph_read(g, fd, "test.onnx", &(struct nn_params) { 0 }, &e) || graph_fuse(g, &e))
         fail_msg("%s", e.text);
     close(fd);
 }

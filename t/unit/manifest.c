@@ -21,6 +21,7 @@ static char path[64];
 static const char *const fields[][2] = {
     { "name", "\"rvm\"" },
     { "licence", "\"GPL-3.0\"" },
+    { "source", "\"a package\"" },
     { "serves", "[\"human\", \"light\"]" },
     { "files",
         "[{\"file\": \"here.onnx\", \"sha256\": \"" SHA "\", \"width\": 512, \"height\": 288}, "
@@ -90,6 +91,7 @@ static void reads_every_field(void **state)
     assert_non_null(m);
     assert_string_equal(m->name, "rvm");
     assert_string_equal(m->licence, "GPL-3.0");
+    assert_string_equal(m->source, "a package");
     assert_int_equal(m->serve_count, 2);
     assert_int_equal(manifest_serves(m, "human"), 1);
     assert_int_equal(manifest_serves(m, "light"), 1);
@@ -105,8 +107,9 @@ static void reads_every_field(void **state)
     assert_string_equal(m->input, "src");
     assert_true(m->mean[0] == 0 && m->mean[1] == 0.5f && m->mean[2] == 1);
     assert_true(m->std[0] == 1 && m->std[1] == 2 && m->std[2] == 0.25f);
-    assert_string_equal(m->alpha, "pha");
-    assert_string_equal(m->foreground, "fgr");
+    assert_true(m->fit == FIT_STRETCH && m->range == RANGE_FULL && m->channels == CHANNELS_RGB);
+    assert_string_equal(m->outputs.alpha, "pha");
+    assert_string_equal(m->outputs.foreground, "fgr");
     assert_int_equal(m->state_count, 2);
     assert_string_equal(m->states[1][0], "r2i");
     assert_string_equal(m->states[1][1], "r2o");
@@ -147,13 +150,75 @@ static void does_without_optional_fields(void **state)
     manifest_close(m);
     m = open_with("outputs", "{\"alpha\": \"a\"}", &e);
     assert_non_null(m);
-    assert_string_equal(m->foreground, "");
+    assert_string_equal(m->outputs.foreground, "");
+    manifest_close(m);
+}
+
+/* How a picture becomes the input, where it is not the usual. */
+static void reads_how_a_picture_becomes_input(void **state)
+{
+    struct error e;
+    (void)state;
+    struct manifest *m = open_with(
+        "input", "\"src\", \"fit\": \"pad\", \"range\": \"picture\", \"channels\": \"bgr\"", &e);
+    assert_string_equal(e.text, "");
+    assert_true(m->fit == FIT_PAD && m->range == RANGE_PICTURE && m->channels == CHANNELS_BGR);
+    manifest_close(m);
+    m = open_with(
+        "input", "\"src\", \"fit\": \"stretch\", \"range\": \"full\", \"channels\": \"rgb\"", &e);
+    assert_true(m->fit == FIT_STRETCH && m->range == RANGE_FULL && m->channels == CHANNELS_RGB);
+    manifest_close(m);
+}
+
+/* Only what serves a model must make an alpha. */
+static void reads_networks_that_serve_nothing(void **state)
+{
+    struct error e;
+    (void)state;
+    struct manifest *m = open_with("serves", "[]", &e);
+    assert_non_null(m);
+    assert_int_equal(m->serve_count, 0);
+    assert_int_equal(manifest_serves(m, "human"), 0);
+    assert_int_equal(manifest_serves(m, ""), 0);
+    manifest_close(m);
+    m = open_with("serves",
+        "[], \"outputs\": {\"scores\": [\"a\", \"b\", \"c\"], \"boxes\": [\"d\", \"e\", \"f\"], "
+        "\"embedding\": \"g\", \"masks\": \"h\"}",
+        &e);
+    assert_string_equal(e.text, "");
+    assert_string_equal(m->outputs.alpha, "");
+    assert_string_equal(m->outputs.scores[0], "a");
+    assert_string_equal(m->outputs.scores[2], "c");
+    assert_string_equal(m->outputs.boxes[2], "f");
+    assert_string_equal(m->outputs.embedding, "g");
+    assert_string_equal(m->outputs.masks, "h");
+    manifest_close(m);
+}
+
+static void verifies_installed_files(void **state)
+{
+    struct error e;
+    char copy[80];
+    (void)state;
+    struct manifest *m = open_with("files",
+        "[{\"file\": \"here.onnx\", \"width\": 1, \"height\": 1, \"sha256\": "
+        "\"d19b2ae00a5691e536d8460b5d9bb8e62146c0ef515fd186d9b2332084a76dbd\"}]",
+        &e);
+    assert_non_null(m);
+    assert_int_equal(manifest_verify(&m->files[0], &e), 0);
+    snprintf(copy, sizeof copy, "%s/here.onnx", folder);
+    write_file(copy, "ONNy");
+    assert_int_equal(manifest_verify(&m->files[0], &e), -1);
+    write_file(copy, "ONNX");
+    assert_string_equal(e.code, "bad_model");
+    assert_non_null(strstr(e.text, "here.onnx is not the file that its manifest names"));
     manifest_close(m);
 }
 
 #define FILE_WITH(member) \
     "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"width\": 1, \"height\": 1, " member "}]"
-#define LONG "\"0123456789012345678901234567890123456789012345678901234567890123\""
+#define LONG_TEXT "0123456789012345678901234567890123456789012345678901234567890123"
+#define LONG      "\"" LONG_TEXT "\""
 
 static void names_a_wrong_field(void **state)
 {
@@ -163,7 +228,6 @@ static void names_a_wrong_field(void **state)
         { "name", LONG, "name" },
         { "licence", "[]", "licence" },
         { "serves", "\"human\"", "serves" },
-        { "serves", "[]", "serves" },
         { "serves", "[1]", "serves" },
         { "serves", "[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]", "serves" },
         { "files", "{}", "files" },
@@ -180,13 +244,22 @@ static void names_a_wrong_field(void **state)
         { "files", "[{\"file\": \"a\", \"sha256\": \"" SHA "\", \"width\": 1, \"height\": 16385}]",
             "files[0].height" },
         { "files", FILE_WITH("\"depth\": 1"), "files[0].depth" },
+        { "source", "\"" LONG_TEXT LONG_TEXT "\"", "source" },
         { "input", "null", "input" },
+        { "input", "\"a\", \"fit\": \"crop\"", "fit must be \"stretch\" or \"pad\"" },
+        { "input", "\"a\", \"fit\": 1", "fit" },
+        { "input", "\"a\", \"range\": \"video\"", "range must be \"full\" or \"picture\"" },
+        { "input", "\"a\", \"channels\": \"RGB\"", "channels must be \"rgb\" or \"bgr\"" },
         { "mean", "[0, 0]", "mean" },
         { "mean", "[0, 0, \"0\"]", "mean" },
         { "std", "[1, 0, 1]", "std" },
         { "std", "1", "std" },
         { "outputs", "\"pha\"", "outputs" },
+        { "outputs", "{}", "outputs.alpha is missing" },
         { "outputs", "{\"alpha\": 1}", "outputs.alpha" },
+        { "outputs", "{\"alpha\": \"a\", \"scores\": [\"a\", \"b\"]}", "outputs.scores" },
+        { "outputs", "{\"alpha\": \"a\", \"boxes\": [\"a\", \"b\", 3]}", "outputs.boxes" },
+        { "outputs", "{\"alpha\": \"a\", \"masks\": 1}", "outputs.masks" },
         { "outputs", "{\"alpha\": \"a\", \"foreground\": 1}", "outputs.foreground" },
         { "outputs", "{\"alpha\": \"a\", \"beta\": \"b\"}", "outputs.beta" },
         { "states", "[\"r1i\"]", "states[0]" },
@@ -229,6 +302,9 @@ int main(void)
         cmocka_unit_test(reads_every_field),
         cmocka_unit_test(names_a_missing_field),
         cmocka_unit_test(does_without_optional_fields),
+        cmocka_unit_test(reads_how_a_picture_becomes_input),
+        cmocka_unit_test(reads_networks_that_serve_nothing),
+        cmocka_unit_test(verifies_installed_files),
         cmocka_unit_test(names_a_wrong_field),
         cmocka_unit_test(refuses_what_is_no_manifest),
     };

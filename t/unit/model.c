@@ -41,8 +41,8 @@ static struct manifest manifest(void)
     static const int sizes[3][2] = { { 32, 16 }, { 16, 16 }, { 16, 32 } };
     struct manifest m = { .name = "test",
         .input = "src",
-        .alpha = "alpha",
-        .foreground = "colour",
+        .std = { 1, 1, 1 },
+        .outputs = { .alpha = "alpha", .foreground = "colour" },
         .states = { { "r", "ro" } },
         .state_count = 1,
         .file_count = 3 };
@@ -123,10 +123,48 @@ static void remembers_until_reset(void **state)
     }
     model_close(model);
 
-    *m.foreground = 0; /* a network that predicts none */
+    *m.outputs.foreground = 0; /* a network that predicts none */
     model = model_open(&m, &(struct model_params) { 16, 9, 1 }, &e);
     assert_int_equal(model_run(model, &out, &e), 0);
     assert_null(out.foreground);
+    model_close(model);
+    close_files(&m);
+}
+
+/* A dark picture is made as bright as its largest value allows, and its input given back. */
+static void divides_by_the_largest_value(void **state)
+{
+    struct manifest m = manifest();
+    struct model_output out;
+    struct error e;
+    int w, h;
+    (void)state;
+    m.range = RANGE_PICTURE;
+    m.state_count = 0;
+    for (int c = 0; c < 3; c++) {
+        m.mean[c] = .25f * (float)(c + 1);
+        m.std[c] = .5f;
+    }
+    struct model *model = model_open(&m, &(struct model_params) { 16, 9, 1 }, &e);
+    assert_non_null(model);
+    float *in = model_input(model, &w, &h);
+    const int pixels = w * h;
+    for (int c = 0; c < 3; c++) /* values of 0.1 to 0.5, the largest of the green ones */
+        for (int i = 0; i < pixels; i++)
+            in[c * pixels + i] = ((c == 1 && i == 7 ? .5f : .1f) - m.mean[c]) / m.std[c];
+    assert_int_equal(model_run(model, &out, &e), 0);
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < pixels; i++) {
+            const float value = c == 1 && i == 7 ? .5f : .1f;
+            const float seen = (value / .5f - m.mean[c]) / m.std[c];
+            assert_float_equal(out.foreground[c * pixels + i], 2 * seen, 1e-6);
+            assert_float_equal(in[c * pixels + i], (value - m.mean[c]) / m.std[c], 1e-6);
+        }
+    for (int c = 0; c < 3; c++) /* a black one */
+        for (int i = 0; i < pixels; i++)
+            in[c * pixels + i] = -m.mean[c] / m.std[c];
+    assert_int_equal(model_run(model, &out, &e), 0);
+    assert_float_equal(out.foreground[0], -2 * m.mean[0] / m.std[0], 1e-6);
     model_close(model);
     close_files(&m);
 }
@@ -137,21 +175,31 @@ static void names_what_does_not_fit(void **state)
     struct error e;
     const struct model_params params = { 32, 16, 1 };
     (void)state;
+    m.fit = FIT_PAD;
+    assert_null(model_open(&m, &params, &e));
+    assert_string_equal(e.text, "The network test makes no alpha from a stretched RGB picture.");
+    m.fit = FIT_STRETCH;
+    m.channels = CHANNELS_BGR;
+    assert_null(model_open(&m, &params, &e));
+    m.channels = CHANNELS_RGB;
+    *m.outputs.alpha = 0;
+    assert_null(model_open(&m, &params, &e));
+    strcpy(m.outputs.alpha, "alpha");
     m.files[0].width = 48;
     assert_null(model_open(&m, &params, &e));
     assert_string_equal(e.text, "0.onnx: src is of 1 x 3 x 16 x 32, not of 1 x 3 x 16 x 48.");
     m.files[0].width = 32;
-    strcpy(m.alpha, "beta");
+    strcpy(m.outputs.alpha, "beta");
     assert_null(model_open(&m, &params, &e));
     assert_string_equal(e.text, "0.onnx has no input or output called beta.");
-    strcpy(m.alpha, "colour");
+    strcpy(m.outputs.alpha, "colour");
     assert_null(model_open(&m, &params, &e));
     assert_non_null(strstr(e.text, "colour is of 1 x 3 x 16 x 32, not of 1 x 1 x 16 x 32"));
     m.files[0].sha256[5] ^= 1;
     assert_null(model_open(&m, &params, &e));
     assert_non_null(strstr(e.text, "0.onnx is not the file that its manifest names"));
     m.files[0].sha256[5] ^= 1;
-    strcpy(m.alpha, "alpha");
+    strcpy(m.outputs.alpha, "alpha");
     strcpy(m.states[0][0], "s");
     assert_null(model_open(&m, &params, &e));
     assert_string_equal(e.text, "0.onnx has no input called s.");
@@ -164,6 +212,7 @@ int main(void)
         cmocka_unit_test(takes_the_nearest_installed_file),
         cmocka_unit_test(says_that_nothing_is_installed),
         cmocka_unit_test(remembers_until_reset),
+        cmocka_unit_test(divides_by_the_largest_value),
         cmocka_unit_test(names_what_does_not_fit),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

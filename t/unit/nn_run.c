@@ -96,12 +96,70 @@ static void build_sum(void)
     output("next");
 }
 
+/* z = y * (1 + k), x being of an open height and k of an open size */
+static void build_open(void)
+{
+    begin(13);
+    input("x", 1, 3, 4, 5);
+    input("k", 1, 1, 1, 1);
+    onnx.inputs[0]->type->tensor_type->shape->dim[2]->value_case =
+        ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE__NOT_SET;
+    scalar("one", 1);
+    node("Add", "k,one", "factor");
+    node("Mul", "x,factor", "z");
+    output("z");
+}
+
+static void takes_what_a_file_leaves_open(void **state)
+{
+    static const float two = 2;
+    const struct nn_fixed fixed[] = { { "x", 4, { 1, 3, 7, 5 }, NULL },
+        { "k", 4, { 1, 1, 1, 1 }, &two } };
+    struct error e;
+    struct nn_tensor t;
+    (void)state;
+    build_open();
+    struct nn_net *net =
+        open_with(&(struct nn_params) { .threads = 1, .fixed = fixed, .fixed_count = 2 }, &e);
+    assert_string_equal(e.text, "");
+    assert_int_equal(nn_tensor(net, "z", &t, &e), 0);
+    assert_int_equal(t.h, 7);
+    assert_int_equal(nn_tensor(net, "k", &t, &e), -1);
+    data(net, "x")[104] = 5;
+    assert_int_equal(nn_run(net, &e), 0);
+    assert_true(data(net, "z")[104] == 15);
+    nn_close(net);
+}
+
+static void refuses_sizes_that_do_not_fit(void **state)
+{
+    static const struct {
+        struct nn_fixed fixed;
+        const char *says;
+    } wrong[] = {
+        { { "x", 3, { 3, 7, 5 }, NULL }, "the input x has 4 dimensions, not 3" },
+        { { "x", 4, { 1, 3, 7, 6 }, NULL }, "the input x has a dimension of 5, not 6" },
+        { { "x", 4, { 1, 3, 0, 5 }, NULL }, "the input x has a dimension of 0" },
+        { { "k", 4, { 1, 1, 1, 1 }, NULL }, "the input x has no fixed size" },
+    };
+    struct error e;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        build_open();
+        assert_null(open_with(
+            &(struct nn_params) { .threads = 1, .fixed = &wrong[i].fixed, .fixed_count = 1 }, &e));
+        if (!strstr(e.text, wrong[i].says))
+            fail_msg("%s: %s", wrong[i].says, e.text);
+    }
+}
+
 static void keeps_states(void **state)
 {
     struct error e;
     (void)state;
     build_sum();
-    struct nn_net *net = open_with(&(struct nn_params) { 1, h_state, 1 }, &e);
+    struct nn_net *net =
+        open_with(&(struct nn_params) { .threads = 1, .states = h_state, .state_count = 1 }, &e);
     assert_string_equal(e.text, "");
     assert_null(data(net, "h"));
     assert_null(data(net, "next"));
@@ -146,7 +204,8 @@ static void refuses_states_that_do_not_fit(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         build_sum();
         input("small", 1, 3, 4, 4);
-        assert_null(open_with(&(struct nn_params) { 1, &wrong[i].pair, 1 }, &e));
+        assert_null(open_with(
+            &(struct nn_params) { .threads = 1, .states = &wrong[i].pair, .state_count = 1 }, &e));
         assert_non_null(strstr(e.text, wrong[i].says));
     }
 }
@@ -173,7 +232,8 @@ static void keeps_states_apart(void **state)
     output("sum");
     output("more");
     output("twice");
-    struct nn_net *net = open_with(&(struct nn_params) { 1, swapped, 2 }, &e);
+    struct nn_net *net =
+        open_with(&(struct nn_params) { .threads = 1, .states = swapped, .state_count = 2 }, &e);
     assert_string_equal(e.text, "");
     float first = 0, second = 0;
     data(net, "x")[0] = 3;
@@ -293,6 +353,8 @@ static void counts_its_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_what_a_file_leaves_open),
+        cmocka_unit_test(refuses_sizes_that_do_not_fit),
         cmocka_unit_test(keeps_states),
         cmocka_unit_test(leaves_states_to_the_caller),
         cmocka_unit_test(refuses_states_that_do_not_fit),

@@ -12,6 +12,9 @@ struct port {
     const char *name;
     struct nn_tensor tensor;
     struct view view;
+    enum type type;
+    enum layout layout;
+    size_t count;
 };
 
 /* A recurrent state: where a run leaves it, and where the next one looks for it. */
@@ -54,7 +57,9 @@ static int mark_states(struct graph *g, const struct nn_params *params, struct e
         if (!in || !out)
             return error_set(e, "bad_model", "%s has no %s called %s.", g->label,
                 in ? "output" : "input", names[in ? 1 : 0]);
-        if (memcmp(g->tensors[in->tensor].dims, g->tensors[out->tensor].dims, 4 * sizeof(int)))
+        const struct tensor *from = &g->tensors[in->tensor], *to = &g->tensors[out->tensor];
+        if (memcmp(from->dims, to->dims, sizeof from->dims) || from->shape.rank != to->shape.rank ||
+            from->shape.type != REAL || to->shape.type != REAL)
             return error_set(e, "bad_model",
                 "%s: the state's input %s and output %s differ in size.", g->label, in->name,
                 out->name);
@@ -80,6 +85,30 @@ static int make_states(struct nn_net *net, const struct nn_params *params, struc
     return 0;
 }
 
+static void port_load(const struct port *p)
+{
+    int64_t *integers = (int64_t *)(void *)p->view.data;
+    if (p->layout == CHANNELS_LAST)
+        view_load(&p->view, p->tensor.data);
+    else if (p->type == REAL)
+        memcpy(p->view.data, p->tensor.data, p->count * sizeof *p->view.data);
+    else
+        for (size_t i = 0; i < p->count; i++)
+            integers[i] = (int64_t)p->tensor.data[i];
+}
+
+static void port_store(const struct port *p)
+{
+    const int64_t *integers = (const int64_t *)(const void *)p->view.data;
+    if (p->layout == CHANNELS_LAST)
+        view_store(p->tensor.data, &p->view);
+    else if (p->type == REAL)
+        memcpy(p->tensor.data, p->view.data, p->count * sizeof *p->view.data);
+    else
+        for (size_t i = 0; i < p->count; i++)
+            p->tensor.data[i] = (float)integers[i];
+}
+
 static int make_ports(struct nn_net *net, struct error *e)
 {
     const struct graph *g = &net->graph;
@@ -93,8 +122,17 @@ static int make_ports(struct nn_net *net, struct error *e)
         const struct tensor *t = &g->tensors[end->tensor];
         struct port *port = &net->ports[i];
         size_t bytes = tensor_elements(t) * sizeof(float);
-        *port = (struct port) { .name = end->name, .view = net->plan.views[end->tensor] };
-        port->tensor = (struct nn_tensor) { NULL, t->dims[0], t->dims[1], t->dims[2], t->dims[3] };
+        *port = (struct port) { .name = end->name,
+            .view = net->plan.views[end->tensor],
+            .type = t->shape.type,
+            .layout = t->layout,
+            .count = tensor_elements(t),
+            .tensor = { .n = t->dims[0],
+                .c = t->dims[1],
+                .h = t->dims[2],
+                .w = t->dims[3],
+                .rank = t->shape.rank } };
+        memcpy(port->tensor.dims, t->shape.dims, sizeof port->tensor.dims);
         if (end->state)
             continue;
         if (!(port->tensor.data = plan_alloc(&net->plan, bytes, e)))
@@ -114,7 +152,7 @@ struct nn_net *nn_open(int fd, const char *label, const struct nn_params *params
     snprintf(net->label, sizeof net->label, "%s", label);
     net->threads = params->threads > 0 ? params->threads : omp_get_num_procs();
     int before = set_threads(net->threads);
-    int result = graph_read(&net->graph, fd, net->label, e) || graph_fuse(&net->graph, e) ||
+    int result = graph_read(&net->graph, fd, net->label, params, e) || graph_fuse(&net->graph, e) ||
                  mark_states(&net->graph, params, e) || plan_make(&net->plan, &net->graph, e) ||
                  make_ports(net, e) || make_states(net, params, e);
     set_threads(before);
@@ -143,11 +181,11 @@ int nn_run(struct nn_net *net, struct error *e)
     int before = set_threads(net->threads);
     for (int i = 0; i < inputs; i++)
         if (net->ports[i].tensor.data)
-            view_load(&net->ports[i].view, net->ports[i].tensor.data);
+            port_load(&net->ports[i]);
     plan_run(&net->plan);
     for (int i = inputs; i < ports; i++)
         if (net->ports[i].tensor.data)
-            view_store(net->ports[i].tensor.data, &net->ports[i].view);
+            port_store(&net->ports[i]);
     for (int i = 0; i < net->state_count; i++)
         view_copy(&net->states[i].to, &net->states[i].from);
     set_threads(before);

@@ -19,6 +19,8 @@ static const struct {
     [SLICE] = { NULL, 0 }, /* a view: nothing to do */
     [PAD] = { copy_prepare, 0 },
     [POINTWISE] = { pointwise_prepare, 0 },
+    [PLAIN] = { rows_prepare, 0 },
+    [REORDER] = { rows_prepare, 0 },
 };
 
 /* Where a tensor lies before addresses are known: in another one, or (whole < 0) by itself from first to last step. */
@@ -51,9 +53,12 @@ void *plan_alloc(struct plan *p, size_t bytes, struct error *e)
     return p->owned[p->owned_count++] = memory;
 }
 
-static struct view dense_view(const int dims[4], float *data)
+static struct view dense_view(const struct tensor *t, float *data)
 {
-    struct view v = { data, dims[0], dims[2], dims[3], dims[1], 0, 0, 0 };
+    const int *d = t->dims;
+    struct view v = { data, d[0], d[2], d[3], d[1], 0, 0, 0 };
+    if (t->layout == ROWS)
+        v = (struct view) { data, d[0], d[1], d[2], d[3], 0, 0, 0 };
     v.stride_w = v.c;
     v.stride_h = v.stride_w * v.w;
     v.stride_n = v.stride_h * v.h;
@@ -71,11 +76,10 @@ static int make_dense(struct graph *g, struct error *e)
         struct node copy = { .name = n->name, .op = n->op, .kind = CONCAT, .axis = 1 };
         copy.inputs[0] = n->inputs[0];
         copy.input_count = 1;
-        int dims[4];
-        memcpy(dims, g->tensors[n->inputs[0]].dims, sizeof dims);
-        copy.output = graph_add_tensor(g, n->name, dims, e);
+        copy.output = graph_add_tensor(g, n->name, &g->tensors[n->inputs[0]].shape, e);
         if (copy.output < 0 || graph_add_node(g, &copy, e) < 0)
             return -1;
+        g->tensors[copy.output].layout = CHANNELS_LAST;
         g->nodes[i].inputs[0] = copy.output;
     }
     return graph_sort(g, e);
@@ -127,6 +131,11 @@ static int find_root(const struct place *places, int t, int offset[4])
     return t;
 }
 
+static size_t tensor_bytes(const struct tensor *t)
+{
+    return round_up(tensor_elements(t) * (t->shape.type == REAL ? sizeof(float) : sizeof(int64_t)));
+}
+
 static void touch(struct place *places, int t, int step)
 {
     int offset[4];
@@ -147,9 +156,9 @@ static int lay_out(struct plan *p, struct place *places, struct error *e)
         return -1;
     for (int t = 0; t < g->tensor_count; t++) {
         struct place *new = &places[t];
-        if (new->whole >= 0 || new->last < 0 || g->tensors[t].data)
+        if (new->whole >= 0 || new->last < 0 || tensor_is_constant(&g->tensors[t]))
             continue;
-        size_t bytes = round_up(tensor_elements(&g->tensors[t]) * sizeof(float));
+        size_t bytes = tensor_bytes(&g->tensors[t]);
         int k;
         for (int i = 0; i < count; i++) { /* those already laid are in order of address */
             const struct place *old = &places[laid[i]];
@@ -157,7 +166,7 @@ static int lay_out(struct plan *p, struct place *places, struct error *e)
                 continue;
             if (old->at >= new->at + bytes)
                 break;
-            size_t end = old->at + round_up(tensor_elements(&g->tensors[laid[i]]) * sizeof(float));
+            size_t end = old->at + tensor_bytes(&g->tensors[laid[i]]);
             if (end > new->at)
                 new->at = end;
         }
@@ -174,12 +183,14 @@ static int lay_out(struct plan *p, struct place *places, struct error *e)
     return 0;
 }
 
-/* A constant operand in the views' order. */
+/* A constant operand in its layout. */
 static float *constant_values(struct plan *p, const struct tensor *t, struct error *e)
 {
+    if (t->layout == ROWS) /* steps only read it */
+        return t->data ? (float *)t->data : (float *)(void *)t->ints;
     float *values = plan_alloc(p, tensor_elements(t) * sizeof *values, e);
     if (values) {
-        struct view v = dense_view(t->dims, values);
+        struct view v = dense_view(t, values);
         view_load(&v, t->data);
     }
     return values;
@@ -191,17 +202,18 @@ static int make_views(struct plan *p, const struct place *places, struct error *
     for (int t = 0; t < g->tensor_count; t++) {
         const struct tensor *tensor = &g->tensors[t];
         int offset[4], root = find_root(places, t, offset);
-        struct view v = dense_view(g->tensors[root].dims, NULL);
-        if (tensor->data && places[t].last >= 0) {
+        struct view v = dense_view(&g->tensors[root], NULL);
+        if (tensor_is_constant(tensor) && places[t].last >= 0) {
             if (!(v.data = constant_values(p, tensor, e)))
                 return -1;
         } else if (places[root].last >= 0)
             v.data = p->arena + places[root].at / sizeof *p->arena + offset[0] * v.stride_n +
                      offset[2] * v.stride_h + offset[3] * v.stride_w + offset[1];
-        v.n = tensor->dims[0];
-        v.c = tensor->dims[1];
-        v.h = tensor->dims[2];
-        v.w = tensor->dims[3];
+        const struct view size = dense_view(tensor, NULL);
+        v.n = size.n;
+        v.c = size.c;
+        v.h = size.h;
+        v.w = size.w;
         p->views[t] = v;
     }
     return 0;
@@ -256,7 +268,7 @@ static int make_steps(struct plan *p, struct error *e)
 int plan_make(struct plan *p, struct graph *g, struct error *e)
 {
     *p = (struct plan) { .graph = g };
-    if (make_dense(g, e))
+    if (layout_choose(g, e) || make_dense(g, e))
         return -1;
     if (dnnl_engine_create(&p->engine, dnnl_cpu, 0) ||
         dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags))

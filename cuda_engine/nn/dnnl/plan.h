@@ -1,7 +1,8 @@
 /*
- * A graph planned for the CPU. Activations are float32 in N,H,W,C order: it is what oneDNN's fastest convolutions ask
+ * A graph planned for the CPU. Pictures are float32 in N,H,W,C order: it is what oneDNN's fastest convolutions ask
  * for, a slice or a part of a concatenation is then a view, and work between convolutions runs along channels.
- * Convolutions and pools are oneDNN primitives; the rest are the loops of this folder.
+ * Convolutions and pools are oneDNN primitives, what common networks do much of are the loops of this folder, and the
+ * rest are the plain computations of nn/plain, on tensors in rows.
  */
 #ifndef MATTE_NN_DNNL_PLAN_H
 #define MATTE_NN_DNNL_PLAN_H
@@ -10,7 +11,10 @@
 
 #include "../graph.h"
 
-/* Where a tensor lies. Channels are adjacent; strides are in floats. */
+/*
+ * Where a tensor lies. Channels are adjacent; strides are in floats. One in rows has its four dimensions as n, h, w, c
+ * in that order, so that what works element by element need not know.
+ */
 struct view {
     float *data;
     int n, h, w, c;
@@ -25,7 +29,9 @@ struct step {
     const struct node *node;
     struct view out;
     struct view in[GRAPH_INPUTS];
+    enum layout out_layout; /* REORDER */
     union {
+        struct plain *plain;
         struct {
             dnnl_stream_t stream;
             dnnl_primitive_t primitive;
@@ -72,8 +78,12 @@ int dnnl_prepare(struct plan *p, struct step *s, struct error *e);
 int resize_prepare(struct plan *p, struct step *s, struct error *e);
 int pointwise_prepare(struct plan *p, struct step *s, struct error *e);
 int copy_prepare(struct plan *p, struct step *s, struct error *e);
+int rows_prepare(struct plan *p, struct step *s, struct error *e);
 void dnnl_scratch(struct step *s, void *scratch);
 void dnnl_release(struct step *s);
+
+/* rows.c: gives every tensor a layout, and adds nodes where a tensor is needed in two. -1 and *e. */
+int layout_choose(struct graph *g, struct error *e);
 
 /* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
 void view_copy(const struct view *to, const struct view *from);

@@ -69,6 +69,7 @@ static inline float sigmoid(float x)
 KERNEL(relu, at_least(x, 0))
 KERNEL(clip, at_most(at_least(x, low), high))
 KERNEL(linear, x *low + high)
+KERNEL(leaky, x > 0 ? x : x * low)
 KERNEL(logistic, sigmoid(x))
 KERNEL(tanh_, 2 * sigmoid(2 * x) - 1)
 KERNEL(hardswish, x *at_most(at_least(x + 3, 0), 6) * (1.0f / 6))
@@ -83,6 +84,7 @@ static void (*const kernels[])(float *, const float *, const float *, float, flo
     [RELU] = relu,
     [CLIP] = clip,
     [LINEAR] = linear,
+    [LEAKY] = leaky,
     [SIGMOID] = logistic,
     [TANH] = tanh_,
     [HARDSWISH] = hardswish,

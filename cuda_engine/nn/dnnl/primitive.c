@@ -9,6 +9,7 @@ static const struct {
     [RELU] = { .unary = dnnl_eltwise_relu },
     [CLIP] = { .unary = dnnl_eltwise_clip },
     [LINEAR] = { .unary = dnnl_eltwise_linear },
+    [LEAKY] = { .unary = dnnl_eltwise_relu },
     [SIGMOID] = { .unary = dnnl_eltwise_logistic },
     [TANH] = { .unary = dnnl_eltwise_tanh },
     [HARDSWISH] = { .unary = dnnl_eltwise_hardswish },
@@ -74,13 +75,13 @@ out:
 }
 
 /* A window in oneDNN's terms: its dilation counts the pixels between. */
-struct window {
+struct dnnl_window {
     dnnl_dims_t kernel, stride, dilation, before, after;
 };
 
-static struct window window_of(const struct node *n)
+static struct dnnl_window window_of(const struct node *n)
 {
-    struct window w = { 0 };
+    struct dnnl_window w = { 0 };
     for (int i = 0; i < 2; i++) {
         w.kernel[i] = n->window.kernel[i];
         w.stride[i] = n->window.stride[i];
@@ -98,7 +99,7 @@ static int describe_convolution(const struct plan *p, const struct step *s,
     const struct node *n = s->node;
     const int *w = p->graph->tensors[n->inputs[1]].dims;
     const int group = n->window.group;
-    const struct window window = window_of(n);
+    const struct dnnl_window window = window_of(n);
     const dnnl_dims_t plain = { w[0], w[1], w[2], w[3] };
     const dnnl_dims_t grouped = { group, w[0] / group, w[1], w[2], w[3] };
     const dnnl_dims_t channels = { w[0] };
@@ -114,7 +115,7 @@ static int describe_convolution(const struct plan *p, const struct step *s,
 
 static int describe_pool(const struct step *s, dnnl_pooling_v2_desc_t *desc)
 {
-    const struct window window = window_of(s->node);
+    const struct dnnl_window window = window_of(s->node);
     const dnnl_memory_desc_t in = describe_view(&s->in[0]), out = describe_view(&s->out);
     return dnnl_pooling_v2_forward_desc_init(desc, dnnl_forward_inference,
         s->node->kind == POOL_MAX ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding, &in, &out,

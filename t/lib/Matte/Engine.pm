@@ -78,9 +78,8 @@ sub _configure {
 # A folder with one manifest whose file is not installed: the scripted workers need no network.
 sub _no_models {
     my ($dir) = @_;
-    my ($first) = sort glob(root() . '/conf/models/*.json');
     make_path("$dir/models");
-    spew("$dir/models/none.json", $first ? slurp($first) : '{}');
+    spew("$dir/models/none.json", slurp(root() . '/conf/models/rvm.json'));
     return "$dir/models";
 }
 
