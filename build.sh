@@ -144,9 +144,9 @@ deps() { # deps [all]
 cuda=${CUDA_HOME:-/usr/local/cuda}
 
 build() {
-    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; this version has no kernels yet"
+    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; cuDNN's plans are built, there are no kernels yet"
     elif [ -n "${CI:-}" ]; then die "CUDA: no toolkit in $cuda, and CI must have it"
-    else echo "CUDA: no toolkit in $cuda, the engine is built without kernels"
+    else echo "CUDA: no toolkit in $cuda, the engine is built without kernels and cuDNN's plans"
     fi
     ngx_module/build >/dev/null
     make -s -j"$jobs" -C cuda_engine
