@@ -396,6 +396,11 @@ ngx_int_t ngx_http_matte_answer_create(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
 ngx_int_t ngx_http_matte_answer_start(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
+
+/* the stored answer to an Idempotency-Key, whatever the route */
+ngx_int_t ngx_http_matte_answer_replay(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_row_t *row);
+
 ngx_int_t ngx_http_matte_answer_get(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
 ngx_int_t ngx_http_matte_answer_list(ngx_http_request_t *r,

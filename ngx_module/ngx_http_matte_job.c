@@ -554,7 +554,7 @@ ngx_http_matte_dispatch(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_matte_answer_replay(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_row_t *row)
 {
@@ -584,10 +584,6 @@ ngx_http_matte_answer_create(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
 
     ngx_http_matte_row(res, 0, &row);
 
-    if (ngx_strcmp(row.outcome.data, "replay") == 0) {
-        return ngx_http_matte_answer_replay(r, ctx, &row);
-    }
-
     ctx->job_id.len = row.job.len;
     ctx->job_id.data = ngx_pstrdup(r->pool, &row.job);
     if (ctx->job_id.data == NULL) {
@@ -606,10 +602,6 @@ ngx_http_matte_answer_start(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_row_t  row;
 
     ngx_http_matte_row(res, 0, &row);
-
-    if (ngx_strcmp(row.outcome.data, "replay") == 0) {
-        return ngx_http_matte_answer_replay(r, ctx, &row);
-    }
 
     /* total: it was started before, with the same settings */
 

@@ -667,10 +667,12 @@ ngx_http_matte_answer(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
         return ngx_http_matte_answer_problem(r, &ctx->problem);
     }
 
-    if (ngx_strcmp(row.outcome.data, "ok") == 0
-        || ngx_strcmp(row.outcome.data, "replay") == 0)
-    {
+    if (ngx_strcmp(row.outcome.data, "ok") == 0) {
         return ctx->route->answer(r, ctx, res);
+    }
+
+    if (ngx_strcmp(row.outcome.data, "replay") == 0) {
+        return ngx_http_matte_answer_replay(r, ctx, &row);
     }
 
     return ngx_http_matte_answer_outcome(r, &row.outcome);
