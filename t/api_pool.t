@@ -178,9 +178,12 @@ subtest 'a statement is slow' => sub {
     wait_for { $nginx->post('/v1/jobs', $job)->{status} == 201 } 10, 'a write';
 };
 
+my @stopped;
+END { kill 'CONT', @stopped }        # of a test that is ended here: what stands still cannot be stopped
+
 subtest 'PostgreSQL hangs' => sub {
     allow_in_logs(qr/does not answer|connect timed out/);
-    my @stopped = ($pg->pid, pids());
+    @stopped = ($pg->pid, pids());
     kill 'STOP', @stopped;
     my $begin = time;
     my @got = parallel(8, undef, sub {
@@ -191,7 +194,7 @@ subtest 'PostgreSQL hangs' => sub {
     is_deeply([grep { /^503/ } @got], ['503 unavailable late'], 'a read is answered in time');
     wait_for { my $h = $nginx->get('/health')->{json}; $h->{status} eq 'degraded' && $h->{checks}{database} eq 'down' } 5,
         'health to see it';
-    kill 'CONT', @stopped;
+    kill 'CONT', splice @stopped;
     answers(20, 'PostgreSQL to be back');
     wait_for { $nginx->get('/health')->{json}{status} eq 'healthy' } 5, 'health to see it';
 };

@@ -11,9 +11,7 @@ use Matte::Test;
 
 my $matte = $ENV{MATTE_BIN} // root . '/build/engine/matte';
 $ENV{MATTE_MODELS} //= root . '/conf/models';
-$ENV{MATTE_MODEL_FILES} //= "$ENV{MATTE_CACHE}/models" if $ENV{MATTE_CACHE};
-plan skip_all => "$matte is not built" unless -x $matte;
-plan skip_all => 'MATTE_MODEL_FILES names no folder' unless $ENV{MATTE_MODEL_FILES} && -d $ENV{MATTE_MODEL_FILES};
+$ENV{MATTE_MODEL_FILES} //= cache() . '/models';
 
 my $dir = workspace;
 

@@ -13,16 +13,7 @@ my $files = cache() . '/models';
 my $dir   = workspace();
 mkdir "$dir/$_" for qw(models files);
 
-# Runs a command; returns its exit status and what it printed.
-sub run {
-    my (@command) = @_;
-    open my $pipe, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', @command or die "fork: $!";
-    my $text = do { local $/; <$pipe> } // '';
-    close $pipe;
-    return ($? >> 8, $text);
-}
-
-sub matte { return run("$root/build/engine/matte", @_) }
+sub matte { return command("$root/build/engine/matte", @_) }
 
 # `matte models` of the folder made here: exit status, lines as lists of words, what else was said.
 sub listed {
@@ -124,7 +115,7 @@ mkdir "$dir/state";
 unlink glob "$dir/models/*";
 manifest('a', ['64x64']);
 spew("$dir/matted.conf", "database = dbname=none\nstate = $dir/state\nmodels = $dir/models\nmodel_files = $dir/files\n");
-($status, $text) = run('timeout', 20, @matted);
+($status, $text) = command('timeout', 20, @matted);
 is($status, 78, 'matted: no network that serves anything: does not start');
 like($text, qr/holds no manifest that serves a model\./, 'and says so');
 
@@ -152,7 +143,7 @@ for my $name (sort keys %converters) {
         unlink $out;
     }
 }
-($status, $text) = run('/usr/bin/python3', "$root/cuda_engine/nn/convert/isnet.py", $converters{isnet}[1],
+($status, $text) = command('/usr/bin/python3', "$root/cuda_engine/nn/convert/isnet.py", $converters{isnet}[1],
     '--size', '1000x1024', '-o', "$dir/refused.onnx");
 is($status, 1, 'a size that is no multiple of 64 is refused');
 like($text, qr/--size 1000x1024: width and height must be multiples of 64/, 'and says so');

@@ -51,7 +51,7 @@ sub over {
     return $self->reaches($id, 'completed|failed|cancelled', $seconds);
 }
 
-# What the ledger says of a job, as "kind kind ...", and 0 if any invariant of the database is broken.
+# What the ledger says of a job, as "kind kind ...".
 sub ledger {
     my ($self, $id) = @_;
     chomp(my $kinds = $self->{pg}->psql(
@@ -59,6 +59,7 @@ sub ledger {
     return $kinds;
 }
 
+# The rows that break an invariant of the database; empty where all is well.
 sub violations {
     my ($self) = @_;
     chomp(my $text = $self->{pg}->psql('SELECT * FROM matte.violation'));

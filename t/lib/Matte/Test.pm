@@ -15,7 +15,7 @@ use POSIX qw(:sys_wait_h);
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(root cache workspace free_port wait_for spawn running finish slurp spew run_ok allow_in_logs);
+our @EXPORT = qw(root cache workspace free_port wait_for spawn running finish slurp spew command run_ok allow_in_logs);
 
 my $folder;
 my %children;       # pid => name
@@ -110,13 +110,21 @@ sub spew {
     return $path;
 }
 
-# Runs a command to its end; passes when it exits 0. Returns what it printed (stdout and stderr).
-sub run_ok {
-    my ($name, @command) = @_;
+# Runs a command to its end; returns its exit status, 128 and the signal that killed it as shells have it, and what it
+# printed (stdout and stderr).
+sub command {
+    my (@command) = @_;
     open my $pipe, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', @command or croak "fork: $!";
     my $text = do { local $/; <$pipe> } // '';
     close $pipe;
-    ok($? == 0, $name) or diag($text);
+    return ($? & 127 ? 128 + ($? & 127) : $? >> 8, $text);
+}
+
+# Runs a command to its end; passes when it exits 0. Returns what it printed.
+sub run_ok {
+    my ($name, @command) = @_;
+    my ($status, $text) = command(@command);
+    ok($status == 0, $name) or diag($text);
     return $text;
 }
 
