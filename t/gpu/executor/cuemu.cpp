@@ -116,7 +116,7 @@ struct Edges {
 
 struct Executor {
     cuemu_kernel *kernel;
-    const void *params;
+    void *const *args;
     std::vector<Thread> threads;
     std::vector<Fiber> fibers;
     std::vector<size_t> idle, used; /* fibers; used once in this block */
@@ -184,7 +184,7 @@ void run_thread(size_t index)
     cuemu_now = &t.known;
     if (__tsan_acquire)
         __tsan_acquire(&now->edges.start);
-    now->kernel->invoke(now->params);
+    now->kernel->invoke(now->args);
     if (__tsan_release)
         __tsan_release(&now->edges.end);
     now->threads[index].state = DONE;
@@ -359,7 +359,7 @@ int release()
 /* Shared memory is undefined when a block begins: NaN, so that who reads it first is seen. */
 void poison()
 {
-    for (char *p = now->kernel->shared; p < now->kernel->shared_end; p++)
+    for (char *p = now->kernel->shared_from; p < now->kernel->shared_to; p++)
         *(volatile char *)p = (char)0xff;
     for (size_t i = 0; i < now->dynamic_size; i++)
         now->dynamic[i] = (char)0xff;
@@ -398,7 +398,7 @@ int run_block(uint3 place)
     return more;
 }
 
-void make_threads(cuemu_size grid, cuemu_size block)
+void make_threads(cuemu_extent grid, cuemu_extent block)
 {
     now->threads.assign((size_t)block.x * block.y * block.z, Thread {});
     for (size_t i = 0; i < now->threads.size(); i++) {
@@ -411,7 +411,7 @@ void make_threads(cuemu_size grid, cuemu_size block)
     }
 }
 
-bool is_refused(const cuemu_kernel *k, cuemu_size grid, cuemu_size block, size_t dynamic)
+bool is_refused(const cuemu_kernel *k, cuemu_extent grid, cuemu_extent block, size_t dynamic)
 {
     const size_t threads = (size_t)block.x * block.y * block.z;
     const char *why = nullptr;
@@ -422,7 +422,7 @@ bool is_refused(const cuemu_kernel *k, cuemu_size grid, cuemu_size block, size_t
     else if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffff || grid.y > 65535 ||
              grid.z > 65535)
         why = "no such grid";
-    else if (dynamic > k->dynamic_limit)
+    else if (dynamic > k->dynamic_max)
         why = "more shared memory than it may have";
     if (why)
         fprintf(stderr, "cuemu: %s: %s: grid %u,%u,%u, block %u,%u,%u, %zu bytes shared\n", k->name,
@@ -490,8 +490,9 @@ void cuemu_touch(const void *address, size_t size, int writes)
     if (!cuemu_now || is_within(address, now->fibers[now->fiber].stack, STACK) ||
         is_within(address, now->dynamic, now->dynamic_size) ||
         is_within(address, now->threads.data(), now->threads.size() * sizeof(Thread)) ||
-        is_within(address, now->kernel->shared, now->kernel->shared_end - now->kernel->shared) ||
-        is_within(address, now->params, now->kernel->params_size) || address == &cuemu_now)
+        is_within(
+            address, now->kernel->shared_from, now->kernel->shared_to - now->kernel->shared_from) ||
+        is_within(address, now->args[0], *now->kernel->parameter_bytes) || address == &cuemu_now)
         return;
     for (size_t s = (size_t)address / SECTOR; s <= ((size_t)address + size - 1) / SECTOR; s++) {
         Sector &sector = now->sectors.emplace(s, Sector { false, false, SIZE_MAX }).first->second;
@@ -511,39 +512,39 @@ void cuemu_register(struct cuemu_kernel *kernel)
     kernels = kernel;
 }
 
-struct cuemu_kernel *cuemu_find(const char *name)
+const struct cuemu_kernel *cuemu_find(const char *name)
 {
-    struct cuemu_kernel *k = kernels;
+    const struct cuemu_kernel *k = kernels;
     while (k && strcmp(k->name, name) != 0)
         k = k->next;
     return k;
 }
 
-int cuemu_allow_dynamic(struct cuemu_kernel *kernel, size_t bytes)
+int cuemu_allow_dynamic(const struct cuemu_kernel *kernel, size_t bytes)
 {
     if (bytes > shared_limit())
         return -1;
-    kernel->dynamic_limit = bytes;
+    ((struct cuemu_kernel *)kernel)->dynamic_max = bytes;
     return 0;
 }
 
-int cuemu_launch(struct cuemu_kernel *kernel, struct cuemu_size grid, struct cuemu_size block,
-    size_t dynamic, const void *params)
+int cuemu_launch(const struct cuemu_kernel *kernel, struct cuemu_extent grid,
+    struct cuemu_extent block, size_t shared_bytes, void *const *args)
 {
     const std::lock_guard<std::mutex> lock(one_launch);
     static Executor *kept;
-    if (is_refused(kernel, grid, block, dynamic))
+    if (is_refused(kernel, grid, block, shared_bytes))
         return -1;
     if (!kept)
         kept = new Executor;
     now = kept;
-    now->kernel = kernel;
-    now->params = params;
+    now->kernel = (struct cuemu_kernel *)kernel;
+    now->args = args;
     now->by.read_environment();
-    now->dynamic_size = dynamic;
+    now->dynamic_size = shared_bytes;
     now->dynamic = nullptr;
-    if (dynamic && posix_memalign((void **)&now->dynamic, 128, dynamic)) {
-        fprintf(stderr, "cuemu: no memory for %zu shared bytes\n", dynamic);
+    if (shared_bytes && posix_memalign((void **)&now->dynamic, 128, shared_bytes)) {
+        fprintf(stderr, "cuemu: no memory for %zu shared bytes\n", shared_bytes);
         abort();
     }
     make_threads(grid, block);

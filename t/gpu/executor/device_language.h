@@ -197,20 +197,26 @@ static inline float rsqrtf(float x)
     return 1 / sqrtf(x);
 }
 
-/* KERNEL() of kernels/kernel.cuh ends here: one line in the executor's list. */
-template <class P, void (*F)(const P)> void cuemu_invoke(const void *params)
-{
-    F(*(const P *)params);
-}
+/* KERNEL() of kernels/kernel.cuh ends here: one entry of the executor's list. */
+template <class P, void (*F)(const P)> struct cuemu_registration {
+    static constexpr size_t bytes = sizeof(P);
+    struct cuemu_kernel kernel = {};
 
-struct cuemu_registration {
-    struct cuemu_kernel kernel;
-
-    cuemu_registration(
-        const char *name, void (*invoke)(const void *), size_t size, unsigned threads)
-        : kernel { name, invoke, size, threads, 48 << 10, __start_cuemu_shared, __stop_cuemu_shared,
-              {}, nullptr }
+    static void invoke(void *const *args)
     {
+        F(*(const P *)args[0]);
+    }
+
+    cuemu_registration(const char *name, unsigned threads)
+    {
+        kernel.name = name;
+        kernel.invoke = invoke;
+        kernel.parameters = 1;
+        kernel.parameter_bytes = &bytes;
+        kernel.shared_from = __start_cuemu_shared;
+        kernel.shared_to = __stop_cuemu_shared;
+        kernel.threads_max = threads;
+        kernel.dynamic_max = 48 << 10;
         cuemu_register(&kernel);
     }
 };

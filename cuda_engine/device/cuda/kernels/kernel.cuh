@@ -9,10 +9,9 @@
 #include <cuda_fp16.h>
 
 #ifdef CUEMU
-#define KERNEL(name, threads)                                                                    \
-    extern "C" void name(const struct name##_params p);                                          \
-    static struct cuemu_registration name##_registration(                                        \
-        #name, cuemu_invoke<struct name##_params, name>, sizeof(struct name##_params), threads); \
+#define KERNEL(name, threads)                                                                  \
+    extern "C" void name(const struct name##_params p);                                        \
+    static cuemu_registration<struct name##_params, name> name##_registration(#name, threads); \
     extern "C" void name(const struct name##_params p)
 #define DYNAMIC_SHARED(type, name) type *name = (type *)cuemu_now->dynamic
 #else
