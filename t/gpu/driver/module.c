@@ -9,23 +9,10 @@
 
 #include "../executor/cuemu.h"
 
-enum {
-    FATBIN = 0xba55ed50,
-    SHARED_ALWAYS = 48 << 10,
-    SHARED_MAX = 99 << 10,
-    THREADS_MAX = 1024,
-    BLOCK_Z_MAX = 64,
-    GRID_YZ_MAX = 65535,
-};
-
-struct CUfunc_st {
-    CUfunction next; /* of the module */
-    const struct cuemu_kernel *kernel;
-    int shared_max;
-};
+enum { FATBIN = 0xba55ed50, BLOCK_Z_MAX = 64, GRID_YZ_MAX = 65535 };
 
 struct CUmod_st {
-    CUfunction functions;
+    char unused; /* a module has nothing but its life */
 };
 
 struct launch_work {
@@ -54,13 +41,14 @@ API CUresult cuModuleUnload(CUmodule module)
 {
     ENTER_RELEASE;
     stream_drain_all();
-    for (CUfunction f = module->functions, next; f; f = next) {
-        next = f->next;
-        free(f);
-    }
     free(module);
     cuemu_alive(MODULES, -1);
     return earlier;
+}
+
+static const struct cuemu_kernel *kernel_of(CUfunction function)
+{
+    return (const struct cuemu_kernel *)function;
 }
 
 API CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
@@ -71,25 +59,19 @@ API CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const ch
         cuemu_say("no library of CUEMU_KERNELS has the kernel %s", name);
         return CUDA_ERROR_NOT_FOUND;
     }
-    CUfunction f = malloc(sizeof *f);
-    if (!f)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    lock();
-    *f = (struct CUfunc_st) { module->functions, kernel, SHARED_ALWAYS };
-    module->functions = f;
-    unlock();
-    *function = f;
+    *function = (CUfunction)kernel;
     return CUDA_SUCCESS;
 }
 
 API CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset, size_t *bytes)
 {
     ENTER_CURRENT;
-    if (index >= (size_t)function->kernel->parameters)
+    const struct cuemu_kernel *kernel = kernel_of(function);
+    if (index >= (size_t)kernel->parameters)
         return CUDA_ERROR_INVALID_VALUE;
     *offset = 0;
     if (bytes)
-        *bytes = function->kernel->parameter_bytes[index];
+        *bytes = kernel->parameter_bytes[index];
     return CUDA_SUCCESS;
 }
 
@@ -98,10 +80,9 @@ API CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attrib
     ENTER_CURRENT;
     if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)
         return CUDA_ERROR_NOT_SUPPORTED;
-    if (value < 0 || value > SHARED_MAX)
-        return CUDA_ERROR_INVALID_VALUE;
-    function->shared_max = value;
-    return CUDA_SUCCESS;
+    return value < 0 || cuemu_allow_dynamic(kernel_of(function), (size_t)value)
+               ? CUDA_ERROR_INVALID_VALUE
+               : CUDA_SUCCESS;
 }
 
 static CUresult run_launch(struct work *work)
@@ -119,12 +100,12 @@ static void drop_launch(struct work *work)
         free(w->args[i]);
 }
 
-static bool is_good(const struct launch_work *w, size_t shared_max)
+static bool is_good(const struct launch_work *w)
 {
     const struct cuemu_extent g = w->grid, b = w->block;
     return g.x && g.y && g.z && b.x && b.y && b.z && g.y <= GRID_YZ_MAX && g.z <= GRID_YZ_MAX &&
-           b.z <= BLOCK_Z_MAX && (size_t)b.x * b.y * b.z <= THREADS_MAX &&
-           w->shared_bytes <= shared_max;
+           b.z <= BLOCK_Z_MAX && (size_t)b.x * b.y * b.z <= w->kernel->threads_max &&
+           w->shared_bytes <= w->kernel->dynamic_max;
 }
 
 API CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
@@ -132,7 +113,7 @@ API CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_
     void **args, void **extra)
 {
     ENTER_CURRENT;
-    const struct cuemu_kernel *kernel = function->kernel;
+    const struct cuemu_kernel *kernel = kernel_of(function);
     struct launch_work *w = calloc(1, sizeof *w + (size_t)kernel->parameters * sizeof *w->args);
     if (!w)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -141,8 +122,7 @@ API CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_
     w->grid = (struct cuemu_extent) { grid_x, grid_y, grid_z };
     w->block = (struct cuemu_extent) { block_x, block_y, block_z };
     w->shared_bytes = shared_bytes;
-    CUresult result = extra || !is_good(w, (size_t)function->shared_max) ? CUDA_ERROR_INVALID_VALUE
-                                                                         : CUDA_SUCCESS;
+    CUresult result = extra || !is_good(w) ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
     for (int i = 0; !result && i < kernel->parameters; i++) {
         size_t bytes = kernel->parameter_bytes[i];
         w->args[i] = malloc(bytes);
