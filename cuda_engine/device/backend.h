@@ -8,14 +8,18 @@
 
 /*
  * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. Memory
- * for frames is 64-byte aligned; NULL where there is none.
+ * for frames is aligned to `alignment` bytes, as their rows are; NULL where there is none. A backend that works on frames
+ * after a call has returned gives each a fence.
  */
 struct device_backend {
     const char *name;
     int (*open)(struct device *device, struct error *e); /* 0; -1: not on this machine */
     void (*close)(struct device *device);
-    void *(*allocate)(struct device *device, size_t bytes);
-    void (*release)(struct device *device, void *memory);
+    int alignment; /* a multiple of 64 */
+    void *(*allocate)(struct device *device, enum frame_place place, size_t bytes);
+    void (*release)(struct device *device, enum frame_place place, void *memory);
+    void *(*fence_open)(struct device *device); /* NULL: there is no memory */
+    void (*fence_close)(void *fence);           /* both NULL: none is needed */
     struct sampler *(*sampler_open)(struct device *device, const struct sampler_params *params);
     void (*sampler_run)(struct sampler *sampler, const struct frame *source, float *rgb);
     void (*sampler_close)(struct sampler *sampler);

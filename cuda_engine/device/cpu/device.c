@@ -14,15 +14,17 @@ static void cpu_close(struct device *device)
     (void)device;
 }
 
-static void *cpu_allocate(struct device *device, size_t bytes)
+enum { ALIGNMENT = 64 };
+
+static void *cpu_allocate(struct device *device, enum frame_place place, size_t bytes)
 {
-    (void)device;
-    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+    (void)device, (void)place;
+    return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
-static void cpu_release(struct device *device, void *memory)
+static void cpu_release(struct device *device, enum frame_place place, void *memory)
 {
-    (void)device;
+    (void)device, (void)place;
     free(memory);
 }
 
@@ -30,6 +32,7 @@ const struct device_backend device_cpu = {
     .name = "cpu",
     .open = cpu_open,
     .close = cpu_close,
+    .alignment = ALIGNMENT,
     .allocate = cpu_allocate,
     .release = cpu_release,
     .sampler_open = cpu_sampler_open,
