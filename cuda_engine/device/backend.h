@@ -13,8 +13,11 @@
  */
 struct device_backend {
     const char *name;
-    int (*open)(struct device *device, struct error *e); /* 0; -1: not on this machine */
+    int numbered; /* 1: there may be several, called name:0, name:1 ... */
+    int (*open)(
+        struct device *device, int ordinal, struct error *e); /* -1, and *e: not on this machine */
     void (*close)(struct device *device);
+    const char *(*found)(const struct device *device);
     int alignment; /* a multiple of 64 */
     void *(*allocate)(struct device *device, enum frame_place place, size_t bytes);
     void (*release)(struct device *device, enum frame_place place, void *memory);
@@ -46,5 +49,7 @@ struct compositor {
 };
 
 extern const struct device_backend device_cpu;
+extern const struct device_backend
+    device_cuda; /* where the build has the driver's header: WITH_CUDA */
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "allowed.h"
 #include "libav.h"
+#include "nvdec.h"
 #include "picture.h"
 
 enum {
@@ -30,6 +31,8 @@ struct input {
     AVFormatContext *file;
     AVStream *video, *audio;
     AVCodecContext *decoder;
+    struct nvdec *nvdec; /* NULL: frames are in host memory */
+    int on_card;         /* 1: the decoder may be NVDEC */
     struct picture *picture;
     AVPacket *packet;
     AVFrame *decoded;
@@ -196,6 +199,7 @@ static int open_decoder(struct input *in, struct error *e)
         c->max_pixels = in->params.max_pixels + (int64_t)BLOCK * (c->width + c->height + BLOCK);
         c->thread_count = in->params.threads;
         c->pkt_timebase = in->video->time_base;
+        in->on_card = nvdec_attach(in->nvdec, in->picture, c);
         result = avcodec_open2(c, codec, NULL);
     }
     if (result < 0) {
@@ -279,7 +283,8 @@ static int open_picture(struct input *in, struct input_info *info, struct error 
     info->height = p.orientation.transposed ? p.width : p.height;
     info->matrix = p.matrix;
     in->picture = picture_open(&p, e);
-    return in->picture ? 0 : -1;
+    return in->picture ? nvdec_open(&in->nvdec, in->params.device, info->width, info->height, e)
+                       : -1;
 }
 
 static int check_duration(const struct input *in, int64_t ms, struct error *e)
@@ -292,7 +297,7 @@ static int check_duration(const struct input *in, int64_t ms, struct error *e)
 
 static int open_all(struct input *in, struct input_info *info, struct error *e)
 {
-    if (open_file(in, e) || find_streams(in, e) || open_decoder(in, e) || open_picture(in, info, e))
+    if (open_file(in, e) || find_streams(in, e) || open_picture(in, info, e) || open_decoder(in, e))
         return -1;
     in->packet = av_packet_alloc();
     in->decoded = av_frame_alloc();
@@ -363,8 +368,9 @@ static int take_picture(
     struct frame *to = frame_take(pool, e);
     if (!to)
         return -1;
-    if (picture_convert(in->picture, f,
-            av_guess_sample_aspect_ratio(in->file, in->video, in->decoded), to, e)) {
+    AVRational aspect = av_guess_sample_aspect_ratio(in->file, in->video, in->decoded);
+    if (in->nvdec ? nvdec_take(in->nvdec, in->picture, f, aspect, to, e)
+                  : picture_convert(in->picture, f, aspect, to, e)) {
         frame_release(to);
         return -1;
     }
@@ -380,11 +386,24 @@ static int take_picture(
     return 1;
 }
 
+/* What is no fault of the file. */
+static int is_ours(const struct input *in, int result)
+{
+    return result == AVERROR(ENOMEM) || (in->on_card && result == AVERROR_EXTERNAL);
+}
+
+static int fail(int result, struct error *e)
+{
+    if (result == AVERROR_EXTERNAL)
+        return error_retry(e, "device_error", "The card did not decode the video.");
+    return libav_error(e, "decode_error", "The video cannot be decoded", result);
+}
+
 static int send(struct input *in, const AVPacket *packet, struct error *e)
 {
     int result = avcodec_send_packet(in->decoder, packet);
-    if (result == AVERROR(ENOMEM))
-        return libav_error(e, "decode_error", "The video cannot be decoded", result);
+    if (is_ours(in, result))
+        return fail(result, e);
     if (result < 0 && result != AVERROR_EOF)
         in->damaged++;
     return 0;
@@ -454,8 +473,8 @@ int input_read(struct input *input, struct frame_pool *pool, struct frame **fram
                 return check_damage(in, e);
             if (feed(in, e))
                 return -1;
-        } else if (result == AVERROR(ENOMEM)) {
-            return libav_error(e, "decode_error", "The video cannot be decoded", result);
+        } else if (is_ours(in, result)) {
+            return fail(result, e);
         } else if (result != AVERROR(EAGAIN)) {
             in->damaged++;
             in->video_done = in->flushed; /* a decoder may fail for ever once nothing is fed */
@@ -505,5 +524,6 @@ void input_close(struct input *input)
     picture_close(input->picture);
     av_packet_free(&input->packet);
     av_frame_free(&input->decoded);
+    nvdec_close(input->nvdec);
     free(input);
 }

@@ -2,16 +2,21 @@
 
 #include <stdlib.h>
 
-static int cpu_open(struct device *device, struct error *e)
+static int cpu_open(struct device *device, int ordinal, struct error *e)
 {
-    (void)device;
-    (void)e;
+    (void)device, (void)ordinal, (void)e;
     return 0;
 }
 
 static void cpu_close(struct device *device)
 {
     (void)device;
+}
+
+static const char *cpu_found(const struct device *device)
+{
+    (void)device;
+    return "The processor does all the work.";
 }
 
 enum { ALIGNMENT = 64 };
@@ -32,6 +37,7 @@ const struct device_backend device_cpu = {
     .name = "cpu",
     .open = cpu_open,
     .close = cpu_close,
+    .found = cpu_found,
     .alignment = ALIGNMENT,
     .allocate = cpu_allocate,
     .release = cpu_release,

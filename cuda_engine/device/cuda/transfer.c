@@ -62,7 +62,7 @@ int transfer(
 int transfer_surface(const struct cuda *c, struct frame *to, const struct surface *from,
     CUstream stream, struct error *e)
 {
-    assert(to->layout == FRAME_NV12 && to->place == FRAME_DEVICE);
+    assert(to->layout == FRAME_NV12);
     int result = fence_write(to, stream, e);
     for (int i = FRAME_Y; !result && i <= FRAME_U; i++) {
         CUDA_MEMCPY2D copy =

@@ -11,7 +11,7 @@
 int transfer(
     const struct cuda *c, struct frame *to, struct frame *from, CUstream stream, struct error *e);
 
-/* A picture of NV12 in device memory, which nothing but work on stream touches, copied into a frame of that layout. */
+/* A picture of NV12 in device memory, which nothing but work on stream touches, copied into a frame of that layout and size. */
 struct surface {
     CUdeviceptr luma, chroma;
     size_t pitch; /* of both */
