@@ -417,6 +417,9 @@ static int open_compute(struct run *r, struct error *e)
     struct compositor_params compositor = {
         .width = r->info.width,
         .height = r->info.height,
+        .canvas_width = r->info.width,
+        .canvas_height = r->info.height,
+        .place = { 0, 0, r->info.width, r->info.height },
         .matrix = r->info.matrix,
         .opaque = job->background == BACKGROUND_COLOR,
     };
