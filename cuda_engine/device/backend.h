@@ -9,7 +9,7 @@
 /*
  * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. Memory
  * for frames is aligned to `alignment` bytes, as their rows are; NULL where there is none. A backend that works on frames
- * after a call has returned gives each a fence.
+ * after a call has returned gives each a fence; the others leave these functions NULL.
  */
 struct device_backend {
     const char *name;
@@ -22,7 +22,9 @@ struct device_backend {
     void *(*allocate)(struct device *device, enum frame_place place, size_t bytes);
     void (*release)(struct device *device, enum frame_place place, void *memory);
     void *(*fence_open)(struct device *device); /* NULL: there is no memory */
-    void (*fence_close)(void *fence);           /* both NULL: none is needed */
+    void (*fence_close)(void *fence);
+    int (*fence_wait)(
+        const struct device *device, struct frame *frame, struct error *e); /* frame_wait() */
     struct sampler *(*sampler_open)(struct device *device, const struct sampler_params *params);
     void (*sampler_run)(struct sampler *sampler, const struct frame *source, float *rgb);
     void (*sampler_close)(struct sampler *sampler);

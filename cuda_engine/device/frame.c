@@ -113,6 +113,13 @@ struct frame *frame_take(struct frame_pool *pool, struct error *e)
     return slot ? &slot->frame : NULL;
 }
 
+int frame_wait(struct frame *frame, struct error *e)
+{
+    const struct slot *slot = (const struct slot *)frame;
+    const struct device *device = slot->pool->device;
+    return frame->fence ? device->backend->fence_wait(device, frame, e) : 0;
+}
+
 struct frame *frame_ref(struct frame *frame)
 {
     struct slot *slot = (struct slot *)frame;

@@ -51,6 +51,9 @@ struct frame_pool *frame_pool_open(
  */
 struct frame *frame_take(struct frame_pool *pool, struct error *e);
 
+/* Before the host reads a frame of FRAME_HOST that the device may still be writing. Any thread. */
+int frame_wait(struct frame *frame, struct error *e);
+
 /* One more reference, and one less: the last gives the frame back to its pool. Any thread. */
 struct frame *frame_ref(struct frame *frame);
 void frame_release(struct frame *frame);

@@ -24,7 +24,11 @@ int nvdec_open(struct nvdec **nvdec, struct device *device, int width, int heigh
  */
 int nvdec_attach(struct nvdec *nvdec, const struct picture *picture, AVCodecContext *decoder);
 
-/* As picture_convert(), which does the processor's part, into a frame of the device with the layout NV12. */
+/* Makes a picture that is on the card one in host memory, for whoever must look at it; another is left as it is. */
+int nvdec_fetch(struct nvdec *nvdec, AVFrame *picture, struct error *e);
+
+/* As picture_convert(), which does the processor's part, into a frame of the device with the layout NV12. A picture on
+ * the card fits (picture_fits()). */
 int nvdec_take(struct nvdec *nvdec, struct picture *picture, const AVFrame *from, AVRational aspect,
     struct frame *to, struct error *e);
 
@@ -45,6 +49,12 @@ static inline int nvdec_attach(
     struct nvdec *nvdec, const struct picture *picture, AVCodecContext *decoder)
 {
     (void)nvdec, (void)picture, (void)decoder;
+    return 0;
+}
+
+static inline int nvdec_fetch(struct nvdec *nvdec, AVFrame *picture, struct error *e)
+{
+    (void)nvdec, (void)picture, (void)e;
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Encoding on a card: libavcodec's NVENC encoders on frames of the layout NV12 in device memory. Used by encoder.c, which
- * is the same for every encoder but for what is here.
+ * Encoding on a card (NVENC): what encoder.c needs beside libavcodec to give it frames of the layout NV12 that are in
+ * device memory.
  */
 #ifndef MATTE_NVENC_H
 #define MATTE_NVENC_H
@@ -14,18 +14,43 @@ struct nvenc;
 
 #ifdef WITH_CUDA
 
-/*
- * The encoder that does on a card what a track's does on the processor, opened but for avcodec_open2(): *codec is its
- * context, for frames of width x height. NULL and no error (e->code is empty): there is none, or device is no card.
- */
-struct nvenc *nvenc_open(struct device *device, const struct track *track, int width, int height,
-    AVCodecContext **codec, struct error *e);
+/* The track that says the same to a card as `software` to the processor; NULL: cards do not encode that. */
+const struct track *nvenc_track(const struct track *software);
 
-/* Makes *to the frame, whose reference it takes, for avcodec_send_frame(). */
-int nvenc_wrap(struct nvenc *nvenc, struct frame *frame, AVFrame *to, struct error *e);
+/* Makes codec, of which the size is set and which is not open yet, take frames of device. NULL and *e. */
+struct nvenc *nvenc_open(struct device *device, AVCodecContext *codec, struct error *e);
+
+/* What the encoder is given after this it sees as frame is when all work on it that was queued has been done. */
+int nvenc_await(struct nvenc *nvenc, struct frame *frame, struct error *e);
 
 /* After the codec; nvenc may be NULL. */
 void nvenc_close(struct nvenc *nvenc);
+
+#else /* no device is a card */
+
+static inline const struct track *nvenc_track(const struct track *software)
+{
+    (void)software;
+    return NULL;
+}
+
+static inline struct nvenc *nvenc_open(
+    struct device *device, AVCodecContext *codec, struct error *e)
+{
+    (void)device, (void)codec, (void)e;
+    return NULL;
+}
+
+static inline int nvenc_await(struct nvenc *nvenc, struct frame *frame, struct error *e)
+{
+    (void)nvenc, (void)frame, (void)e;
+    return 0;
+}
+
+static inline void nvenc_close(struct nvenc *nvenc)
+{
+    (void)nvenc;
+}
 
 #endif
 #endif

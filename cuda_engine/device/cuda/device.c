@@ -79,6 +79,11 @@ static void *cuda_fence_open(struct device *device)
     return fence_open(&card_of(device)->cuda);
 }
 
+static int cuda_fence_wait(const struct device *device, struct frame *frame, struct error *e)
+{
+    return cuda_enter(&card_of(device)->cuda, e) ? -1 : fence_host_read(frame, e);
+}
+
 const struct card *card_of(const struct device *device)
 {
     return device->backend == &device_cuda ? device->context : NULL;
@@ -95,4 +100,5 @@ const struct device_backend device_cuda = {
     .release = cuda_release,
     .fence_open = cuda_fence_open,
     .fence_close = fence_close,
+    .fence_wait = cuda_fence_wait,
 };

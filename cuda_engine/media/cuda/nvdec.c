@@ -19,8 +19,6 @@ struct nvdec {
     const struct card *card;
     AVBufferRef *context;
     struct frame_pool *staged;
-    struct frame_pool *fetched; /* of one frame of the size that was fetched last; NULL: none was */
-    int fetched_width, fetched_height;
 };
 
 int nvdec_open(struct nvdec **nvdec, struct device *device, int width, int height, struct error *e)
@@ -100,56 +98,53 @@ static int is_nv12(const AVFrame *f)
     return ((const AVHWFramesContext *)f->hw_frames_ctx->data)->sw_format == AV_PIX_FMT_NV12;
 }
 
-/* The pool for pictures of from's size. */
-static int open_fetched(struct nvdec *n, const AVFrame *from, struct error *e)
+/* By our own copy: av_hwframe_transfer_data() of FFmpeg 5.1 hides that one failed. */
+static int copy_out(const struct nvdec *n, const AVFrame *from, AVFrame *to, struct error *e)
 {
-    if (n->fetched && n->fetched_width == from->width && n->fetched_height == from->height)
-        return 0;
-    frame_pool_close(n->fetched);
-    const struct frame_pool_params p = {
-        .width = n->fetched_width = from->width,
-        .height = n->fetched_height = from->height,
-        .count = 1,
-        .layout = FRAME_NV12,
-        .place = FRAME_HOST,
-    };
-    n->fetched = frame_pool_open(n->device, &p, e);
-    return n->fetched ? 0 : -1;
+    const struct cuda *c = &n->card->cuda;
+    for (int i = 0; i < 2; i++) {
+        CUDA_MEMCPY2D copy = {
+            .srcMemoryType = CU_MEMORYTYPE_DEVICE,
+            .srcDevice = (CUdeviceptr)from->data[i],
+            .srcPitch = (size_t)from->linesize[i],
+            .dstMemoryType = CU_MEMORYTYPE_HOST,
+            .dstHost = to->data[i],
+            .dstPitch = (size_t)to->linesize[i],
+            .WidthInBytes = (size_t)(i ? (from->width + 1) / 2 * 2 : from->width),
+            .Height = (size_t)(i ? (from->height + 1) / 2 : from->height),
+        };
+        if (CUDA(c, e, cuMemcpy2DAsync, &copy, n->card->decode))
+            return -1;
+    }
+    return CUDA(c, e, cuStreamSynchronize, n->card->decode);
 }
 
-/*
- * A picture that needs more than copying (one of another size in the middle of a stream, mostly) goes through the
- * processor: to host memory by our own copy, as av_hwframe_transfer_data() of FFmpeg 5.1 hides that one failed.
- */
-static int convert_fetched(struct nvdec *n, struct picture *picture, const AVFrame *from,
-    AVRational aspect, struct frame *to, struct error *e)
+int nvdec_fetch(struct nvdec *nvdec, AVFrame *picture, struct error *e)
 {
-    if (!is_nv12(from))
-        return error_set(e, "decode_error", "The card gave a picture of more than 8 bits.");
-    if (open_fetched(n, from, e))
-        return -1;
-    struct frame *host = frame_take(n->fetched, e);
-    if (!host)
-        return -1;
-    struct surface surface = surface_of(from);
-    AVFrame *view = av_frame_alloc();
-    int result = -1;
-    if (!view || av_frame_copy_props(view, from) < 0) {
-        libav_error(e, "decode_error", "A frame could not be converted", AVERROR(ENOMEM));
-    } else if (!transfer_surface(&n->card->cuda, host, &surface, n->card->decode, e) &&
-               !fence_host_read(host, e)) {
-        view->format = AV_PIX_FMT_NV12;
-        view->width = from->width;
-        view->height = from->height;
-        view->data[0] = host->plane[FRAME_Y];
-        view->data[1] = host->plane[FRAME_U];
-        view->linesize[0] = host->stride[FRAME_Y];
-        view->linesize[1] = host->stride[FRAME_U];
-        result = picture_convert(picture, view, aspect, to, e);
+    if (picture->format != AV_PIX_FMT_CUDA)
+        return 0;
+    if (!is_nv12(picture))
+        return error_set(e, "decode_error", "The card gave a picture that is not one of 8 bits.");
+    AVFrame *host = av_frame_alloc();
+    int result = AVERROR(ENOMEM);
+    if (host) {
+        host->format = AV_PIX_FMT_NV12;
+        host->width = picture->width;
+        host->height = picture->height;
+        result = av_frame_get_buffer(host, 0);
+        if (result >= 0)
+            result = av_frame_copy_props(host, picture);
     }
-    av_frame_free(&view);
-    frame_release(host);
-    return result;
+    if (result < 0) {
+        libav_error(e, "decode_error", "A frame could not be converted", result);
+    } else if (cuda_enter(&nvdec->card->cuda, e) || copy_out(nvdec, picture, host, e)) {
+        result = -1;
+    } else {
+        av_frame_unref(picture);
+        av_frame_move_ref(picture, host);
+    }
+    av_frame_free(&host);
+    return result < 0 ? -1 : 0;
 }
 
 static int upload(struct nvdec *n, struct picture *picture, const AVFrame *from, AVRational aspect,
@@ -158,15 +153,10 @@ static int upload(struct nvdec *n, struct picture *picture, const AVFrame *from,
     struct frame *staged = frame_take(n->staged, e);
     if (!staged)
         return -1;
-    int result = fence_host_write(staged, e);
-    if (!result)
-        result = from->format == AV_PIX_FMT_CUDA
-                     ? convert_fetched(n, picture, from, aspect, staged, e)
-                     : picture_convert(picture, from, aspect, staged, e);
-    if (!result)
-        result = transfer(&n->card->cuda, to, staged, n->card->decode, e);
+    int failed = fence_host_write(staged, e) || picture_convert(picture, from, aspect, staged, e) ||
+                 transfer(&n->card->cuda, to, staged, n->card->decode, e);
     frame_release(staged);
-    return result;
+    return failed ? -1 : 0;
 }
 
 int nvdec_take(struct nvdec *nvdec, struct picture *picture, const AVFrame *from, AVRational aspect,
@@ -175,7 +165,7 @@ int nvdec_take(struct nvdec *nvdec, struct picture *picture, const AVFrame *from
     const struct cuda *c = &nvdec->card->cuda;
     if (cuda_enter(c, e))
         return -1;
-    if (from->format != AV_PIX_FMT_CUDA || !is_nv12(from) || !picture_fits(picture, from, aspect))
+    if (from->format != AV_PIX_FMT_CUDA)
         return upload(nvdec, picture, from, aspect, to, e);
     struct surface surface = surface_of(from);
     return transfer_surface(c, to, &surface, nvdec->card->decode, e);
@@ -186,7 +176,6 @@ void nvdec_close(struct nvdec *nvdec)
     if (!nvdec)
         return;
     frame_pool_close(nvdec->staged);
-    frame_pool_close(nvdec->fetched);
     av_buffer_unref(&nvdec->context);
     free(nvdec);
 }
