@@ -131,7 +131,9 @@ static void give_back(void *frame, uint8_t *data)
 static int wrap(struct encoder *n, struct frame *f, AVFrame *to, struct error *e)
 {
     int width = n->codec->width, height = n->codec->height;
-    to->buf[0] = av_buffer_create(f->plane[FRAME_Y], 1, give_back, f, AV_BUFFER_FLAG_READONLY);
+    to->buf[0] =
+        n->nvenc ? nvenc_buffer(n->nvenc, f)
+                 : av_buffer_create(f->plane[FRAME_Y], 1, give_back, f, AV_BUFFER_FLAG_READONLY);
     if (!to->buf[0])
         frame_release(f);
     else if (n->nvenc)

@@ -20,6 +20,9 @@ const struct track *nvenc_track(const struct track *software);
 /* Makes codec, of which the size is set and which is not open yet, take frames of device. NULL and *e. */
 struct nvenc *nvenc_open(struct device *device, AVCodecContext *codec, struct error *e);
 
+/* A buffer for an AVFrame that takes the reference to frame; NULL: there is no memory. */
+AVBufferRef *nvenc_buffer(struct nvenc *nvenc, struct frame *frame);
+
 /* What the encoder is given after this it sees as frame is when all work on it that was queued has been done. */
 int nvenc_await(struct nvenc *nvenc, struct frame *frame, struct error *e);
 
@@ -38,6 +41,12 @@ static inline struct nvenc *nvenc_open(
     struct device *device, AVCodecContext *codec, struct error *e)
 {
     (void)device, (void)codec, (void)e;
+    return NULL;
+}
+
+static inline AVBufferRef *nvenc_buffer(struct nvenc *nvenc, struct frame *frame)
+{
+    (void)nvenc, (void)frame;
     return NULL;
 }
 

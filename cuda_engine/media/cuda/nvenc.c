@@ -18,9 +18,12 @@ static const struct {
     { "libx265", { "hevc_nvenc", TRACK_COLOR, AV_PIX_FMT_CUDA, 240, QUALITY(25), NULL, 0 } },
 };
 
+enum { INSIDE_MAX = 64 }; /* frames that the codec may hold: it remembers no more addresses */
+
 struct nvenc {
     const struct card *card;
     AVBufferRef *context;
+    struct frame *inside[INSIDE_MAX];
 };
 
 const struct track *nvenc_track(const struct track *software)
@@ -48,6 +51,29 @@ struct nvenc *nvenc_open(struct device *device, AVCodecContext *codec, struct er
     return NULL;
 }
 
+static void give_back(void *slot, uint8_t *data)
+{
+    struct frame **inside = slot;
+    (void)data;
+    frame_release(*inside);
+    *inside = NULL;
+}
+
+AVBufferRef *nvenc_buffer(struct nvenc *nvenc, struct frame *frame)
+{
+    for (int i = 0; i < INSIDE_MAX; i++) {
+        if (nvenc->inside[i])
+            continue;
+        nvenc->inside[i] = frame;
+        AVBufferRef *buffer = av_buffer_create(
+            frame->plane[FRAME_Y], 1, give_back, &nvenc->inside[i], AV_BUFFER_FLAG_READONLY);
+        if (!buffer)
+            nvenc->inside[i] = NULL;
+        return buffer;
+    }
+    return NULL;
+}
+
 int nvenc_await(struct nvenc *nvenc, struct frame *frame, struct error *e)
 {
     if (cuda_enter(&nvenc->card->cuda, e))
@@ -59,6 +85,9 @@ void nvenc_close(struct nvenc *nvenc)
 {
     if (!nvenc)
         return;
+    /* FFmpeg 5.1 forgets what it holds where the context is lost before it is closed */
+    for (int i = 0; i < INSIDE_MAX; i++)
+        frame_release(nvenc->inside[i]);
     av_buffer_unref(&nvenc->context);
     free(nvenc);
 }
