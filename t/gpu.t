@@ -61,8 +61,8 @@ is_refused('driver that fails', $gpu, { FAIL => 'cuInit' }, 'cuda',
 my @calls = slurp("$root/cuda_engine/device/cuda/driver.h") =~ /\bCALL\((cu\w+)\)/g;
 cmp_ok(scalar @calls, '>=', 25, 'the calls of the driver are known');
 spew("$dir/names.c", join '', "#include <cuda.h>\n", map { "want $_\n" } @calls);
-my @symbols = run_ok('the names of the calls', 'cc', '-E', '-isystem', ($ENV{CUDA_HOME} // '/usr/local/cuda') . '/include',
-    "$dir/names.c") =~ /^want (\w+)$/mg;
+my @symbols = run_ok('the names of the calls', 'cc', '-E', '-P', '-isystem', ($ENV{CUDA_HOME} // '/usr/local/cuda') . '/include',
+    "$dir/names.c") =~ /^want\s+(\w+)$/mg;
 is(scalar @symbols, scalar @calls, 'each has a name');
 for my $missing (@symbols) {
     spew("$dir/libcuda.c", join '', map { "int $_(void) { return 0; }\n" } grep { $_ ne $missing } @symbols);
@@ -140,7 +140,7 @@ for my $in ($webcam, $bframes) {
     }
 }
 
-my ($ended, $said, $copies) = clip({ NVENC_LOSSLESS => 1 }, 'libx265', $b);
+my ($ended, $said, $copies) = clip({ NVENC_LOSSLESS => 1 }, 'libx265', $bframes);
 is($ended, 0, 'HEVC: encoded') or diag $said;
 is(pictures("$dir/out.mp4"), pictures($bframes), 'HEVC: every picture is the source\'s');
 is(run_ok('HEVC: looked at', qw(ffprobe -v error -show_entries stream=codec_name -of csv=p=0), "$dir/out.mp4"), "hevc\n",
