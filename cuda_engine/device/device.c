@@ -44,7 +44,8 @@ struct device *device_open(const char *name, struct error *e)
     error_set(e, "device_unavailable", "There is no device called %s.", name);
     for (const struct device_backend *const *b = backends; *b; b++) {
         int ordinal = -1;
-        if (strcmp(name, "auto") != 0 && !is_named(name, *b, &ordinal))
+        int is_auto = strcmp(name, "auto") == 0 && (*b)->sampler_open;
+        if (!is_auto && !is_named(name, *b, &ordinal))
             continue;
         device->backend = *b;
         if (!device->backend->open(device, ordinal, e))
@@ -89,6 +90,16 @@ static int check_placement(const struct compositor_params *p, struct error *e)
         at->width, at->height, at->x, at->y, p->canvas_width, p->canvas_height);
 }
 
+/* Frames can be on a card before there is a sampler or a compositor for it. */
+static int check_device(const struct device *device, struct error *e)
+{
+    if (device->backend->sampler_open)
+        return 0;
+    return error_set(e, "device_unavailable",
+        "On %s frames are decoded and encoded, but not matted yet: use device = cpu.",
+        device->backend->name);
+}
+
 static int check_sizes(int width, int height, int low_width, int low_height, struct error *e)
 {
     if (check_side(width) && check_side(height) && check_side(low_width) && check_side(low_height))
@@ -101,7 +112,8 @@ static int check_sizes(int width, int height, int low_width, int low_height, str
 struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e)
 {
-    if (check_sizes(params->width, params->height, params->to_width, params->to_height, e))
+    if (check_device(device, e) ||
+        check_sizes(params->width, params->height, params->to_width, params->to_height, e))
         return NULL;
     struct sampler *sampler = device->backend->sampler_open(device, params);
     if (!sampler) {
