@@ -149,6 +149,8 @@ static int make_picture(struct encoder *n, struct frame *f, AVFrame *to, struct 
     to->pict_type = n->sent % n->track->gop ? AV_PICTURE_TYPE_NONE : AV_PICTURE_TYPE_I;
     to->color_range = n->codec->color_range;
     to->colorspace = n->codec->colorspace;
+    to->color_primaries = n->codec->color_primaries;
+    to->color_trc = n->codec->color_trc;
     n->sent++;
     return 0;
 }
