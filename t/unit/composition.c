@@ -92,7 +92,7 @@ static void limits_name_their_field(void **state)
         { { 16, 7681, 0, 1, 0, 0 }, "composition.canvas.height", "invalid_composition" },
         { { 16, 0, 0, 1, 0, 0 }, "composition.canvas.height", "invalid_composition" },
         { { 16, 16, ANCHORS, 1, 0, 0 }, "composition.foreground.anchor", "invalid_composition" },
-        { { 16, 16, 0, .009, 0, 0 }, "composition.foreground.scale", "invalid_composition" },
+        { { 16, 16, 0, .0009, 0, 0 }, "composition.foreground.scale", "invalid_composition" },
         { { 16, 16, 0, -1, 0, 0 }, "composition.foreground.scale", "invalid_composition" },
         { { 16, 16, 0, NAN, 0, 0 }, "composition.foreground.scale", "invalid_composition" },
         { { 16, 16, 0, 1, 100001, 0 }, "composition.foreground.offset.x", "invalid_composition" },
