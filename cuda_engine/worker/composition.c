@@ -7,7 +7,6 @@
 #define SCALE_MAX  100.
 #define OFFSET_MAX 100000.
 
-
 /* x, y: how much of the room beside the picture is left of it and above it, in halves. */
 static const struct {
     const char *name;
