@@ -14,7 +14,9 @@ template <int V> DEVICE_FN void run(const struct pool_params &p)
 #pragma unroll
         for (int i = 0; i < V; i++)
             sum.v[i] = p.average ? 0 : -INFINITY;
+#pragma unroll 1
         for (int ky = 0; ky < p.kernel[0]; ky++)
+#pragma unroll 1 /* or registers are spilled for sm_80 */
             for (int kx = 0; kx < p.kernel[1]; kx++) {
                 const int y = top + ky * p.dilation[0], x = left + kx * p.dilation[1];
                 if (y < 0 || x < 0 || y >= p.in.h || x >= p.in.w)

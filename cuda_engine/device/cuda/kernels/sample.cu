@@ -24,18 +24,23 @@ DEVICE_FN struct strip strip_of(const struct sample_axis &axis, int begin, int e
     return s;
 }
 
+/* A plane, and in it interleaved chroma as it lies. */
+struct plane {
+    const uint8_t *data;
+    int pitch, count; /* of samples in a row */
+};
+
 /* Adds up rows of a plane, samples i to i + 3. */
-DEVICE_FN float4 add_rows(const struct picture &p, const uint8_t *plane, int pitch, int count,
-    const struct sample_axis &axis, int y, int i)
+DEVICE_FN float4 add_rows(struct plane from, int wide, const struct sample_axis &axis, int y, int i)
 {
     float4 sum = make_float4(0, 0, 0, 0);
     const float *weight = axis.weight + (size_t)y * axis.most;
-    const uint8_t *row = plane + (size_t)axis.first[y] * pitch;
-    for (int k = 0; k < axis.most; k++, row += pitch) {
+    const uint8_t *row = from.data + (size_t)axis.first[y] * from.pitch;
+    for (int k = 0; k < axis.most; k++, row += from.pitch) {
         const float w = weight[k];
         if (w <= 0)
             continue;
-        const float4 c = sample4(row, p.wide, i, count);
+        const float4 c = sample4(row, wide, i, from.count);
         sum.x += w * c.x;
         sum.y += w * c.y;
         sum.z += w * c.z;
@@ -67,19 +72,20 @@ KERNEL(sample_picture, SAMPLE_THREADS)
     const struct strip ys = strip_of(p.x[0], begin, end, 1),
                        cs = strip_of(p.x[1], begin, end, step);
     const int y_words = (ys.count + 3) / 4, c_words = (cs.count + 3) / 4;
-    const int planes = from.interleaved ? 1 : 2, words = y_words + planes * c_words;
-    const int chroma_count = (from.width + 1) / 2 * step;
+    const int words = y_words + (from.interleaved ? 1 : 2) * c_words;
 
     for (int i = threadIdx.x; i < rows * words; i += SAMPLE_THREADS) {
         const int row = i / words, word = i % words;
-        if (word < y_words) {
-            *(float4 *)&luma[row][4 * word] = add_rows(
-                from, from.y, from.y_pitch, from.width, p.y[0], top + row, ys.first + 4 * word);
-        } else {
-            const int plane = word >= y_words + c_words, at = word - y_words - plane * c_words;
-            *(float4 *)&chroma[row][plane * half + 4 * at] = add_rows(from, plane ? from.v : from.u,
-                from.uv_pitch, chroma_count, p.y[1], top + row, cs.first + 4 * at);
-        }
+        const int is_chroma = word >= y_words, is_v = word >= y_words + c_words;
+        const int at = 4 * (word - is_chroma * y_words - is_v * c_words);
+        const struct plane plane = { is_v        ? from.v
+                                     : is_chroma ? from.u
+                                                 : from.y,
+            is_chroma ? from.uv_pitch : from.y_pitch,
+            is_chroma ? (from.width + 1) / 2 * step : from.width };
+        float *to = is_chroma ? &chroma[row][is_v * half + at] : &luma[row][at];
+        *(float4 *)to = add_rows(
+            plane, from.wide, p.y[is_chroma], top + row, (is_chroma ? cs.first : ys.first) + at);
     }
     __syncthreads();
 
