@@ -84,10 +84,19 @@ COMPOSE_FN float line_at(struct line l, struct rgb color)
     return clamp_to(l.r * color.r + l.g * color.g + l.b * color.b + l.c, 0, 1);
 }
 
-/* Where full-size sample i of size lies among low small ones, as in device/cpu/compositor.c. */
+/*
+ * Where a place along an axis of the large picture, of `size` pixels, lies among `low` small samples: as
+ * device/cpu/cutout.c has it.
+ */
+COMPOSE_FN float small_place_of(float place, int size, int low)
+{
+    return clamp_to(place * ((float)low / (float)size) - .5f, 0, (float)(low - 1));
+}
+
+/* Pixel i. */
 COMPOSE_FN float small_place(int i, int size, int low)
 {
-    return clamp_to(((float)i + .5f) * ((float)low / (float)size) - .5f, 0, (float)(low - 1));
+    return small_place_of((float)i + .5f, size, low);
 }
 
 #endif

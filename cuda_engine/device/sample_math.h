@@ -10,6 +10,7 @@
 
 struct decoding {
     float black, luma, red_v, green_u, green_v, blue_u;
+    float luma_span, chroma_span; /* of limited range, by those of these codes */
 };
 
 struct rgb {
@@ -22,7 +23,7 @@ COMPOSE_FN struct decoding decoding(float kr, float kb, float white)
     struct color_matrix m = color_matrix(kr, kb);
     float luma = white > 0 ? 219 / white : 1, chroma = white > 0 ? 224 / white : 1;
     struct decoding d = { white > 0 ? 0 : LUMA_BLACK, m.luma * luma, m.red_v * chroma,
-        m.green_u * chroma, m.green_v * chroma, m.blue_u * chroma };
+        m.green_u * chroma, m.green_v * chroma, m.blue_u * chroma, luma, chroma };
     return d;
 }
 
@@ -36,6 +37,17 @@ COMPOSE_FN struct rgb decode(struct decoding d, float y, float u, float v)
         clamp_to(l + d.blue_u * cb, 0, 1),
     };
     return c;
+}
+
+/* The same colour's codes of limited range. */
+COMPOSE_FN float limited_luma(struct decoding d, float y)
+{
+    return (y - d.black) * d.luma_span + LUMA_BLACK;
+}
+
+COMPOSE_FN float limited_chroma(struct decoding d, float c)
+{
+    return (c - CHROMA_GREY) * d.chroma_span + CHROMA_GREY;
 }
 
 #endif

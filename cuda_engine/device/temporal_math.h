@@ -25,11 +25,11 @@ COMPOSE_FN float difference(struct rgb a, struct rgb b)
     return x > z ? x : z;
 }
 
-/* Only what is neither all nor nothing is averaged. */
-COMPOSE_FN float gate(float alpha, float before, float motion)
+/* Of 0..255; only what is neither all nor nothing is averaged. */
+COMPOSE_FN unsigned char gate(unsigned char alpha, unsigned char before, float motion)
 {
     float weight = mix(TEMPORAL_LEAST, 1, clamp_to(motion * (1 / TEMPORAL_MOTION), 0, 1));
-    return alpha > 0 && alpha < 1 ? mix(before, alpha, weight) : alpha;
+    return alpha > 0 && alpha < 255 ? round_code(mix((float)before, (float)alpha, weight)) : alpha;
 }
 
 #endif

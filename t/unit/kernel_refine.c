@@ -105,7 +105,7 @@ static int plane_pitch(int width)
 static struct small make_small(struct refine_params *p, int kind)
 {
     static const float mean[3] = { .485f, .456f, .406f }, std[3] = { .229f, .224f, .225f };
-    struct small s = { p->low_width, p->low_height, NULL, NULL };
+    struct small s = { p->size.low_width, p->size.low_height, NULL, NULL };
     const size_t count = (size_t)(s.width * s.height);
     uint16_t *guide = random_halves(count * (size_t)p->guide_step, -2, 2.5);
     uint16_t *alpha = random_halves(count * (size_t)p->alpha_step, -.1, 1.1);
@@ -145,11 +145,11 @@ static void check_refined(
     for (int y = 0; y < p->picture.height; y++)
         for (int x = 0; x < p->picture.width; x++) {
             double want = refined(s, means, shown, x, y);
-            const double got = value_of(p->out[y * p->out_pitch + x]);
+            const double got = p->out[y * p->out_pitch + x];
             if (fabs(want - .02) < 3e-4 || fabs(want - .98) < 3e-4)
                 continue; /* a rounding error decides */
-            want = want < .02 ? 0 : want > .98 ? 1 : want;
-            if (!(fabs(got - want) < 8e-4))
+            want = 255 * (want < .02 ? 0 : want > .98 ? 1 : want);
+            if (!(fabs(got - want) < .5 + .1))
                 fail_msg("%dx%d from %dx%d: %g instead of %g at %d, %d", p->picture.width,
                     p->picture.height, s->width, s->height, got, want, x, y);
         }
@@ -162,15 +162,14 @@ static void alpha_follows_the_picture(void **state)
     for (int i = 0; i < 18; i++) {
         const int width = 1 + random_below(150), height = 1 + random_below(90);
         struct shown shown = show(width, height, i % LAYOUTS);
+        const int low_width = width / 4 + 1 + random_below(width / 2 + 2);
+        const int low_height = height / 4 + 1 + random_below(height / 2 + 2);
         struct refine_params p = { .picture = shown.picture,
+            .size = enlargement(width, height, low_width, low_height),
             .guide_step = 3 + random_below(2) * 5,
             .alpha_step = 1 + random_below(4),
-            .low_width = width / 4 + 1 + random_below(width / 2 + 2),
-            .low_height = height / 4 + 1 + random_below(height / 2 + 2),
             .out_pitch = plane_pitch(width) };
-        p.tile_width = refine_tile(width, p.low_width, REFINE_LOW_WIDTH);
-        p.tile_height = refine_tile(height, p.low_height, REFINE_LOW_HEIGHT);
-        assert_true(p.tile_width && p.tile_height);
+        assert_true(p.size.tile_width && p.size.tile_height);
         struct small small = make_small(&p, i % 7 < 3 ? i % 7 : 0);
         p.out = malloc((size_t)(p.out_pitch * height) * sizeof *p.out);
         RUN(refine, &p);
@@ -190,7 +189,7 @@ static void a_tile_fits_or_is_refused(void **state)
     (void)state;
     for (int size = 1; size < 5000; size += 1 + size / 9)
         for (int low = 1; low < 2000; low += 1 + low / 7) {
-            const int tile = refine_tile(size, low, REFINE_LOW_HEIGHT);
+            const int tile = enlarge_tile(size, low, ENLARGE_LOW_HEIGHT);
             if (!tile) {
                 assert_true(low > 4 * size);
                 continue;
@@ -199,10 +198,10 @@ static void a_tile_fits_or_is_refused(void **state)
                 const int last = (from + tile < size ? from + tile : size) - 1;
                 const int first = (int)small_place(from, size, low) - 2;
                 const int end = (int)small_place(last, size, low) + 4;
-                assert_true(end - first <= REFINE_LOW_HEIGHT);
+                assert_true(end - first <= ENLARGE_LOW_HEIGHT);
             }
         }
-    assert_int_equal(refine_tile(10, 100, REFINE_LOW_HEIGHT), 0);
+    assert_int_equal(enlarge_tile(10, 100, ENLARGE_LOW_HEIGHT), 0);
 }
 
 /* ---- the temporal gate ---- */
@@ -249,22 +248,21 @@ static void still_alpha_is_averaged(void **state)
         disturb(&now);
         struct temporal_params p = { now.picture, before.picture, NULL, NULL, plane_pitch(width) };
         const size_t count = (size_t)(p.pitch * height);
-        uint16_t *alpha = random_halves(count, 0, 1), *last = random_halves(count, 0, 1);
-        for (size_t k = 0; k < count; k += 3)
-            alpha[k] = half_of(k & 1);
-        uint16_t *given = malloc(count * sizeof *given);
-        memcpy(given, alpha, count * sizeof *given);
+        uint8_t *alpha = malloc(count), *last = malloc(count), *given = malloc(count);
+        for (size_t k = 0; k < count; k++) {
+            alpha[k] = given[k] = (uint8_t)(k % 5 ? random_below(256) : k & 1 ? 255 : 0);
+            last[k] = (uint8_t)random_below(256);
+        }
         p.alpha = alpha;
         p.alpha_before = last;
         RUN(temporal, &p);
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
-                const double a = value_of(given[y * p.pitch + x]),
-                             b = value_of(last[y * p.pitch + x]);
+                const double a = given[y * p.pitch + x], b = last[y * p.pitch + x];
                 const double w = .5 + .5 * fmin(1, motion(&now, &before, x, y) / .06);
-                const double want = a > 0 && a < 1 ? w * a + (1 - w) * b : a;
-                const double got = value_of(alpha[y * p.pitch + x]);
-                if (!(fabs(got - want) < 4e-4))
+                const double want = a > 0 && a < 255 ? w * a + (1 - w) * b : a;
+                const double got = alpha[y * p.pitch + x];
+                if (!(fabs(got - want) < .5 + .01))
                     fail_msg("%dx%d: %g instead of %g at %d, %d", width, height, got, want, x, y);
             }
         free(alpha);

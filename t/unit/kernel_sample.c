@@ -43,12 +43,12 @@ struct tables {
     struct taps x[2], y[2];
 };
 
-static struct sample_axis axis_of(struct taps *t, int size, int half, int to)
+static struct axis axis_of(struct taps *t, int size, int half, int to)
 {
     const struct taps_params p = { half ? (size + 1) / 2 : size, half ? size / 2. : size, to, 0,
         to };
     assert_int_equal(taps_open(t, &p), 0);
-    return (struct sample_axis) { t->first, t->weight, t->most };
+    return (struct axis) { t->first, t->weight, t->most };
 }
 
 static struct sample_picture_params params_of(
@@ -174,8 +174,7 @@ static void a_tile_fits_or_is_refused(void **state)
                 continue;
             }
             struct taps luma, chroma;
-            const struct sample_axis x = axis_of(&luma, from, 0, to),
-                                     c = axis_of(&chroma, from, 1, to);
+            const struct axis x = axis_of(&luma, from, 0, to), c = axis_of(&chroma, from, 1, to);
             for (int begin = 0; begin < to; begin += tile) {
                 const int last = (begin + tile < to ? begin + tile : to) - 1;
                 assert_true(x.first[last] + x.most + 6 - x.first[begin] <= SAMPLE_COLUMNS);

@@ -8,43 +8,18 @@
  * of the arithmetic, which is idle anyhow, and saves the lines a way through memory, where they would be the largest
  * plane of all. The averages go where the samples were.
  */
-#include "kernel.cuh"
+#include "enlarge.cuh"
 #include "picture.cuh"
 #include "refine.h"
 
-#include "../../refine_math.h"
-
-/* A rectangle of small samples, kept in rows of REFINE_LOW_WIDTH. */
-struct patch {
-    int x, y, width, height;
-};
-
-DEVICE_FN struct patch patch_around(const struct refine_params &p, int left, int top, int around)
-{
-    const int right = min(left + p.tile_width, p.picture.width) - 1;
-    const int bottom = min(top + p.tile_height, p.picture.height) - 1;
-    const int x = (int)small_place(left, p.picture.width, p.low_width) - around;
-    const int y = (int)small_place(top, p.picture.height, p.low_height) - around;
-    const int x_end = (int)small_place(right, p.picture.width, p.low_width) + 2 + around;
-    const int y_end = (int)small_place(bottom, p.picture.height, p.low_height) + 2 + around;
-    const struct patch s = { max(x, 0), max(y, 0), min(x_end, p.low_width) - max(x, 0),
-        min(y_end, p.low_height) - max(y, 0) };
-    return s;
-}
-
-DEVICE_FN struct line &at(struct line *lines, struct patch s, int x, int y)
-{
-    return lines[(y - s.y) * REFINE_LOW_WIDTH + x - s.x];
-}
-
 /* The window around a small sample, without what is outside the small picture. */
-#define FOR_WINDOW(p, x, y, i, j)                                           \
-    for (int j = max((y)-1, 0); j <= min((y) + 1, (p).low_height - 1); j++) \
-        for (int i = max((x)-1, 0); i <= min((x) + 1, (p).low_width - 1); i++)
+#define FOR_WINDOW(p, x, y, i, j)                                                \
+    for (int j = max((y)-1, 0); j <= min((y) + 1, (p).size.low_height - 1); j++) \
+        for (int i = max((x)-1, 0); i <= min((x) + 1, (p).size.low_width - 1); i++)
 
 DEVICE_FN struct line small_sample(const struct refine_params &p, int x, int y)
 {
-    const size_t index = (size_t)y * p.low_width + x;
+    const size_t index = (size_t)y * p.size.low_width + x;
     const __half *guide = (const __half *)p.guide + index * p.guide_step;
     struct line s;
     s.c = __half2float(((const __half *)p.alpha)[index * p.alpha_step]);
@@ -98,12 +73,15 @@ DEVICE_FN struct line mean_line(
 
 KERNEL(refine, REFINE_THREADS)
 {
-    __shared__ struct line samples[REFINE_LOW_HEIGHT * REFINE_LOW_WIDTH];
-    __shared__ struct line lines[REFINE_LOW_HEIGHT * REFINE_LOW_WIDTH];
-    const int left = blockIdx.x * p.tile_width, top = blockIdx.y * p.tile_height;
-    const struct patch outer = patch_around(p, left, top, 2);
-    const struct patch middle = patch_around(p, left, top, 1);
-    const struct patch inner = patch_around(p, left, top, 0);
+    __shared__ struct line samples[ENLARGE_LOW_HEIGHT * ENLARGE_LOW_WIDTH];
+    __shared__ struct line lines[ENLARGE_LOW_HEIGHT * ENLARGE_LOW_WIDTH];
+    const struct enlargement &size = p.size;
+    const int left = blockIdx.x * size.tile_width, top = blockIdx.y * size.tile_height;
+    const int right = min(left + size.tile_width, size.width) - 1;
+    const int bottom = min(top + size.tile_height, size.height) - 1;
+    const struct patch outer = patch_under(size, left, top, right, bottom, 2);
+    const struct patch middle = patch_under(size, left, top, right, bottom, 1);
+    const struct patch inner = patch_under(size, left, top, right, bottom, 0);
 
     for (int i = threadIdx.x; i < outer.width * outer.height; i += REFINE_THREADS) {
         const int x = outer.x + i % outer.width, y = outer.y + i / outer.width;
@@ -121,27 +99,20 @@ KERNEL(refine, REFINE_THREADS)
     }
     __syncthreads();
 
-    const int width = min(p.tile_width, p.picture.width - left);
-    const int height = min(p.tile_height, p.picture.height - top), words = (width + 3) / 4;
-    for (int i = threadIdx.x; i < words * height; i += REFINE_THREADS) {
+    const int words = (right - left) / 4 + 1, rows = bottom - top + 1;
+    for (int i = threadIdx.x; i < words * rows; i += REFINE_THREADS) {
         const int x = left + i % words * 4, y = top + i / words;
-        const float fy = small_place(y, p.picture.height, p.low_height);
-        const int y0 = (int)fy, y1 = min(y0 + 1, p.low_height - 1);
+        const float place = small_place(y, size.height, size.low_height);
         struct rgb color[4];
-        float alpha[4];
+        unsigned char alpha[4];
         colors(p.picture, x, y, color);
 #pragma unroll
         for (int k = 0; k < 4; k++) {
-            const float fx =
-                small_place(min(x + k, p.picture.width - 1), p.picture.width, p.low_width);
-            const int x0 = (int)fx, x1 = min(x0 + 1, p.low_width - 1);
-            const struct line l =
-                line_mix(at(samples, inner, x0, y0), at(samples, inner, x1, y0), fx - x0);
-            const struct line m =
-                line_mix(at(samples, inner, x0, y1), at(samples, inner, x1, y1), fx - x0);
-            alpha[k] = level_alpha(line_at(line_mix(l, m, fy - y0), color[k]));
+            const struct line l = enlarged(samples, inner, size,
+                small_place(min(x + k, right), size.width, size.low_width), place, line_mix);
+            alpha[k] = round_code(level_alpha(line_at(l, color[k])) * 255);
         }
-        store_half4((__half *)p.out + (size_t)y * p.out_pitch + x,
-            make_float4(alpha[0], alpha[1], alpha[2], alpha[3]));
+        *(uchar4 *)(p.out + (size_t)y * p.out_pitch + x) =
+            make_uchar4(alpha[0], alpha[1], alpha[2], alpha[3]);
     }
 }

@@ -17,7 +17,7 @@ struct strip {
 };
 
 /* Source samples that results begin to end - 1 are made of, from a multiple of four on. */
-DEVICE_FN struct strip strip_of(const struct sample_axis &axis, int begin, int end, int step)
+DEVICE_FN struct strip strip_of(const struct axis &axis, int begin, int end, int step)
 {
     const int first = axis.first[begin] * step & ~3;
     struct strip s = { first, (axis.first[end - 1] + axis.most) * step - first };
@@ -31,7 +31,7 @@ struct plane {
 };
 
 /* Adds up rows of a plane, samples i to i + 3. */
-DEVICE_FN float4 add_rows(struct plane from, int wide, const struct sample_axis &axis, int y, int i)
+DEVICE_FN float4 add_rows(struct plane from, int wide, const struct axis &axis, int y, int i)
 {
     float4 sum = make_float4(0, 0, 0, 0);
     const float *weight = axis.weight + (size_t)y * axis.most;
@@ -49,8 +49,7 @@ DEVICE_FN float4 add_rows(struct plane from, int wide, const struct sample_axis 
     return sum;
 }
 
-DEVICE_FN float add_columns(
-    const float *sums, const struct sample_axis &axis, int x, int first, int step)
+DEVICE_FN float add_columns(const float *sums, const struct axis &axis, int x, int first, int step)
 {
     const float *weight = axis.weight + (size_t)x * axis.most;
     const float *from = sums + axis.first[x] * step - first;

@@ -3,6 +3,7 @@
 #define MATTE_KERNELS_SAMPLE_H
 
 #include "picture.h"
+#include "taps.h"
 
 enum {
     SAMPLE_THREADS = 256,
@@ -11,21 +12,14 @@ enum {
     SAMPLE_COLUMNS = 512, /* source samples of luma that they are made of, at most, and of chroma */
 };
 
-/* One axis, as device/taps.h has it, in device memory. */
-struct sample_axis {
-    const int *first;
-    const float *weight;
-    int most;
-};
-
 struct sample_picture_params {
     struct picture picture;
-    struct sample_axis x[2], y[2]; /* of luma, of chroma */
-    float scale[3], bias[3];       /* result = rgb * scale + bias */
-    uint16_t *out;                 /* halves, N,H,W,C with N = 1 */
-    int width, height;             /* of the result */
-    int channels;                  /* 3 or more; those after the third become zero */
-    int tile;                      /* sample_tile() */
+    struct axis x[2], y[2];  /* of luma, of chroma; device/taps.h */
+    float scale[3], bias[3]; /* result = rgb * scale + bias */
+    uint16_t *out;           /* halves, N,H,W,C with N = 1 */
+    int width, height;       /* of the result */
+    int channels;            /* 3 or more; those after the third become zero */
+    int tile;                /* sample_tile() */
 };
 
 /* Columns of the result that a block can make; 0 where the picture is more than about 120 times as wide as the result. */

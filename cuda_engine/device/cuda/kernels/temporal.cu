@@ -52,11 +52,11 @@ KERNEL(temporal, TEMPORAL_THREADS)
             continue;
         const int rows = min(y + TEMPORAL_RADIUS, height - 1) - max(y - TEMPORAL_RADIUS, 0) + 1;
         const size_t at = (size_t)y * p.pitch + x;
-        const float4 now = load_half4((const __half *)p.alpha + at);
-        const float4 before = load_half4((const __half *)p.alpha_before + at);
-        const float alpha[4] = { now.x, now.y, now.z, now.w };
-        const float last[4] = { before.x, before.y, before.z, before.w };
-        float result[4];
+        const uchar4 now = *(const uchar4 *)(p.alpha + at);
+        const uchar4 before = *(const uchar4 *)(p.alpha_before + at);
+        const unsigned char alpha[4] = { now.x, now.y, now.z, now.w };
+        const unsigned char last[4] = { before.x, before.y, before.z, before.w };
+        unsigned char result[4];
 #pragma unroll
         for (int k = 0; k < 4; k++) {
             const int end = min(x + k + TEMPORAL_RADIUS, width - 1);
@@ -66,7 +66,6 @@ KERNEL(temporal, TEMPORAL_THREADS)
                 sum += sums[row + j][column + k];
             result[k] = gate(alpha[k], last[k], sum / (float)max(columns * rows, 1));
         }
-        store_half4(
-            (__half *)p.alpha + at, make_float4(result[0], result[1], result[2], result[3]));
+        *(uchar4 *)(p.alpha + at) = make_uchar4(result[0], result[1], result[2], result[3]);
     }
 }

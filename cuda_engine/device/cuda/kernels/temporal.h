@@ -9,9 +9,9 @@ enum { TEMPORAL_THREADS = 256, TEMPORAL_WIDTH = 64, TEMPORAL_HEIGHT = 16 }; /* p
 /* A first frame, and the first after a cut, is not given to it: its alpha is what refine made. */
 struct temporal_params {
     struct picture picture, before; /* of the same size: this frame, the last */
-    const uint16_t *alpha_before;   /* halves: what this made of the last frame */
-    uint16_t *alpha;                /* halves, in place; both 8-byte aligned */
-    int pitch; /* of both, halves from row to row, a multiple of 4, the width rounded up or more */
+    const uint8_t *alpha_before;    /* 0..255: what this made of the last frame */
+    uint8_t *alpha;                 /* as refine made it, in place; both 4-byte aligned */
+    int pitch; /* of both, bytes from row to row, a multiple of 4, the width rounded up or more */
 };
 
 static inline struct launch temporal_launch(const struct temporal_params *p)
