@@ -7,6 +7,7 @@
 #include "device/cuda/kernels/fill.h"
 #include "device/cuda/kernels/place.h"
 #include "device/place.h"
+#include "device/place_math.h"
 #include "kernel_picture.h"
 
 static struct device *cpu;
@@ -318,8 +319,9 @@ static void compose_all(const struct compositor_params *params, const struct fra
     assert_int_equal(placed_open(&placed, params), 0);
     if (placed.whole) {
         struct compose_params p = params_of(&picture, low, canvas, hd);
-        p.x = params->place.x;
-        p.y = params->place.y;
+        const int none = placed.x0 == placed.x1;
+        p.x = none ? (canvas->width + 1) / 2 * 2 : params->place.x;
+        p.y = none ? 0 : params->place.y;
         RUN(compose, &p);
     } else {
         struct canvas cut = make_canvas(source->width, source->height, 1, random_below(2));

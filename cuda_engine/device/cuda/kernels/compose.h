@@ -19,7 +19,8 @@ struct compose_params {
     float mean[3], std[3]; /* rgb = input * std + mean */
     struct color_matrix matrix;
     struct canvas canvas;
-    int x, y; /* of the source on the canvas, even, within +- 2^24 */
+    int x,
+        y; /* of the source on the canvas, even, within +- 2^24; where nothing of it is seen, beyond it */
 };
 
 /* A block makes a tile of the canvas. */

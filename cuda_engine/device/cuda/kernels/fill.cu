@@ -99,13 +99,15 @@ KERNEL(fill_canvas, FILL_THREADS)
     if (!place_in(p.from, &x, &y))
         return;
 #pragma unroll 1 /* or registers are spilled for sm_120 */
-    for (int j = 2 * y; j < min(2 * y + 2, c.height); j++)
-        for (int i = 2 * x; i < min(2 * x + 2, c.width); i++) {
-            const unsigned alpha = c.a[(size_t)j * c.a_pitch + i];
-            seen |= alpha;
-            if (!alpha)
-                c.y[(size_t)j * c.y_pitch + i] = finer(p.from, i, j).x;
-        }
+    for (int k = 0; k < 4; k++) {
+        const int i = 2 * x + (k & 1), j = 2 * y + (k >> 1);
+        if (i >= c.width || j >= c.height)
+            continue;
+        const unsigned alpha = c.a[(size_t)j * c.a_pitch + i];
+        seen |= alpha;
+        if (!alpha)
+            c.y[(size_t)j * c.y_pitch + i] = finer(p.from, i, j).x;
+    }
     if (seen)
         return;
     uchar4 s = get(p.from, x, y);
