@@ -159,7 +159,7 @@ parts() { { printf '%s\n' lint unit san; basename -a "$here"/t/*.t | sed 's/[_.]
 
 lint() {
     local file out
-    find cuda_engine t -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+    find cuda_engine t \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) -print0 | xargs -0 clang-format --dry-run -Werror
     make -s -j"$jobs" -C cuda_engine lint
     ngx_module/build lint
     for file in t/*.t t/*.pl t/lib/Matte/*.pm; do
