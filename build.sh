@@ -144,7 +144,7 @@ deps() { # deps [all]
 cuda=${CUDA_HOME:-/usr/local/cuda}
 
 build() {
-    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; cuDNN's plans are built, there are no kernels yet"
+    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; kernels and cuDNN's plans are built"
     elif [ -n "${CI:-}" ]; then die "CUDA: no toolkit in $cuda, and CI must have it"
     else echo "CUDA: no toolkit in $cuda, the engine is built without kernels and cuDNN's plans"
     fi
@@ -180,8 +180,8 @@ sanitized_units() {
     prove --exec '' build/engine-san/unit/*
 }
 
-# What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
-test_programs() { make -s -j"$jobs" -C cuda_engine fake conformance peer ORT="$cache/onnxruntime"; }
+# What only tests need: matted with scripted workers, ONNX Runtime beside ours, kernels on the processor.
+test_programs() { make -s -j"$jobs" -C cuda_engine fake conformance peer kernels ORT="$cache/onnxruntime"; }
 
 run_tests() { # run_tests [PART]
     local files

@@ -8,14 +8,23 @@
 
 /*
  * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. Memory
- * for frames is 64-byte aligned; NULL where there is none.
+ * for frames is aligned to `alignment` bytes, as their rows are; NULL where there is none. A backend that works on frames
+ * after a call has returned gives each a fence; the others leave these functions NULL.
  */
 struct device_backend {
     const char *name;
-    int (*open)(struct device *device, struct error *e); /* 0; -1: not on this machine */
+    int numbered; /* 1: there may be several, called name:0, name:1 ... */
+    int (*open)(
+        struct device *device, int ordinal, struct error *e); /* -1, and *e: not on this machine */
     void (*close)(struct device *device);
-    void *(*allocate)(struct device *device, size_t bytes);
-    void (*release)(struct device *device, void *memory);
+    const char *(*found)(const struct device *device);
+    int alignment; /* a multiple of 64 */
+    void *(*allocate)(struct device *device, enum frame_place place, size_t bytes);
+    void (*release)(struct device *device, enum frame_place place, void *memory);
+    void *(*fence_open)(struct device *device); /* NULL: there is no memory */
+    void (*fence_close)(void *fence);
+    int (*fence_wait)(
+        const struct device *device, struct frame *frame, struct error *e); /* frame_wait() */
     struct sampler *(*sampler_open)(struct device *device, const struct sampler_params *params);
     void (*sampler_run)(struct sampler *sampler, const struct frame *source, float *rgb);
     void (*sampler_close)(struct sampler *sampler);
@@ -42,5 +51,7 @@ struct compositor {
 };
 
 extern const struct device_backend device_cpu;
+extern const struct device_backend
+    device_cuda; /* where the build has the driver's header: WITH_CUDA */
 
 #endif

@@ -4,12 +4,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct device_backend *const backends[] = { &device_cpu, NULL }; /* best first */
+static const struct device_backend *const backends[] = {
+#ifdef WITH_CUDA
+    &device_cuda,
+#endif
+    &device_cpu,
+    NULL,
+}; /* best first */
 
 enum {
     SIDE_MAX = 16384,     /* of a picture, in pixels */
     PLACED_MAX = 1 << 24, /* of a picture that lies mostly outside its canvas: exact in float */
+    ORDINAL_DIGITS = 3,
 };
+
+/* Is name one of backend's, alone or with a number after a colon? ordinal is -1 without. */
+static int is_named(const char *name, const struct device_backend *backend, int *ordinal)
+{
+    size_t length = strlen(backend->name);
+    *ordinal = -1;
+    if (strncmp(name, backend->name, length) != 0 || !name[length])
+        return strcmp(name, backend->name) == 0;
+    const char *digits = name + length + 1;
+    size_t count = strspn(digits, "0123456789");
+    if (!backend->numbered || name[length] != ':' || !count || count > ORDINAL_DIGITS ||
+        digits[count])
+        return 0;
+    *ordinal = (int)strtol(digits, NULL, 10);
+    return 1;
+}
 
 struct device *device_open(const char *name, struct error *e)
 {
@@ -20,10 +43,11 @@ struct device *device_open(const char *name, struct error *e)
     }
     error_set(e, "device_unavailable", "There is no device called %s.", name);
     for (const struct device_backend *const *b = backends; *b; b++) {
-        if (strcmp(name, "auto") != 0 && strcmp(name, (*b)->name) != 0)
+        int ordinal = -1;
+        if (strcmp(name, "auto") != 0 && !is_named(name, *b, &ordinal))
             continue;
         device->backend = *b;
-        if (!device->backend->open(device, e))
+        if (!device->backend->open(device, ordinal, e))
             return device;
     }
     free(device);
@@ -33,6 +57,11 @@ struct device *device_open(const char *name, struct error *e)
 const char *device_name(const struct device *device)
 {
     return device->backend->name;
+}
+
+const char *device_found(const struct device *device)
+{
+    return device->backend->found(device);
 }
 
 void device_close(struct device *device)

@@ -17,9 +17,15 @@
 
 struct device;
 
-/* name: "cpu", or "auto" for the best that this machine has. NULL and *e (device_unavailable) where it is not there. */
+/*
+ * name: "cpu"; "cuda:N" for a card, "cuda" for the first that suits; "auto" for the best that this machine has. NULL and *e
+ * (device_unavailable) with the reason where it is not there.
+ */
 struct device *device_open(const char *name, struct error *e);
 const char *device_name(const struct device *device);
+
+/* A sentence for the log: what was found. */
+const char *device_found(const struct device *device);
 
 /* After everything opened on it. */
 void device_close(struct device *device);

@@ -11,6 +11,7 @@
 #include "allowed.h"
 #include "correct.h"
 #include "libav.h"
+#include "nvdec.h"
 #include "picture.h"
 
 enum {
@@ -33,6 +34,8 @@ struct input {
     AVFormatContext *file;
     AVStream *video, *audio;
     AVCodecContext *decoder;
+    struct nvdec *nvdec; /* NULL: frames are in host memory */
+    int on_card;         /* 1: the decoder may be NVDEC */
     struct correct *correct;
     struct picture *picture;
     AVPacket *packet;
@@ -201,6 +204,7 @@ static int open_decoder(struct input *in, struct error *e)
         c->max_pixels = in->params.max_pixels + (int64_t)BLOCK * (c->width + c->height + BLOCK);
         c->thread_count = in->params.threads;
         c->pkt_timebase = in->video->time_base;
+        in->on_card = nvdec_attach(in->nvdec, in->picture, c);
         result = avcodec_open2(c, codec, NULL);
     }
     if (result < 0) {
@@ -288,7 +292,8 @@ static int open_picture(struct input *in, struct input_info *info, struct error 
     info->height = p.orientation.transposed ? p.width : p.height;
     info->matrix = p.matrix;
     in->picture = picture_open(&p, e);
-    return in->picture ? 0 : -1;
+    return in->picture ? nvdec_open(&in->nvdec, in->params.device, info->width, info->height, e)
+                       : -1;
 }
 
 static int check_duration(const struct input *in, int64_t ms, struct error *e)
@@ -301,7 +306,7 @@ static int check_duration(const struct input *in, int64_t ms, struct error *e)
 
 static int open_all(struct input *in, struct input_info *info, struct error *e)
 {
-    if (open_file(in, e) || find_streams(in, e) || open_decoder(in, e) || open_picture(in, info, e))
+    if (open_file(in, e) || find_streams(in, e) || open_picture(in, info, e) || open_decoder(in, e))
         return -1;
     in->correct = correct_open(in->video->time_base, in->params.threads, e);
     if (!in->correct)
@@ -376,8 +381,9 @@ static int take_picture(
     struct frame *to = frame_take(pool, e);
     if (!to)
         return -1;
-    if (picture_convert(in->picture, f,
-            av_guess_sample_aspect_ratio(in->file, in->video, in->decoded), to, e)) {
+    AVRational aspect = av_guess_sample_aspect_ratio(in->file, in->video, in->decoded);
+    if (in->nvdec ? nvdec_take(in->nvdec, in->picture, f, aspect, to, e)
+                  : picture_convert(in->picture, f, aspect, to, e)) {
         frame_release(to);
         return -1;
     }
@@ -392,11 +398,24 @@ static int take_picture(
     return 1;
 }
 
+/* What is no fault of the file. */
+static int is_ours(const struct input *in, int result)
+{
+    return result == AVERROR(ENOMEM) || (in->on_card && result == AVERROR_EXTERNAL);
+}
+
+static int fail(int result, struct error *e)
+{
+    if (result == AVERROR_EXTERNAL)
+        return error_retry(e, "device_error", "The card did not decode the video.");
+    return libav_error(e, "decode_error", "The video cannot be decoded", result);
+}
+
 static int send(struct input *in, const AVPacket *packet, struct error *e)
 {
     int result = avcodec_send_packet(in->decoder, packet);
-    if (result == AVERROR(ENOMEM))
-        return libav_error(e, "decode_error", "The video cannot be decoded", result);
+    if (is_ours(in, result))
+        return fail(result, e);
     if (result < 0 && result != AVERROR_EOF)
         in->damaged++;
     return 0;
@@ -450,6 +469,16 @@ static int check_damage(const struct input *in, struct error *e)
     return 0;
 }
 
+/* A picture on a card that needs more than copying is given to the processor. */
+static int fetch(struct input *in, struct error *e)
+{
+    AVFrame *f = in->decoded;
+    AVRational aspect = av_guess_sample_aspect_ratio(in->file, in->video, f);
+    if (!in->nvdec || (correct_passes(in->correct, f) && picture_fits(in->picture, f, aspect)))
+        return 0;
+    return nvdec_fetch(in->nvdec, f, e);
+}
+
 /* What the decoder gives next, corrected: 1; 0: it wants more, or (*ended) all is out; -1 and *e. */
 static int next_picture(struct input *in, int *ended, struct error *e)
 {
@@ -461,11 +490,13 @@ static int next_picture(struct input *in, int *ended, struct error *e)
         }
         int result = avcodec_receive_frame(in->decoder, in->decoded);
         if (result >= 0) {
+            if (fetch(in, e))
+                return -1;
             in->decoded->pts = in->last_at = time_of(in, in->decoded);
             if (correct_send(in->correct, in->decoded, e))
                 return -1;
-        } else if (result == AVERROR(ENOMEM)) {
-            return libav_error(e, "decode_error", "The video cannot be decoded", result);
+        } else if (is_ours(in, result)) {
+            return fail(result, e);
         } else if (result == AVERROR(EAGAIN) && !in->flushed) {
             return 0;
         } else {
@@ -539,5 +570,6 @@ void input_close(struct input *input)
     picture_close(input->picture);
     av_packet_free(&input->packet);
     av_frame_free(&input->decoded);
+    nvdec_close(input->nvdec);
     free(input);
 }

@@ -515,6 +515,7 @@ static int open_input(struct run *r, struct error *e)
         .max_ms = p->job->max_ms,
         .preview_ms = p->job->preview_ms,
         .threads = p->threads < DECODE_THREADS ? p->threads : DECODE_THREADS,
+        .device = p->device,
     };
     r->input = input_open(&in, &r->info, e);
     if (!r->input || open_layout(r, e))

@@ -61,7 +61,9 @@ static int close_device(void **state)
 static struct frame_pool *pool_of(int width, int height, int alpha, int count)
 {
     struct error e;
-    struct frame_pool_params p = { width, height, alpha, count };
+    struct frame_pool_params p = {
+        .width = width, .height = height, .alpha = alpha, .count = count
+    };
     struct frame_pool *pool = frame_pool_open(device, &p, &e);
     assert_non_null(pool);
     return pool;

@@ -22,7 +22,9 @@ static int is_cutout(const struct compositor_params *p)
 
 struct compositor *cpu_compositor_open(struct device *device, const struct compositor_params *p)
 {
-    struct frame_pool_params one = { p->width, p->height, 1, 1 };
+    struct frame_pool_params one = {
+        .width = p->width, .height = p->height, .alpha = 1, .count = 1
+    };
     struct cpu_compositor *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
