@@ -146,7 +146,7 @@ deps() { # deps [all]
 cuda=${CUDA_HOME:-/usr/local/cuda}
 
 build() {
-    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; cuDNN's plans are built, there are no kernels yet"
+    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; kernels and cuDNN's plans are built"
     elif [ -n "${CI:-}" ]; then die "CUDA: no toolkit in $cuda, and CI must have it"
     else echo "CUDA: no toolkit in $cuda, the engine is built without kernels and cuDNN's plans"
     fi
@@ -161,7 +161,7 @@ parts() { { printf '%s\n' lint unit san; basename -a "$here"/t/*.t | sed 's/[_.]
 
 lint() {
     local file out
-    find cuda_engine t -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+    find cuda_engine t \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) -print0 | xargs -0 clang-format --dry-run -Werror
     make -s -j"$jobs" -C cuda_engine lint
     ngx_module/build lint
     for file in t/*.t t/*.pl t/lib/Matte/*.pm; do
@@ -182,9 +182,9 @@ sanitized_units() {
     prove --exec '' build/engine-san/unit/*
 }
 
-# What only tests need: matted with scripted workers, ONNX Runtime beside ours, and cards that are not there.
+# What only tests need: matted with scripted workers, ONNX Runtime beside ours, cards that are not there.
 test_programs() {
-    make -s -j"$jobs" -C cuda_engine fake conformance peer gpu ORT="$cache/onnxruntime"
+    make -s -j"$jobs" -C cuda_engine fake conformance peer kernels gpu ORT="$cache/onnxruntime"
     if [ -x "$cuda/bin/nvcc" ]; then make -s -j"$jobs" -C t/gpu CUDA_HOME="$cuda"; fi
 }
 

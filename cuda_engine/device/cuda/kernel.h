@@ -18,6 +18,7 @@
 #define MATTE_DEVICE_CUDA_KERNEL_H
 
 #include "driver.h"
+#include "extent.h"
 
 struct module {
     const struct cuda *cuda;
@@ -28,11 +29,6 @@ struct kernel {
     const struct cuda *cuda;
     const char *name;
     CUfunction function;
-};
-
-/* In threads or in blocks. */
-struct extent {
-    unsigned x, y, z;
 };
 
 /* fatbin: as bin2c wrote it. -1 and *e; module_unload() is due in either case. module may be all zeros there. */
@@ -65,11 +61,5 @@ int kernel_launch(const struct kernel *k, struct extent grid, struct extent bloc
 #define LAUNCH(field, grid, block, shared_bytes, stream, params, e)            \
     kernel_launch(&(field)->kernel, (grid), (block), (shared_bytes), (stream), \
         1 ? (params) : (field)->parameters, (e))
-
-/* Blocks of `block` that cover count. */
-static inline unsigned blocks_for(unsigned count, unsigned block)
-{
-    return (count + block - 1) / block;
-}
 
 #endif

@@ -52,7 +52,7 @@ cuemu_switch:
 namespace
 {
 constexpr size_t STACK = 256 << 10, PAGE = 4096;
-constexpr unsigned WARP = 32;
+constexpr unsigned WARP = 32, THREADS_MAX = 1024;
 constexpr size_t SECTOR = 32;
 
 enum State { READY, RUNNING, AT_BARRIER, IN_WARP, DONE };
@@ -132,6 +132,13 @@ struct Executor {
     size_t home_size;
     size_t block;
     std::unordered_map<size_t, Sector> sectors;
+
+    Executor()
+    {
+        /* or they would grow, and memory change hands, between fibers that TSan holds for threads */
+        idle.reserve(THREADS_MAX);
+        used.reserve(THREADS_MAX);
+    }
 };
 
 Executor *now;
@@ -415,7 +422,7 @@ bool is_refused(const cuemu_kernel *k, cuemu_extent grid, cuemu_extent block, si
 {
     const size_t threads = (size_t)block.x * block.y * block.z;
     const char *why = nullptr;
-    if (!threads || threads > 1024 || block.z > 64)
+    if (!threads || threads > THREADS_MAX || block.z > 64)
         why = "no such block";
     else if (threads > k->threads_max)
         why = "more threads than its launch bounds";

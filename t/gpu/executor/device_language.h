@@ -182,15 +182,20 @@ template <class T> static inline T __ldg(const T *at)
     return *at;
 }
 
-template <class T> static inline T min(T x, std::common_type_t<T> y)
-{
-    return x < y ? x : y;
-}
-
-template <class T> static inline T max(T x, std::common_type_t<T> y)
-{
-    return x > y ? x : y;
-}
+#define CUEMU_LIMITS(T)           \
+    static inline T min(T x, T y) \
+    {                             \
+        return x < y ? x : y;     \
+    }                             \
+    static inline T max(T x, T y) \
+    {                             \
+        return x > y ? x : y;     \
+    }
+CUEMU_LIMITS(int)
+CUEMU_LIMITS(unsigned)
+CUEMU_LIMITS(long long)
+CUEMU_LIMITS(float)
+#undef CUEMU_LIMITS
 
 static inline float rsqrtf(float x)
 {
