@@ -44,8 +44,7 @@ struct device *device_open(const char *name, struct error *e)
     error_set(e, "device_unavailable", "There is no device called %s.", name);
     for (const struct device_backend *const *b = backends; *b; b++) {
         int ordinal = -1;
-        int is_auto = strcmp(name, "auto") == 0 && (*b)->sampler_open;
-        if (!is_auto && !is_named(name, *b, &ordinal))
+        if (strcmp(name, "auto") != 0 && !is_named(name, *b, &ordinal))
             continue;
         device->backend = *b;
         if (!device->backend->open(device, ordinal, e))
@@ -63,6 +62,11 @@ const char *device_name(const struct device *device)
 const char *device_found(const struct device *device)
 {
     return device->backend->found(device);
+}
+
+int device_is_apart(const struct device *device)
+{
+    return device->backend->fetch != NULL;
 }
 
 void device_close(struct device *device)
@@ -90,16 +94,6 @@ static int check_placement(const struct compositor_params *p, struct error *e)
         at->width, at->height, at->x, at->y, p->canvas_width, p->canvas_height);
 }
 
-/* Frames can be on a card before there is a sampler or a compositor for it. */
-static int check_device(const struct device *device, struct error *e)
-{
-    if (device->backend->sampler_open)
-        return 0;
-    return error_set(e, "device_unavailable",
-        "On %s frames are decoded and encoded, but not matted yet: use device = cpu.",
-        device->backend->name);
-}
-
 static int check_sizes(int width, int height, int low_width, int low_height, struct error *e)
 {
     if (check_side(width) && check_side(height) && check_side(low_width) && check_side(low_height))
@@ -112,24 +106,22 @@ static int check_sizes(int width, int height, int low_width, int low_height, str
 struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e)
 {
-    if (check_device(device, e) ||
-        check_sizes(params->width, params->height, params->to_width, params->to_height, e))
+    if (check_sizes(params->width, params->height, params->to_width, params->to_height, e))
         return NULL;
-    struct sampler *sampler = device->backend->sampler_open(device, params);
-    if (!sampler) {
-        error_retry(e, "out_of_memory", "There is no memory to resize %dx%d pictures.",
-            params->width, params->height);
+    error_retry(e, "out_of_memory", "There is no memory to resize %dx%d pictures.", params->width,
+        params->height);
+    struct sampler *sampler = device->backend->sampler_open(device, params, e);
+    if (!sampler)
         return NULL;
-    }
     sampler->device = device;
     sampler->params = *params;
     return sampler;
 }
 
-void sampler_run(struct sampler *sampler, const struct frame *source, float *rgb)
+int sampler_run(struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
 {
     assert(source->width == sampler->params.width && source->height == sampler->params.height);
-    sampler->device->backend->sampler_run(sampler, source, rgb);
+    return sampler->device->backend->sampler_run(sampler, source, rgb, e);
 }
 
 void sampler_close(struct sampler *sampler)
@@ -144,27 +136,26 @@ struct compositor *compositor_open(
     if (check_sizes(params->width, params->height, params->low_width, params->low_height, e) ||
         check_placement(params, e))
         return NULL;
-    struct compositor *compositor = device->backend->compositor_open(device, params);
-    if (!compositor) {
-        error_retry(e, "out_of_memory", "There is no memory to compose %dx%d pictures.",
-            params->width, params->height);
+    error_retry(e, "out_of_memory", "There is no memory to compose %dx%d pictures.", params->width,
+        params->height);
+    struct compositor *compositor = device->backend->compositor_open(device, params, e);
+    if (!compositor)
         return NULL;
-    }
     compositor->device = device;
     compositor->params = *params;
     return compositor;
 }
 
-void compositor_run(struct compositor *compositor, const struct frame *source,
-    const struct compositor_low *low, struct frame *output)
+int compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output, struct error *e)
 {
     const struct compositor_params *p = &compositor->params;
     assert(source->width == p->width && source->height == p->height);
     assert(output->width == p->canvas_width && output->height == p->canvas_height);
     assert(p->opaque || output->plane[FRAME_A]);
-    compositor->device->backend->compositor_run(compositor, source, low, output);
     output->pts = source->pts;
     output->duration = source->duration;
+    return compositor->device->backend->compositor_run(compositor, source, low, output, e);
 }
 
 void compositor_close(struct compositor *compositor)

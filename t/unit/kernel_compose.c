@@ -259,7 +259,7 @@ static void a_pixel_is_what_it_should_be(void **state)
 static struct frame *a_frame(struct frame_pool **pool, int width, int height, int alpha)
 {
     struct error e;
-    struct frame_pool_params p = { width, height, alpha, 1 };
+    struct frame_pool_params p = { .width = width, .height = height, .alpha = alpha, .count = 1 };
     *pool = frame_pool_open(cpu, &p, &e);
     struct frame *f = frame_take(*pool, &e);
     for (int k = 0; k < 3 + alpha; k++) {
@@ -394,10 +394,9 @@ static void the_same_as_on_the_cpu(void **state)
         p.background = background && opaque ? behind : NULL;
         struct low low = make_low(p.low_width, p.low_height, i % 5 > 1);
         struct compositor *compositor = compositor_open(cpu, &p, &e);
-        compositor_run(compositor, source,
-            &(struct compositor_low) {
-                low.alphas, low.foreground ? low.foregrounds : NULL, low.inputs },
-            want);
+        const struct compositor_low answer = { low.alphas, low.foreground ? low.foregrounds : NULL,
+            low.inputs };
+        assert_int_equal(compositor_run(compositor, source, &answer, want, &e), 0);
         struct canvas canvas = make_canvas(p.canvas_width, p.canvas_height, !opaque, i / 16 % 2);
         if (p.background)
             canvas.background = picture_of(behind, 0);
