@@ -39,10 +39,11 @@ sub matte {
 }
 
 sub refused {
-    my ($in, $code) = @_;
+    my ($in, $code, $says) = @_;
     my ($status, $text) = command($matte, $in, "$dir/refused.webm");
     is $status, 1, 'refused';
     like $text, qr/^matte: \S+: .+\. \($code\)$/m, $code;
+    like $text, $says // qr/./, 'and says why';
     ok !-e "$dir/refused.webm", 'and nothing is left';
     return;
 }
@@ -287,8 +288,9 @@ case 'a size that jumps to 71 megapixels in the middle' => sub {
     refused(spew("$dir/jump.ts", slurp("$dir/b1.ts") . slurp("$dir/b2.ts")), 'too_large');
 };
 
-case 'an animated WebP, which libavcodec cannot read' => sub {
-    refused(made('-f', 'lavfi', '-i', 'testsrc2=size=64x48:rate=10:duration=0.3', '-c:v', 'libwebp_anim', "$dir/in.webp"), 'unreadable_media');
+case 'an animated WebP, which is not read' => sub {
+    refused(made('-f', 'lavfi', '-i', 'testsrc2=size=64x48:rate=10:duration=0.3', '-c:v', 'libwebp_anim', "$dir/in.webp"), 'unreadable_media',
+        qr/a WebP image/);
 };
 
 case 'an animated GIF with transparency' => sub {
