@@ -259,7 +259,7 @@ static void a_pixel_is_what_it_should_be(void **state)
 static struct frame *a_frame(struct frame_pool **pool, int width, int height, int alpha)
 {
     struct error e;
-    struct frame_pool_params p = { width, height, alpha, 1 };
+    struct frame_pool_params p = { .width = width, .height = height, .alpha = alpha, .count = 1 };
     *pool = frame_pool_open(cpu, &p, &e);
     struct frame *f = frame_take(*pool, &e);
     for (int k = 0; k < 3 + alpha; k++) {

@@ -129,7 +129,7 @@ static void the_same_as_on_the_cpu(void **state)
     for (int i = 0; i < 6; i++) {
         const int width = 30 + random_below(300), height = 30 + random_below(200), w = 64, h = 36;
         const enum frame_matrix matrix = i & 1 ? MATRIX_BT709 : MATRIX_BT601;
-        struct frame_pool_params pool_params = { width, height, 0, 1 };
+        struct frame_pool_params pool_params = { .width = width, .height = height, .count = 1 };
         struct frame_pool *pool = frame_pool_open(cpu, &pool_params, &e);
         struct frame *f = frame_take(pool, &e);
         for (int k = 0; k < 3; k++)
