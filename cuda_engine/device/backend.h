@@ -7,7 +7,8 @@
 #include "device.h"
 
 /*
- * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. Memory
+ * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. *e
+ * says that there is no memory unless the backend knows better. Memory
  * for frames is aligned to `alignment` bytes, as their rows are; NULL where there is none. A backend that works on frames
  * after a call has returned gives each a fence; the others leave these functions NULL.
  */
@@ -23,15 +24,20 @@ struct device_backend {
     void (*release)(struct device *device, enum frame_place place, void *memory);
     void *(*fence_open)(struct device *device); /* NULL: there is no memory */
     void (*fence_close)(void *fence);
+    /* frame_fetch(); NULL: device memory is the host's */
+    int (*fetch)(
+        const struct device *device, struct frame *to, const struct frame *from, struct error *e);
     int (*fence_wait)(
         const struct device *device, struct frame *frame, struct error *e); /* frame_wait() */
-    struct sampler *(*sampler_open)(struct device *device, const struct sampler_params *params);
-    void (*sampler_run)(struct sampler *sampler, const struct frame *source, float *rgb);
+    struct sampler *(*sampler_open)(
+        struct device *device, const struct sampler_params *params, struct error *e);
+    int (*sampler_run)(
+        struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
     void (*sampler_close)(struct sampler *sampler);
     struct compositor *(*compositor_open)(
-        struct device *device, const struct compositor_params *params);
-    void (*compositor_run)(struct compositor *compositor, const struct frame *source,
-        const struct compositor_low *low, struct frame *output);
+        struct device *device, const struct compositor_params *params, struct error *e);
+    int (*compositor_run)(struct compositor *compositor, const struct frame *source,
+        const struct compositor_low *low, struct frame *output, struct error *e);
     void (*compositor_close)(struct compositor *compositor);
 };
 

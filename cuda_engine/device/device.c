@@ -64,6 +64,11 @@ const char *device_found(const struct device *device)
     return device->backend->found(device);
 }
 
+int device_is_apart(const struct device *device)
+{
+    return device->backend->fetch != NULL;
+}
+
 void device_close(struct device *device)
 {
     if (!device)
@@ -103,21 +108,20 @@ struct sampler *sampler_open(
 {
     if (check_sizes(params->width, params->height, params->to_width, params->to_height, e))
         return NULL;
-    struct sampler *sampler = device->backend->sampler_open(device, params);
-    if (!sampler) {
-        error_retry(e, "out_of_memory", "There is no memory to resize %dx%d pictures.",
-            params->width, params->height);
+    error_retry(e, "out_of_memory", "There is no memory to resize %dx%d pictures.", params->width,
+        params->height);
+    struct sampler *sampler = device->backend->sampler_open(device, params, e);
+    if (!sampler)
         return NULL;
-    }
     sampler->device = device;
     sampler->params = *params;
     return sampler;
 }
 
-void sampler_run(struct sampler *sampler, const struct frame *source, float *rgb)
+int sampler_run(struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
 {
     assert(source->width == sampler->params.width && source->height == sampler->params.height);
-    sampler->device->backend->sampler_run(sampler, source, rgb);
+    return sampler->device->backend->sampler_run(sampler, source, rgb, e);
 }
 
 void sampler_close(struct sampler *sampler)
@@ -132,27 +136,26 @@ struct compositor *compositor_open(
     if (check_sizes(params->width, params->height, params->low_width, params->low_height, e) ||
         check_placement(params, e))
         return NULL;
-    struct compositor *compositor = device->backend->compositor_open(device, params);
-    if (!compositor) {
-        error_retry(e, "out_of_memory", "There is no memory to compose %dx%d pictures.",
-            params->width, params->height);
+    error_retry(e, "out_of_memory", "There is no memory to compose %dx%d pictures.", params->width,
+        params->height);
+    struct compositor *compositor = device->backend->compositor_open(device, params, e);
+    if (!compositor)
         return NULL;
-    }
     compositor->device = device;
     compositor->params = *params;
     return compositor;
 }
 
-void compositor_run(struct compositor *compositor, const struct frame *source,
-    const struct compositor_low *low, struct frame *output)
+int compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output, struct error *e)
 {
     const struct compositor_params *p = &compositor->params;
     assert(source->width == p->width && source->height == p->height);
     assert(output->width == p->canvas_width && output->height == p->canvas_height);
     assert(p->opaque || output->plane[FRAME_A]);
-    compositor->device->backend->compositor_run(compositor, source, low, output);
     output->pts = source->pts;
     output->duration = source->duration;
+    return compositor->device->backend->compositor_run(compositor, source, low, output, e);
 }
 
 void compositor_close(struct compositor *compositor)

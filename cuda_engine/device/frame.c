@@ -120,6 +120,12 @@ int frame_wait(struct frame *frame, struct error *e)
     return frame->fence ? device->backend->fence_wait(device, frame, e) : 0;
 }
 
+int frame_fetch(struct frame *to, const struct frame *from, struct error *e)
+{
+    const struct device *device = ((const struct slot *)to)->pool->device;
+    return device->backend->fetch(device, to, from, e);
+}
+
 struct frame *frame_ref(struct frame *frame)
 {
     struct slot *slot = (struct slot *)frame;

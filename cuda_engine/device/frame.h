@@ -51,6 +51,12 @@ struct frame_pool *frame_pool_open(
  */
 struct frame *frame_take(struct frame_pool *pool, struct error *e);
 
+/*
+ * Copies from, in device memory, with its times to a frame of FRAME_HOST of the same size and layout. The host may read
+ * that after frame_wait(); until then other work goes on. The same thread as whatever wrote from.
+ */
+int frame_fetch(struct frame *to, const struct frame *from, struct error *e);
+
 /* Before the host reads a frame of FRAME_HOST that the device may still be writing. Any thread. */
 int frame_wait(struct frame *frame, struct error *e);
 

@@ -431,10 +431,9 @@ static void the_same_as_on_the_cpu(void **state)
         p.background = background && opaque ? behind : NULL;
         struct low low = make_low(p.low_width, p.low_height, i % 5 > 1);
         struct compositor *compositor = compositor_open(cpu, &p, &e);
-        compositor_run(compositor, source,
-            &(struct compositor_low) {
-                low.alphas, low.foreground ? low.foregrounds : NULL, low.inputs },
-            want);
+        const struct compositor_low answer = { low.alphas, low.foreground ? low.foregrounds : NULL,
+            low.inputs };
+        assert_int_equal(compositor_run(compositor, source, &answer, want, &e), 0);
         struct canvas canvas = make_canvas(p.canvas_width, p.canvas_height, !opaque, i / 16 % 2);
         if (p.background)
             canvas.background = picture_of(behind, 0);

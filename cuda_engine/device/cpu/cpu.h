@@ -31,8 +31,10 @@ static inline void cpu_resize(float *restrict to, const float *restrict from, co
     }
 }
 
-struct sampler *cpu_sampler_open(struct device *device, const struct sampler_params *params);
-void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float *rgb);
+struct sampler *cpu_sampler_open(
+    struct device *device, const struct sampler_params *params, struct error *e);
+int cpu_sampler_run(
+    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
 void cpu_sampler_close(struct sampler *sampler);
 
 /* The steps of a compositor; NULL: no memory. Each may be closed as NULL. */
@@ -56,9 +58,9 @@ void cpu_fill_run(struct cpu_fill *fill, struct frame *picture);
 void cpu_fill_close(struct cpu_fill *fill);
 
 struct compositor *cpu_compositor_open(
-    struct device *device, const struct compositor_params *params);
-void cpu_compositor_run(struct compositor *compositor, const struct frame *source,
-    const struct compositor_low *low, struct frame *output);
+    struct device *device, const struct compositor_params *params, struct error *e);
+int cpu_compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output, struct error *e);
 void cpu_compositor_close(struct compositor *compositor);
 
 #endif

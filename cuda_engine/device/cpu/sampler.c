@@ -16,9 +16,10 @@ struct cpu_sampler {
     float *row[3];          /* Y, U, V of one row of the result */
 };
 
-struct sampler *cpu_sampler_open(struct device *device, const struct sampler_params *p)
+struct sampler *cpu_sampler_open(
+    struct device *device, const struct sampler_params *p, struct error *e)
 {
-    (void)device;
+    (void)device, (void)e;
     struct cpu_sampler *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
@@ -64,8 +65,10 @@ static void resize_row(struct cpu_sampler *s, const struct frame *f, int plane, 
     cpu_resize(s->row[plane], s->wide, &s->x[chroma]);
 }
 
-void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float *rgb)
+int cpu_sampler_run(
+    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
 {
+    (void)e;
     struct cpu_sampler *s = (struct cpu_sampler *)sampler;
     const struct sampler_params *p = &sampler->params;
     struct decoding d = decoding(cpu_matrix(p->matrix), 0);
@@ -89,6 +92,7 @@ void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float 
             b[x] = c.b * scale[2] + bias[2];
         }
     }
+    return 0;
 }
 
 void cpu_sampler_close(struct sampler *sampler)

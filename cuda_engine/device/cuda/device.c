@@ -1,8 +1,8 @@
+#include "backend.h"
+
 #include <stdlib.h>
 
-#include "../backend.h"
-#include "card.h"
-#include "fence.h"
+#include "transfer.h"
 
 enum { ALIGNMENT = 256 }; /* of rows: what copies and kernels of a card are fastest with */
 
@@ -84,6 +84,16 @@ static int cuda_fence_wait(const struct device *device, struct frame *frame, str
     return cuda_enter(&card_of(device)->cuda, e) ? -1 : fence_host_read(frame, e);
 }
 
+static int cuda_fetch(
+    const struct device *device, struct frame *to, const struct frame *from, struct error *e)
+{
+    const struct card *card = card_of(device);
+    return cuda_enter(&card->cuda, e) || fence_host_write(to, e) ||
+                   transfer(&card->cuda, to, from, card->compute, e)
+               ? -1
+               : 0;
+}
+
 const struct card *card_of(const struct device *device)
 {
     return device->backend == &device_cuda ? device->context : NULL;
@@ -101,4 +111,11 @@ const struct device_backend device_cuda = {
     .fence_open = cuda_fence_open,
     .fence_close = fence_close,
     .fence_wait = cuda_fence_wait,
+    .fetch = cuda_fetch,
+    .sampler_open = cuda_sampler_open,
+    .sampler_run = cuda_sampler_run,
+    .sampler_close = cuda_sampler_close,
+    .compositor_open = cuda_compositor_open,
+    .compositor_run = cuda_compositor_run,
+    .compositor_close = cuda_compositor_close,
 };

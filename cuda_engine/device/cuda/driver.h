@@ -32,6 +32,8 @@
     CALL(cuMemFree)                  \
     CALL(cuMemHostAlloc)             \
     CALL(cuMemFreeHost)              \
+    CALL(cuMemcpyHtoDAsync)          \
+    CALL(cuMemcpyDtoHAsync)          \
     CALL(cuMemcpy2DAsync)            \
     CALL(cuStreamCreate)             \
     CALL(cuStreamDestroy)            \

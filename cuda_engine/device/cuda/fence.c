@@ -58,13 +58,13 @@ int fence_written(struct frame *f, CUstream stream, struct error *e)
     return CUDA(n->cuda, e, cuEventRecord, n->written, stream);
 }
 
-int fence_read(struct frame *f, CUstream stream, struct error *e)
+int fence_read(const struct frame *f, CUstream stream, struct error *e)
 {
     struct fence *n = f->fence;
     return n->is_written ? CUDA(n->cuda, e, cuStreamWaitEvent, stream, n->written, 0) : 0;
 }
 
-int fence_done(struct frame *f, CUstream stream, struct error *e)
+int fence_done(const struct frame *f, CUstream stream, struct error *e)
 {
     struct fence *n = f->fence;
     pthread_mutex_lock(&n->lock);
@@ -85,7 +85,7 @@ int fence_host_write(struct frame *f, struct error *e)
     return result;
 }
 
-int fence_host_read(struct frame *f, struct error *e)
+int fence_host_read(const struct frame *f, struct error *e)
 {
     struct fence *n = f->fence;
     return n->is_written ? CUDA(n->cuda, e, cuEventSynchronize, n->written) : 0;

@@ -25,11 +25,11 @@ int fence_write(struct frame *f, CUstream stream, struct error *e);
 int fence_written(struct frame *f, CUstream stream, struct error *e);
 
 /* Around work on stream that reads f. */
-int fence_read(struct frame *f, CUstream stream, struct error *e);
-int fence_done(struct frame *f, CUstream stream, struct error *e);
+int fence_read(const struct frame *f, CUstream stream, struct error *e);
+int fence_done(const struct frame *f, CUstream stream, struct error *e);
 
 /* Before the host writes, or reads, a frame of FRAME_HOST. */
 int fence_host_write(struct frame *f, struct error *e);
-int fence_host_read(struct frame *f, struct error *e);
+int fence_host_read(const struct frame *f, struct error *e);
 
 #endif

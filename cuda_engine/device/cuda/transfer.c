@@ -32,8 +32,8 @@ static size_t rows_of(const struct frame *f, int i)
     return (size_t)((f->height + shift) >> shift);
 }
 
-int transfer(
-    const struct cuda *c, struct frame *to, struct frame *from, CUstream stream, struct error *e)
+int transfer(const struct cuda *c, struct frame *to, const struct frame *from, CUstream stream,
+    struct error *e)
 {
     assert(to->width == from->width && to->height == from->height && to->layout == from->layout);
     int result = fence_write(to, stream, e) || fence_read(from, stream, e) ? -1 : 0;

@@ -12,6 +12,9 @@ enum compose_alpha {
     ALPHA_GIVEN,    /* of the source's size: what refine and temporal made */
 };
 
+/* Bytes of dynamic shared memory that a launch asks for at most. */
+enum { COMPOSE_SHARED = 2 * ENLARGE_SAMPLES * 4 * sizeof(float) };
+
 struct compose_params {
     struct picture source;
     struct enlargement size; /* of the network's answer to the source */
@@ -31,12 +34,11 @@ struct compose_params {
 /* A block makes a tile of the canvas. */
 static inline struct launch compose_launch(const struct compose_params *p)
 {
-    const int arrays = p->alpha_from == ALPHA_REFINED ? 2 : 1;
     const struct launch l = {
         { blocks_for((unsigned)p->canvas.width, (unsigned)p->size.tile_width),
             blocks_for((unsigned)p->canvas.height, (unsigned)p->size.tile_height), 1 },
         { ENLARGE_THREADS, 1, 1 },
-        (unsigned)(arrays * ENLARGE_SAMPLES * 4 * (int)sizeof(float)),
+        p->alpha_from == ALPHA_REFINED ? COMPOSE_SHARED : COMPOSE_SHARED / 2,
     };
     return l;
 }
