@@ -38,7 +38,7 @@ static inline struct launch compose_launch(const struct compose_params *p)
         { blocks_for((unsigned)p->canvas.width, (unsigned)p->size.tile_width),
             blocks_for((unsigned)p->canvas.height, (unsigned)p->size.tile_height), 1 },
         { ENLARGE_THREADS, 1, 1 },
-        p->alpha_from == ALPHA_REFINED ? COMPOSE_SHARED : COMPOSE_SHARED / 2,
+        (unsigned)COMPOSE_SHARED / (p->alpha_from == ALPHA_REFINED ? 1 : 2),
     };
     return l;
 }
