@@ -124,11 +124,18 @@ is_over('a spill', "pool 30\n", sprintf($ptxas, 8, 8), qr/pool for sm_75 needs m
 is_over('local memory', "pool 30\n", sprintf($ptxas, 8, 0), qr/needs memory of its own/);
 is_over('no budget', "copy 30\n", sprintf($ptxas, 0, 0), qr/pool has no budget of registers$/);
 
-# ---- bytes of a 1080p frame, NV12 to NV12, and the least that there can be: notes of kernel_frame.c
+# ---- bytes of a 1080p frame, NV12 to NV12 by a network of 512x288, and the least that there can be: the picture read and
+# the network's input written; both read again with the network's alpha, and a picture written
 
 my $text = passes('counted', 'frame', "$gpu/kernels/count.so");
 my %moved = map { /^# (\w+) read=(\d+) written=(\d+)/ ? ($1 => $2 + $3) : () } split /\n/, $text;
 is_deeply([sort keys %moved], [qw(compose refine sample_picture temporal)], 'the kernels of a frame are counted');
+my ($picture, $half) = (1920 * 1080 * 1.5, 512 * 288 * 2);
+my $ratio = ($moved{sample_picture} + $moved{compose}) / (3 * $picture + 7 * $half);
+cmp_ok($ratio, '<', 1.1, 'a frame moves hardly more than it must');
+cmp_ok($ratio, '>', .99, 'nor less');
 
 done_testing();
 print "gpu.kernels=", scalar(keys %kernels), "\ngpu.spills=$spills\ngpu.planted=$planted\ngpu.caught=$caught\n";
+print "gpu.bytes.$_=$moved{$_}\n" for sort keys %moved;
+printf "gpu.bytes_ratio=%.3f\n", $ratio;

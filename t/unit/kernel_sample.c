@@ -142,8 +142,8 @@ static void the_same_as_on_the_cpu(void **state)
         assert_int_equal(sampler_run(sampler, f, want, &e), 0);
         struct shown s = { .picture = { f->plane[0], f->plane[1], f->plane[2], f->stride[0],
                                f->stride[1], width, height, 0, 0,
-                               matrix == MATRIX_BT709 ? decoding(.2126f, .0722f, 0)
-                                                      : decoding(.299f, .114f, 0) } };
+                               matrix == MATRIX_BT709 ? decoding(color_matrix(.2126f, .0722f), 0)
+                                                      : decoding(color_matrix(.299f, .114f), 0) } };
         struct tables t;
         struct sample_picture_params p = params_of(&s, &t, w, h, 8);
         RUN(sample_picture, &p);

@@ -52,7 +52,7 @@ static int load(struct cuda_compositor *o, struct error *e)
                    module_load(&m[2], c, place_fatbin, e) ||
                    module_load(&m[3], c, fill_fatbin, e) ||
                    KERNEL_FIND(&m[0], &o->to_halves, to_halves, 0, e) ||
-                   KERNEL_FIND(&m[1], &o->compose, compose, 0, e) ||
+                   KERNEL_FIND(&m[1], &o->compose, compose, COMPOSE_SHARED, e) ||
                    KERNEL_FIND(&m[2], &o->place, place, 0, e) ||
                    KERNEL_FIND(&m[3], &o->fill_first, fill_first, 0, e) ||
                    KERNEL_FIND(&m[3], &o->fill_coarser, fill_coarser, 0, e) ||
@@ -189,19 +189,21 @@ static int cut_out(struct cuda_compositor *o, const struct frame *source, int ha
     struct compose_params compose = {
         .source = picture_of(source, p->matrix),
         .size = o->size,
-        .low_alpha = (const uint16_t *)o->halves[ALPHA],
-        .low_alpha_step = steps[ALPHA],
+        .guide = {
+            .color = (const uint16_t *)o->halves[INPUT],
+            .alpha = (const uint16_t *)o->halves[ALPHA],
+            .color_step = steps[INPUT],
+            .alpha_step = steps[ALPHA],
+        },
         .foreground = has_foreground ? (const uint16_t *)o->halves[FOREGROUND] : NULL,
         .foreground_step = steps[FOREGROUND],
-        .input = (const uint16_t *)o->halves[INPUT],
-        .input_step = steps[INPUT],
         .matrix = matrix_of(p->matrix),
         .canvas = *canvas,
         .x = x,
         .y = y,
     };
-    memcpy(compose.mean, p->mean, sizeof compose.mean);
-    memcpy(compose.std, p->std, sizeof compose.std);
+    memcpy(compose.guide.mean, p->mean, sizeof p->mean);
+    memcpy(compose.guide.std, p->std, sizeof p->std);
     return RUN(o, compose, o->card->compute, &compose, e);
 }
 

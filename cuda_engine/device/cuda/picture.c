@@ -16,8 +16,7 @@ struct picture picture_of(const struct frame *f, enum frame_matrix matrix)
         .width = f->width,
         .height = f->height,
         .interleaved = f->layout == FRAME_NV12,
-        .decoding =
-            matrix == MATRIX_BT709 ? decoding(.2126f, .0722f, 0) : decoding(.299f, .114f, 0),
+        .decoding = decoding(matrix_of(matrix), 0),
     };
 }
 

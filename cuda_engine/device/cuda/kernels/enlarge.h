@@ -8,7 +8,9 @@
 enum {
     ENLARGE_LOW_WIDTH = 40, /* small samples that a block can hold */
     ENLARGE_LOW_HEIGHT = 24,
+    ENLARGE_SAMPLES = ENLARGE_LOW_WIDTH * ENLARGE_LOW_HEIGHT,
     ENLARGE_TILE = 128, /* pixels a side, at most */
+    ENLARGE_THREADS = 256,
 };
 
 struct enlargement {
