@@ -15,6 +15,7 @@ struct cuda_sampler {
     KERNEL(to_floats);
     struct device_axis x[2], y[2]; /* luma, chroma */
     CUdeviceptr halves, floats;
+    int tile;
 };
 
 static int open_axes(struct cuda_sampler *s, const struct sampler_params *p, struct error *e)
@@ -35,7 +36,8 @@ static int open_all(struct cuda_sampler *s, const struct sampler_params *p, stru
 {
     const struct cuda *c = &s->card->cuda;
     size_t pixels = (size_t)p->to_width * (size_t)p->to_height;
-    if (!sample_tile(p->width, p->to_width))
+    s->tile = sample_tile(p->width, p->to_width);
+    if (!s->tile)
         return error_set(e, "too_large",
             "A video of %dx%d is too large for a network of %dx%d on this card.", p->width,
             p->height, p->to_width, p->to_height);
@@ -78,7 +80,7 @@ int cuda_sampler_run(
         .width = p->to_width,
         .height = p->to_height,
         .channels = CHANNELS,
-        .tile = sample_tile(p->width, p->to_width),
+        .tile = s->tile,
     };
     for (int i = 0; i < 3; i++) {
         sample.scale[i] = 1 / p->std[i];
