@@ -201,7 +201,8 @@ for my $case ([$fields, $frames], ["$dir/sizes.ts", 2 * $frames]) {
     like($said, qr/^frames=$count$/m, "$what: every frame");
     cmp_ok($copies->{nvdec} // 0, '>=', $count, "$what: by NVDEC");
     ok($copies->{'dtoh pageable'}, "$what: the processor had a part in it");
-    like(run_ok("$what: looked at", qw(ffprobe -v error -show_entries stream=width,height -of csv=p=0), "$dir/out.mp4"),
+    like(run_ok("$what: looked at", qw(ffprobe -v error -of csv=p=0 -show_entries), 'stream=width,height',
+        "$dir/out.mp4"),
         qr/^320,180$/, "$what: of the first size");
 }
 
@@ -253,6 +254,78 @@ for my $sessions (8, 0) {    # encoded by NVENC, and by the processor
             ok(($ended == 0 || $ended == 1 || $ended == 77) && $said =~ $wanted && $said !~ /leak|mapped/,
                 "$call fails at its use $n: $ended") or diag $said;
         }
+    }
+}
+
+# ---- whole jobs ----------------------------------------------------------------------------------------------------
+
+# matte from file to file, its kernels on the processor; the network runs there in any case. Its options, how it ended,
+# what it said, and the copies between host and card of more than one row: frames, the network's tensors being one row.
+$ENV{MATTE_MODELS} //= "$root/conf/models";
+$ENV{MATTE_MODEL_FILES} //= cache() . '/models';
+my $plain = "$gpu/kernels/plain.so";
+
+sub job {
+    my ($settings, $device, $in, $out, @options) = @_;
+    unlink "$dir/trace", $out;
+    my ($ended, $said) = emulated({ KERNELS => $plain, TRACE => "$dir/trace", %$settings }, $matte, '--device', $device,
+        '--threads', 2, @options, $in, $out);
+    my @copies = (-e "$dir/trace" ? slurp("$dir/trace") : '') =~ /^((?:htod|dtoh) \d+x(?!1 )\d+ \w+)$/mg;
+    return ($ended, $said, @copies);
+}
+
+my $three = ffmpeg('-i', cache() . '/clips/webcam.mp4', qw(-frames:v 3 -an -c copy), "$dir/three.mp4");
+my ($over) = ffmpeg(qw(-f lavfi -i testsrc2=size=200x160 -frames:v 1), "$dir/image.png");
+($ended, $said, my @copies) = job({ LAZY => 1, PROTECT => 1, NVENC_LOSSLESS => 1 }, 'cuda', $three, "$dir/card.mp4",
+    qw(--background green));
+is($ended, 0, 'mp4 on a colour: made on the card') or diag $said;
+is("@copies", '', 'mp4 on a colour: no frame crosses between host and card');
+$crossings += @copies;
+is(scalar(() = slurp("$dir/trace") =~ /^$_/mg), 3, "mp4 on a colour: $_ for each frame")
+    for 'nvdec', 'nvenc', 'launch compose', 'launch sample_picture';
+job({}, 'cpu', $three, "$dir/processor.mp4", qw(--background green));
+cmp_ok(psnr("$dir/card.mp4", "$dir/processor.mp4"), '>=', 42, 'mp4 on a colour: as the processor makes it');
+
+for my $case (['mov', '--background', $over, qw(--canvas 320x400 --scale 0.8 --offset), '10,-20'],
+    ['webm'],
+    ['mov', qw(--canvas 480x320 --anchor top-left)]) {
+    my ($format, @options) = @$case;
+    my $what = join ' ', map { s{.*/}{}r } $format, @options;
+    ($ended, $said, @copies) = job({ LAZY => 1, PROTECT => 1 }, 'cuda', $three, "$dir/card.$format", @options);
+    is($ended, 0, "$what: made on the card") or diag $said;
+    is(scalar(grep { !/^dtoh .* pinned$|^htod/ } @copies), 0, "$what: frames come out to pinned memory only");
+    is(scalar(grep { /^dtoh/ } @copies), 3 * ($options[0] && $options[0] eq '--background' ? 3 : 4),
+        "$what: each plane of a frame once");
+    job({}, 'cpu', $three, "$dir/processor.$format", @options);
+    cmp_ok(psnr("$dir/card.$format", "$dir/processor.$format"), '>=', 50, "$what: as the processor makes it");
+}
+($ended, $said) = job({ NVENC_SESSIONS => 0 }, 'cuda', $three, "$dir/card.mp4", qw(--background green));
+is($ended, 0, 'no NVENC: made') or diag $said;
+like($said, qr/^matte: warning: .+ \(encoder_unavailable\)$/m, 'no NVENC: with a warning');
+cmp_ok(psnr("$dir/card.mp4", "$dir/processor.mp4"), '>=', 42, 'no NVENC: as the processor makes it');
+
+# A worker of the engine, which has no files any more when it is given its job.
+unlink "$dir/trace";
+($status, $text) = emulated({ KERNELS => $plain, TRACE => "$dir/trace" }, "$engine/unit/worker");
+is($status, 0, 'workers in their sandbox') or diag $text;
+like(slurp("$dir/trace"), qr/^nvdec .*^launch sample_picture .*^launch compose .*^dtoh .* pinned$/ms,
+    'workers in their sandbox: on the card');
+
+# The calls that only a job makes.
+my $one = ffmpeg('-i', cache() . '/clips/webcam.mp4', qw(-frames:v 1 -an -c copy), "$dir/one.mp4");
+clip({ COUNTS => "$dir/counts" }, 'libx264', $short);
+my %clips = slurp("$dir/counts") =~ /^(\w+) (\d+)$/mg;
+is((job({ COUNTS => "$dir/counts" }, 'cuda', $one, "$dir/card.mov"))[0], 0, 'a job of one frame');
+my %jobs = slurp("$dir/counts") =~ /^(\w+) (\d+)$/mg;
+for my $call (grep { !$clips{$_} } sort keys %jobs) {
+    my %at = map { $_ => 1 } grep { $_ <= $jobs{$call} } 1, 2, $jobs{$call};
+    for my $n (sort { $a <=> $b } keys %at) {
+        ($ended, $said) = job({ FAIL => "$call:$n" }, 'cuda', $one, "$dir/card.mov");
+        $faults++;
+        $crashes++ if $ended != 0 && $ended != 1;
+        my $wanted = $ended ? qr/^matte: .+: .+\. \(\w+\)$/m : qr/^frames=1$/m;
+        ok(($ended == 0 || $ended == 1) && $said =~ $wanted && $said !~ /leak/, "$call fails at its use $n of a job: $ended")
+            or diag $said;
     }
 }
 

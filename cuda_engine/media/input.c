@@ -88,6 +88,26 @@ static int refuse_open(
     return AVERROR(EACCES);
 }
 
+/* Pictures are not opened, and their owners should not have to guess why. NULL: it is none. */
+static const char *image_kind(const struct input *in)
+{
+    static const struct {
+        const char *name, *head;
+        size_t at, length;
+    } kinds[] = {
+        { "PNG", "\x89PNG", 0, 4 },
+        { "JPEG", "\xff\xd8\xff", 0, 3 },
+        { "WebP", "WEBP", 8, 4 },
+    };
+    char head[12] = { 0 };
+    if (pread(in->params.fd, head, sizeof head, 0) != sizeof head)
+        return NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!memcmp(head + kinds[i].at, kinds[i].head, kinds[i].length))
+            return kinds[i].name;
+    return NULL;
+}
+
 static int open_file(struct input *in, struct error *e)
 {
     struct stat st;
@@ -119,6 +139,11 @@ static int open_file(struct input *in, struct error *e)
         /* the context is gone, our reader is not */
         av_freep(&io->buffer);
         avio_context_free(&io);
+        const char *image = image_kind(in);
+        if (image)
+            return error_set(e, "unreadable_media",
+                "The input is a %s image, and images, animated ones too, are not read as videos.",
+                image);
         return libav_error(e, "unreadable_media", "The input is not a video that can be read",
             result == AVERROR(EIO) ? AVERROR_INVALIDDATA : result);
     }

@@ -454,7 +454,6 @@ static int open_mux(struct run *r, struct error *e)
     AVStream *stream = r->mux ? mux_stream(r->mux, MUX_VIDEO, r->format->ticks, e) : NULL;
     if (!stream || encoder_describe(r->encoder[COLOR], stream->codecpar, e))
         return -1;
-    stream->avg_frame_rate = r->info.rate;
     if (r->format->describe && r->format->describe(stream, is_transparent(r), e))
         return -1;
     if (r->audio && audio_attach(r->audio, r->mux, e))

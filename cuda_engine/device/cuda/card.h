@@ -12,6 +12,7 @@
 struct card {
     struct cuda cuda;
     CUstream decode, compute, encode;
+    void *codecs[2]; /* held for FFmpeg, which loads them when there may be no files any more */
 };
 
 /* NULL: device is not a card. It lives as long as device. */

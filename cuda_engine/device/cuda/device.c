@@ -1,5 +1,6 @@
 #include "backend.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
 
 #include "transfer.h"
@@ -12,6 +13,11 @@ enum { ALIGNMENT = 256 }; /* of rows: what copies and kernels of a card are fast
  */
 static const size_t memory_needed = (size_t)1 << 30;
 
+/* Without them the processor decodes and encodes. */
+static const char *const codecs[] = { "libnvcuvid.so.1", "libnvidia-encode.so.1" };
+
+enum { CODECS = sizeof codecs / sizeof *codecs };
+
 static void cuda_device_close(struct device *device)
 {
     struct card *card = device->context;
@@ -19,6 +25,9 @@ static void cuda_device_close(struct device *device)
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
         if (streams[i])
             card->cuda.cuStreamDestroy(streams[i]);
+    for (size_t i = 0; i < CODECS; i++)
+        if (card->codecs[i])
+            dlclose(card->codecs[i]);
     cuda_close(&card->cuda);
     free(card);
 }
@@ -41,8 +50,11 @@ static int cuda_device_open(struct device *device, int ordinal, struct error *e)
     if (!card)
         return error_retry(e, "out_of_memory", "There is no memory for a device.");
     device->context = card;
-    if (!cuda_open(&card->cuda, ordinal, memory_needed, e) && !open_streams(card, e))
+    if (!cuda_open(&card->cuda, ordinal, memory_needed, e) && !open_streams(card, e)) {
+        for (int i = 0; i < CODECS; i++)
+            card->codecs[i] = dlopen(codecs[i], RTLD_NOW | RTLD_LOCAL);
         return 0;
+    }
     cuda_device_close(device);
     return -1;
 }
