@@ -1,8 +1,8 @@
 /*
- * Guided upsampling: the arithmetic of one window, shared by every backend. In each window of the small picture alpha is
- * taken for a linear function of colour, a = r*R + g*G + b*B + c, fitted by least squares (He, Sun: Fast Guided Filter,
- * 2015, equations 4 to 6 with a colour guide); the lines of all windows that hold a pixel are averaged, enlarged, and
- * applied to the colours of the full picture, so that alpha gets that picture's edges.
+ * Guided upsampling: the arithmetic of one window, shared by every backend. In each window of the small picture alpha
+ * is taken for a linear function of colour, a = r*R + g*G + b*B + c, fitted by least squares (He, Sun: Fast Guided
+ * Filter, 2015, equations 4 to 6 with a colour guide); the lines of all windows that hold a pixel are averaged,
+ * enlarged, and applied to the colours of the full picture, so that alpha gets that picture's edges.
  *
  * Windows are 3x3 and end at the picture's; larger ones and a greater regularisation were worse in every measure.
  */

@@ -1,7 +1,7 @@
 /*
- * The arithmetic of showing a picture to a network, shared by every backend: codes of Y'CbCr to R'G'B', as ITU-R BT.601,
- * BT.709 and BT.2020 define them for limited and full range, in units of 8-bit codes (10-bit ones divided by 4). Both have
- * grey chroma at 128.
+ * The arithmetic of showing a picture to a network, shared by every backend: codes of Y'CbCr to R'G'B', as ITU-R
+ * BT.601, BT.709 and BT.2020 define them for limited and full range, in units of 8-bit codes (10-bit ones divided by
+ * 4). Both have grey chroma at 128.
  */
 #ifndef MATTE_SAMPLE_MATH_H
 #define MATTE_SAMPLE_MATH_H

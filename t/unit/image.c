@@ -24,7 +24,7 @@ static int cover(int fd, int64_t max_bytes, int64_t max_pixels, struct frame *to
 static struct frame *frame_of(int width, int height, struct frame_pool **pool)
 {
     struct error e;
-    struct frame_pool_params p = { width, height, 0, 1 };
+    struct frame_pool_params p = { .width = width, .height = height, .count = 1 };
     *pool = frame_pool_open(device, &p, &e);
     return frame_take(*pool, &e);
 }

@@ -1,6 +1,6 @@
 /*
- * What the tests of kernels share: kernels launched on the executor of t/gpu, halves, and pictures. Memory is of the exact
- * size, so that AddressSanitizer sees whoever leaves it.
+ * What the tests of kernels share: kernels launched on the executor of t/gpu, halves, and pictures. Memory is of the
+ * exact size, so that AddressSanitizer sees whoever leaves it.
  */
 #ifndef MATTE_UNIT_KERNEL_H
 #define MATTE_UNIT_KERNEL_H

@@ -1,6 +1,6 @@
 /*
- * The kernels that make the output picture: against a reference in double precision of what one pixel is, and all of them
- * together against the CPU's compositor, over placements, backgrounds and odd sizes.
+ * The kernels that make the output picture: against a reference in double precision of what one pixel is, and all of
+ * them together against the CPU's compositor, over placements, backgrounds and odd sizes.
  */
 #include "device/cpu/cpu.h"
 #include "device/cuda/kernels/compose.h"

@@ -1,6 +1,6 @@
 /*
- * Guided upsampling and the temporal gate against references in double precision that share nothing with them: whole small
- * planes, equations solved by elimination, windows summed one by one.
+ * Guided upsampling and the temporal gate against references in double precision that share nothing with them: whole
+ * small planes, equations solved by elimination, windows summed one by one.
  */
 #include "device/cuda/kernels/refine.h"
 #include "device/cuda/kernels/temporal.h"
@@ -222,7 +222,7 @@ static double motion(const struct shown *a, const struct shown *b, int x, int y)
     return sum / count;
 }
 
-/* The second picture is the first with some of its luma moved a little, so that the gate is open here and shut there. */
+/* Moves some of the luma a little, so that the gate is open here and shut there. */
 static void disturb(struct shown *s)
 {
     uint8_t *y = (uint8_t *)s->picture.y;

@@ -1,4 +1,4 @@
-/* The kernel that shows pictures to networks, against a reference in double precision and against the CPU's sampler. */
+/* The kernel that shows pictures to networks, against a reference in double precision and the CPU's sampler. */
 #include "device/cuda/kernels/sample.h"
 #include "device/device.h"
 #include "device/taps.h"

@@ -1,6 +1,6 @@
 /*
- * The kernels of a network's operators against references in double precision, an element at a time, over random sizes and
- * strides. What lies between a tensor's elements must stay as it was.
+ * The kernels of a network's operators against references in double precision, an element at a time, over random
+ * sizes and strides. What lies between a tensor's elements must stay as it was.
  */
 #include "device/cuda/kernels/copy.h"
 #include "device/cuda/kernels/normalise.h"

@@ -1,12 +1,12 @@
 /*
- * What a card does with a launch, on one CPU thread: blocks run one after another, and a CUDA thread is a fiber, so that
- * it can wait for the others of its block. One that never waits costs no fiber: that which ran it takes the next thread.
- * A block is run in two steps: all threads are started, until each has returned or waits; then those that all others
- * have joined at a barrier or in a warp are let go on, until all have returned.
+ * What a card does with a launch, on one CPU thread: blocks run one after another, and a CUDA thread is a fiber, so
+ * that it can wait for the others of its block. One that never waits costs no fiber: that which ran it takes the next
+ * thread. A block is run in two steps: all threads are started, until each has returned or waits; then those that all
+ * others have joined at a barrier or in a warp are let go on, until all have returned.
  *
- * CUEMU_ORDER=reverse|random<seed>: the order of blocks, and of threads where they start and go on.
- * CUEMU_SHARED=KiB: of shared memory that a block of the card can have.
- * CUEMU_TRAFFIC=file: bytes moved, a line a kernel, are written there when the process ends.
+ * CUEMU_ORDER=reverse|random<seed>: the order of blocks, and of threads where they start and go on. CUEMU_SHARED=KiB:
+ * of shared memory that a block of the card can have. CUEMU_TRAFFIC=file: bytes moved, a line a kernel, are written
+ * there when the process ends.
  */
 #include <algorithm>
 #include <cstdio>

@@ -1,12 +1,12 @@
 /*
- * Compositing in one pass: the source is read once, the canvas written once. Where the picture is placed by whole chroma
- * samples this is all of device/cpu's compositor but the filling of what is transparent (fill.cu); where it is resized
- * (place.cu) it makes the cut-out that is.
+ * Compositing in one pass: the source is read once, the canvas written once. Where the picture is placed by whole
+ * chroma samples this is all of device/cpu's compositor but the filling of what is transparent (fill.cu); where it is
+ * resized (place.cu) it makes the cut-out that is.
  *
- * A block makes a tile of the canvas. The network's answer under it is held in shared memory, as alpha and as what the
- * foreground's codes differ by, so that the conversion of colours happens once for each small sample, and where alpha is
- * refined so are the lines that it is made of; a thread then makes four by two pixels and their two chroma samples.
- * Codes are rounded where the CPU rounds them.
+ * A block makes a tile of the canvas. The network's answer under it is held in shared memory, as alpha and as what
+ * the foreground's codes differ by, so that the conversion of colours happens once for each small sample, and where
+ * alpha is refined so are the lines that it is made of; a thread then makes four by two pixels and their two chroma
+ * samples. Codes are rounded where the CPU rounds them.
  */
 #include "canvas.cuh"
 #include "compose.h"

@@ -1,6 +1,6 @@
 /*
- * What kernels that enlarge a small picture of network size to a large one have in common: a block makes a tile of the
- * large picture and holds the small samples under it in shared memory.
+ * What kernels that enlarge a small picture of network size to a large one have in common: a block makes a tile of
+ * the large picture and holds the small samples under it in shared memory.
  */
 #ifndef MATTE_KERNELS_ENLARGE_H
 #define MATTE_KERNELS_ENLARGE_H
@@ -20,8 +20,8 @@ struct enlargement {
 };
 
 /*
- * Pixels along one axis of which the small samples, and two more around them, fit into the `held` of a block; 0 where the
- * small picture is more than about four times as large as the large one.
+ * Pixels along one axis of which the small samples, and two more around them, fit into the `held` of a block; 0 where
+ * the small picture is more than about four times as large as the large one.
  */
 static inline int enlarge_tile(int size, int low, int held)
 {

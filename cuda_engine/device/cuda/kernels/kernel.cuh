@@ -1,8 +1,8 @@
 /*
- * What every kernel file begins with. KERNEL(name, threads) is the head of a kernel that takes `const struct name_params
- * p` and is launched with at most that many threads a block; a third number is how many blocks a multiprocessor should
- * have registers for at least. Compiled by nvcc for cards, and by g++ for the executor of t/gpu, which lists the kernel
- * as well (CUEMU).
+ * What every kernel file begins with. KERNEL(name, threads) is the head of a kernel that takes `const struct
+ * name_params p` and is launched with at most that many threads a block; a third number is how many blocks a
+ * multiprocessor should have registers for at least. Compiled by nvcc for cards, and by g++ for the executor of
+ * t/gpu, which lists the kernel as well (CUEMU).
  */
 #ifndef MATTE_KERNEL_CUH
 #define MATTE_KERNEL_CUH

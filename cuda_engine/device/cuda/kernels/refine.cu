@@ -1,7 +1,7 @@
 /*
- * Alpha at the picture's size by a guided filter, from the network's answer, its input, and the picture, which is read
- * once: for what works on alpha before the picture is composed (temporal.cu). A block makes a tile, first its lines
- * (refine.cuh), then its pixels, four of a row to a thread.
+ * Alpha at the picture's size by a guided filter, from the network's answer, its input, and the picture, which is
+ * read once: for what works on alpha before the picture is composed (temporal.cu). A block makes a tile, first its
+ * lines (refine.cuh), then its pixels, four of a row to a thread.
  */
 #include "picture.cuh"
 #include "refine.cuh"

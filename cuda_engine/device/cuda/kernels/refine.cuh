@@ -1,8 +1,8 @@
 /*
- * Fitting lines of colour to alpha (device/refine_math.h) for a tile, in shared memory: the small samples under it and two
- * around are loaded, a line is fitted in each window (one sample around), and the lines are averaged (none around). The
- * fits at a tile's rim are made again by its neighbours: that costs a fifth of the arithmetic, which is idle anyhow, and
- * saves the lines a way through memory, where they would be the largest plane of all.
+ * Fitting lines of colour to alpha (device/refine_math.h) for a tile, in shared memory: the small samples under it
+ * and two around are loaded, a line is fitted in each window (one sample around), and the lines are averaged (none
+ * around). The fits at a tile's rim are made again by its neighbours: that costs a fifth of the arithmetic, which is
+ * idle anyhow, and saves the lines a way through memory, where they would be the largest plane of all.
  */
 #ifndef MATTE_KERNELS_REFINE_CUH
 #define MATTE_KERNELS_REFINE_CUH
@@ -69,8 +69,9 @@ DEVICE_FN struct line mean_line(
 }
 
 /*
- * The averaged lines for pixels left..right of rows top..bottom, as patch_under(.., 0) has them, into samples. Both arrays
- * are of ENLARGE_SAMPLES; lines may be used for something else after the next barrier. All threads of the block.
+ * The averaged lines for pixels left..right of rows top..bottom, as patch_under(.., 0) has them, into samples. Both
+ * arrays are of ENLARGE_SAMPLES; lines may be used for something else after the next barrier. All threads of the
+ * block.
  */
 DEVICE_FN void fit_lines(const struct guide &g, const struct enlargement &size, int left, int top,
     int right, int bottom, struct line *samples, struct line *lines)
