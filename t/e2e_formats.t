@@ -8,7 +8,7 @@ use Matte::Stack;
 use Matte::Test;
 use Test::More;
 
-my $stack = Matte::Stack->start(backoff => 0.05);
+my $stack = Matte::Stack->start(backoff => 0.05, engine => {image_max_bytes => '20k'});
 my $dir = workspace();
 my $key = $stack->key('acme');
 my $webcam = $stack->serve($stack->webcam);
@@ -69,11 +69,13 @@ subtest 'a canvas with an image behind it' => sub {
 
 subtest 'what is wrong is said' => sub {
     my $origin = $stack->origin->base;
+    my $large = $stack->serve(made('-f', 'lavfi', '-i', 'nullsrc=s=200x200,geq=random(1)*255:128:128', '-frames:v', 1, "$dir/large.png"));
     my %size = (composition => {canvas => {width => 7680, height => 7680}});
     for (
         ['an image that is none', 'unreadable_image', background => {type => 'image', image_url => $webcam}],
         ['an image that is not there', 'fetch_4xx', background => {type => 'image', image_url => "$origin/404"}],
         ['an image of a private address', 'url_denied', background => {type => 'image', image_url => 'http://127.0.0.1:1/a.png'}],
+        ['an image of too many bytes', 'too_large', background => {type => 'image', image_url => $large}],
         ['a canvas of too many pixels', 'too_large', %size],
     ) {
         my ($name, $code, @fields) = @$_;
