@@ -5,6 +5,7 @@
 /* Each makes what those after it look for. */
 const struct pass passes[] = {
     { "scalars", scalars_run },
+    { "batchnorm", batchnorm_run },
     { "hardswish", hardswish_run },
     { "padding", padding_run },
     { "affine", affine_run },

@@ -21,6 +21,7 @@ extern const int pass_count;
 
 /* One file each. */
 int scalars_run(struct graph *g, struct node *n, struct error *e);
+int batchnorm_run(struct graph *g, struct node *n, struct error *e);
 int hardswish_run(struct graph *g, struct node *n, struct error *e);
 int padding_run(struct graph *g, struct node *n, struct error *e);
 int affine_run(struct graph *g, struct node *n, struct error *e);
