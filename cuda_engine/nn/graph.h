@@ -102,6 +102,12 @@ enum kind {
 
 struct plain;
 
+/* Output element i is input element base + the sum of the digits of i in dims times step. */
+struct copy {
+    int rank, dims[2 * GRAPH_RANK];
+    ptrdiff_t step[2 * GRAPH_RANK], base;
+};
+
 /* The attributes of a PLAIN node; each operator says which it uses. */
 struct settings {
     int axis, part, mode, keep;
@@ -109,11 +115,7 @@ struct settings {
     int count;
     int64_t list[2 * GRAPH_RANK];
     float scale[GRAPH_RANK], region[2 * GRAPH_RANK];
-    /* a copy: output element i is input element base + the sum of the digits of i in dims times step */
-    struct {
-        int rank, dims[2 * GRAPH_RANK];
-        ptrdiff_t step[2 * GRAPH_RANK], base;
-    } copy;
+    struct copy copy;
 };
 
 struct window {

@@ -23,6 +23,8 @@ extern const int pass_count;
 int scalars_run(struct graph *g, struct node *n, struct error *e);
 int batchnorm_run(struct graph *g, struct node *n, struct error *e);
 int hardswish_run(struct graph *g, struct node *n, struct error *e);
+int copies_run(struct graph *g, struct node *n, struct error *e);
+int transposes_run(struct graph *g, struct node *n, struct error *e);
 int padding_run(struct graph *g, struct node *n, struct error *e);
 int affine_run(struct graph *g, struct node *n, struct error *e);
 int epilogue_run(struct graph *g, struct node *n, struct error *e);
@@ -38,6 +40,12 @@ struct node *convolution_before(const struct graph *g, const struct node *n, int
 
 /* Node before computes what n does, and n, whose result nobody reads then, is dropped. */
 void take_over(struct graph *g, struct node *before, struct node *n);
+
+/* What n does, if it only moves elements; NULL otherwise. */
+const struct copy *copy_of(const struct node *n);
+
+/* The same copy in as few dimensions as can be. */
+struct copy copy_simple(const struct copy *c);
 
 static inline int is_unary(const struct instruction *i)
 {
