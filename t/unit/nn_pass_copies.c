@@ -1,5 +1,5 @@
 /*
- * A copy of a copy is one copy wherever strides can say it, and none where it moves nothing.
+ * A copy of a copy is one copy wherever strides can say it, and none where it moves nothing or repeats in vain.
  */
 #include "pass.h"
 
@@ -102,6 +102,30 @@ static void what_carries_stays(void **state)
     assert_left(2);
 }
 
+/* What is expanded to the size of another operand is read as it is; what gives a node its size is not. */
+static void expansions_are_not_made(void **state)
+{
+    static const struct {
+        const char *other;
+        int nodes;
+    } of[] = { { "x", 1 }, { "s", 2 } };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char inputs[20];
+        begin(13);
+        input("x", 1, 6, 4, 5);
+        input("s", 1, 6, 1, 1);
+        int64s("size", (int64_t[]) { 1, 6, 4, 5 }, 4);
+        node("Expand", "s,size", "e");
+        snprintf(inputs, sizeof inputs, "%s,e", of[i].other);
+        node("Mul", inputs, "z");
+        output("z");
+        assert_int_equal(fused()->node_count, of[i].nodes);
+        graph_free(&graph);
+        assert_same_values();
+    }
+}
+
 /* Chains of reshapes and transpositions of random sizes: the values are those without the pass. */
 static void random_chains_keep_their_values(void **state)
 {
@@ -137,6 +161,7 @@ int main(void)
         cmocka_unit_test(pairs_cancel),
         cmocka_unit_test(chains_are_one),
         cmocka_unit_test(what_carries_stays),
+        cmocka_unit_test(expansions_are_not_made),
         cmocka_unit_test(random_chains_keep_their_values),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
