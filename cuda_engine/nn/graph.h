@@ -158,6 +158,7 @@ struct graph {
     void *model; /* the ONNX message; names and constants point into it */
     void **owned;
     int owned_count;
+    size_t bytes; /* of the message, and of owned */
 };
 
 /* Reads the file behind fd into *g. -1 and *e; in either case graph_free() is due. label must outlive g. */
@@ -167,6 +168,9 @@ void graph_free(struct graph *g);
 
 /* Zeroed memory that lives as long as g; NULL and *e when there is none. */
 void *graph_alloc(struct graph *g, size_t bytes, struct error *e);
+
+/* All that g holds. */
+size_t graph_bytes(const struct graph *g);
 
 size_t shape_elements(const struct shape *s);
 size_t tensor_elements(const struct tensor *t);

@@ -431,8 +431,8 @@ static const struct {
     { large_sum, "needs 6144 MiB for what it computes; at most 4096" },
     { no_output, "has no output" },
     { nothing_computes, "nothing computes the output other" },
-    { unknown_input, "the node z (Add) reads ghost" },
-    { cycle, "the node a (Add) reads b" },
+    { unknown_input, "the node z (Add, opset 13) reads ghost" },
+    { cycle, "the node a (Add, opset 13) reads b" },
     { twice, "the tensor z is defined twice" },
 };
 
