@@ -1,7 +1,7 @@
 /*
  * A network as the planner sees it: tensors of fixed N,C,H,W size and nodes of a few kinds, in an order in which every
  * node comes after those that it reads. Made from an ONNX file by graph_read(); ops.c says what each operator becomes;
- * fuse.c makes fewer nodes of more work. Nothing here knows how a node is computed: that is a backend's.
+ * pass/ makes fewer nodes of more work. Nothing here knows how a node is computed: that is a backend's.
  */
 #ifndef MATTE_NN_GRAPH_H
 #define MATTE_NN_GRAPH_H
@@ -182,7 +182,7 @@ int graph_add_node(struct graph *g, const struct node *n, struct error *e);
 /* Drops nodes whose results nobody uses, sorts the rest, and sets producer and uses anew. -1 and *e: a cycle. */
 int graph_sort(struct graph *g, struct error *e);
 
-/* fuse.c: rewrites g to fewer nodes that give the same outputs. */
+/* pass/pass.c: rewrites g to fewer nodes that give the same outputs. */
 int graph_fuse(struct graph *g, struct error *e);
 
 #endif
