@@ -2,7 +2,7 @@
  * Where a network's time goes on the CPU: runs one ONNX file and prints a line for every node of its plan, the slowest
  * first, and the sums by kind. Inputs are left at zero; the time of no kind depends on values.
  *
- *   profile MODEL.onnx RUNS THREADS [INPUT:SIZE ...]
+ *   profile MODEL.onnx RUNS THREADS [INPUT:SIZE[=VALUES] ...]
  */
 #include <fcntl.h>
 #include <omp.h>
@@ -13,7 +13,7 @@
 
 #include "nn/dnnl/plan.h"
 
-enum { PORTS = 16 };
+enum { PORTS = 16, VALUES = 64 };
 
 static const char *const kinds[] = {
     [CONVOLUTION] = "convolution",
@@ -24,8 +24,11 @@ static const char *const kinds[] = {
     [SLICE] = "slice",
     [PAD] = "pad",
     [POINTWISE] = "pointwise",
+    [PRODUCT] = "product",
+    [SOFTMAX] = "softmax",
+    [NORMALISE] = "normalise",
+    [COPY] = "copy",
     [PLAIN] = "plain",
-    [REORDER] = "reorder",
 };
 
 struct line {
@@ -46,15 +49,24 @@ static int by_time(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+/* INPUT:SIZE[=VALUES] */
 static void take_size(char *argument, struct nn_fixed *f)
 {
-    char *at = strchr(argument, ':');
+    static float values[PORTS][VALUES];
+    static int count;
+    char *at = strchr(argument, ':'), *known = strchr(argument, '=');
     *at = 0;
     f->name = argument;
     while (at && f->rank < NN_RANK) {
         f->dims[f->rank++] = atoi(at + 1);
         at = strchr(at + 1, 'x');
     }
+    if (!known)
+        return;
+    f->values = values[count++];
+    char *v = strtok(known + 1, ",");
+    for (int i = 0; v && i < VALUES; v = strtok(NULL, ","))
+        values[count - 1][i++] = strtof(v, NULL);
 }
 
 static void print_dims(const struct graph *g, int t)
@@ -75,7 +87,7 @@ int main(int argc, char **argv)
 
     nn_start(argv);
     if (argc < 4 || argc > 4 + PORTS) {
-        fprintf(stderr, "profile MODEL.onnx RUNS THREADS [INPUT:SIZE ...]\n");
+        fprintf(stderr, "profile MODEL.onnx RUNS THREADS [INPUT:SIZE[=VALUES] ...]\n");
         return 2;
     }
     const int runs = atoi(argv[2]);

@@ -29,9 +29,13 @@ struct step {
     const struct node *node;
     struct view out;
     struct view in[GRAPH_INPUTS];
-    enum layout out_layout; /* REORDER */
+    enum layout layout; /* of out */
     union {
         struct plain *plain;
+        void (*by_pixel)(
+            const struct step *s, const float *from, float *to); /* SOFTMAX, NORMALISE */
+        struct copy
+            *copy; /* COPY: of the output as it lies, dims in its order, from in[0] as that lies */
         struct {
             dnnl_stream_t stream;
             dnnl_primitive_t primitive;
@@ -76,14 +80,29 @@ void *plan_alloc(struct plan *p, size_t bytes, struct error *e);
  */
 int dnnl_prepare(struct plan *p, struct step *s, struct error *e);
 int resize_prepare(struct plan *p, struct step *s, struct error *e);
+int move_prepare(struct plan *p, struct step *s, struct error *e);
+int channels_prepare(struct plan *p, struct step *s, struct error *e);
 int pointwise_prepare(struct plan *p, struct step *s, struct error *e);
 int copy_prepare(struct plan *p, struct step *s, struct error *e);
 int rows_prepare(struct plan *p, struct step *s, struct error *e);
 void dnnl_scratch(struct step *s, void *scratch);
 void dnnl_release(struct step *s);
 
-/* rows.c: gives every tensor a layout, and adds nodes where a tensor is needed in two. -1 and *e. */
+/* rows.c: gives every tensor a layout, and adds copies where a tensor is needed in two. -1 and *e. */
 int layout_choose(struct graph *g, struct error *e);
+
+/* 1 if input k of n is read through a view; 0: weights, which the primitive packs. */
+int is_viewed(const struct graph *g, const struct node *n, int k);
+
+/* move.c: the copy n between tensors as they lie, where it is one. 1, or 0. */
+int move_find(const struct graph *g, const struct node *n, const struct view *in,
+    const struct view *out, struct copy *c);
+
+/* A tensor of its own, at data. */
+struct view dense_view(const struct tensor *t, float *data);
+
+/* In floats, to what lies at offset (N, C, H, W of the file) of v. */
+ptrdiff_t view_offset(const struct view *v, enum layout layout, const int offset[4]);
 
 /* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
 void view_copy(const struct view *to, const struct view *from);

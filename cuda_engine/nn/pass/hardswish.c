@@ -2,17 +2,6 @@
 
 #include <math.h>
 
-/* The node that computes tensor t, if it is one instruction of a function; NULL otherwise. */
-static const struct node *producer_of(const struct graph *g, int t, enum function function)
-{
-    if (g->tensors[t].producer < 0)
-        return NULL;
-    const struct node *n = &g->nodes[g->tensors[t].producer];
-    return n->kind == POINTWISE && n->program_length == 1 && n->program[0].function == function
-               ? n
-               : NULL;
-}
-
 /* x / 6 * min(max(x + 3, 0), 6), as exporters write HardSwish. */
 int hardswish_run(struct graph *g, struct node *n, struct error *e)
 {

@@ -22,12 +22,22 @@ extern const int pass_count;
 /* One file each. */
 int scalars_run(struct graph *g, struct node *n, struct error *e);
 int hardswish_run(struct graph *g, struct node *n, struct error *e);
+int gelu_run(struct graph *g, struct node *n, struct error *e);
+int normalise_run(struct graph *g, struct node *n, struct error *e);
+int upsample_run(struct graph *g, struct node *n, struct error *e);
+int copies_run(struct graph *g, struct node *n, struct error *e);
+int columns_run(struct graph *g, struct node *n, struct error *e);
+int product_run(struct graph *g, struct node *n, struct error *e);
+int softmax_run(struct graph *g, struct node *n, struct error *e);
 int padding_run(struct graph *g, struct node *n, struct error *e);
 int affine_run(struct graph *g, struct node *n, struct error *e);
 int epilogue_run(struct graph *g, struct node *n, struct error *e);
 int pointwise_run(struct graph *g, struct node *n, struct error *e);
 
 /* What they share. */
+
+/* The node that computes tensor t, if it is one instruction of a function; NULL otherwise. */
+const struct node *producer_of(const struct graph *g, int t, enum function function);
 
 /* The node that computes input k of n, if nothing else uses its result; NULL otherwise. */
 struct node *only_producer(const struct graph *g, const struct node *n, int k);

@@ -71,7 +71,7 @@ static double accumulate(int mode, double sum, double x)
     switch (mode) {
     case LARGEST: return x > sum ? x : sum;
     case SMALLEST: return x < sum ? x : sum;
-    case PRODUCT: return sum * x;
+    case PRODUCT_: return sum * x;
     case L1: return sum + fabs(x);
     case L2:
     case SUM_SQUARE: return sum + x * x;
@@ -85,7 +85,7 @@ static double reduce_real(const struct plain *p, size_t start)
     const float *in = p->in[0].real;
     const double first = s->count ? in[walk(s, start)] : 0;
     const int extreme = s->mode == LARGEST || s->mode == SMALLEST;
-    double largest = first, sum = extreme ? first : s->mode == PRODUCT;
+    double largest = first, sum = extreme ? first : s->mode == PRODUCT_;
     if (s->mode == LOG_SUM_EXP)
         for (int i = 0; i < s->count; i++)
             largest = fmax(largest, in[walk(s, start + i)]);
@@ -105,13 +105,13 @@ static double reduce_real(const struct plain *p, size_t start)
 static int64_t reduce_integer(const struct plain *p, size_t start)
 {
     const struct settings *s = &p->node->settings;
-    int64_t sum = s->mode == PRODUCT;
+    int64_t sum = s->mode == PRODUCT_;
     for (int i = 0; i < s->count; i++) {
         const int64_t x = p->in[0].integer[walk(s, start + i)];
         switch (s->mode) {
         case LARGEST: sum = !i || x > sum ? x : sum; break;
         case SMALLEST: sum = !i || x < sum ? x : sum; break;
-        case PRODUCT: sum = (int64_t)((uint64_t)sum * (uint64_t)x); break;
+        case PRODUCT_: sum = (int64_t)((uint64_t)sum * (uint64_t)x); break;
         case L1: sum += x < 0 ? -x : x; break;
         case L2:
         case SUM_SQUARE: sum = (int64_t)((uint64_t)sum + (uint64_t)x * (uint64_t)x); break;
