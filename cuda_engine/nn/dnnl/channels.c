@@ -6,21 +6,29 @@
 #include "exponential.h"
 #include "plan.h"
 
-VECTORISED static void softmax(float *to, const float *from, int count)
+/* The exponentials are one loop over all pixels, as there may be few channels. */
+VECTORISED static void softmax(float *to, const float *from, int pixels, int count)
 {
-    float most = from[0], sum = 0;
+    for (int x = 0; x < pixels; x++) {
+        const float *pixel = from + x * count;
+        float most = pixel[0];
 #pragma omp simd reduction(max : most)
-    for (int i = 0; i < count; i++)
-        most = from[i] > most ? from[i] : most;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < count; i++) {
-        const float x = from[i] - most;
-        to[i] = exponential(x > -80 ? x : -80);
-        sum += to[i];
+        for (int i = 0; i < count; i++)
+            most = pixel[i] > most ? pixel[i] : most;
+        for (int i = 0; i < count; i++)
+            to[x * count + i] = pixel[i] - most;
     }
-    const float factor = 1 / sum;
-    for (int i = 0; i < count; i++)
-        to[i] *= factor;
+    for (int i = 0; i < pixels * count; i++)
+        to[i] = exponential(to[i] > -80 ? to[i] : -80);
+    for (int x = 0; x < pixels; x++) {
+        float *pixel = to + x * count, sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int i = 0; i < count; i++)
+            sum += pixel[i];
+        const float factor = 1 / sum;
+        for (int i = 0; i < count; i++)
+            pixel[i] *= factor;
+    }
 }
 
 VECTORISED static void normalise(
@@ -39,18 +47,21 @@ VECTORISED static void normalise(
         to[i] = (from[i] - mean) * inverse * scale[i] + shift[i];
 }
 
-static void softmax_pixel(const struct step *s, const float *from, float *to)
+static void softmax_pixels(const struct step *s, const float *from, float *to, int pixels)
 {
-    softmax(to, from, s->out.c);
+    softmax(to, from, pixels, s->out.c);
 }
 
-static void normalise_pixel(const struct step *s, const float *from, float *to)
+static void normalise_pixels(const struct step *s, const float *from, float *to, int pixels)
 {
-    normalise(to, from, s->in[1].data, s->in[2].data, s->node->epsilon, s->out.c);
+    const int count = s->out.c;
+    for (int x = 0; x < pixels; x++)
+        normalise(to + x * count, from + x * count, s->in[1].data, s->in[2].data, s->node->epsilon,
+            count);
 }
 
 int channels_prepare(struct plan *p, struct step *s, struct error *e)
 {
-    s->by_pixel = s->node->kind == SOFTMAX ? softmax_pixel : normalise_pixel;
+    s->by_pixel = s->node->kind == SOFTMAX ? softmax_pixels : normalise_pixels;
     return pointwise_prepare(p, s, e);
 }

@@ -27,10 +27,9 @@ void view_copy(const struct view *to, const struct view *from)
 }
 
 /* The part of out that starts at offset (N, C, H, W) and is as large as part. */
-static struct view sub_view(
-    struct view out, enum layout layout, const int offset[4], const struct view *part)
+static struct view sub_view(struct view out, const int offset[4], const struct view *part)
 {
-    out.data += view_offset(&out, layout, offset);
+    out.data += view_offset(&out, offset);
     out.n = part->n;
     out.h = part->h;
     out.w = part->w;
@@ -43,9 +42,9 @@ static void run_concat(const struct step *s)
     const struct node *n = s->node;
     int offset[4] = { 0 };
     for (int k = 0; k < n->input_count; k++) {
-        struct view to = sub_view(s->out, s->layout, offset, &s->in[k]);
+        struct view to = sub_view(s->out, offset, &s->in[k]);
         view_copy(&to, &s->in[k]);
-        const int rows = s->layout == ROWS;
+        const int rows = to.layout == ROWS;
         const int size[4] = { to.n, rows ? to.h : to.c, rows ? to.w : to.h, rows ? to.c : to.w };
         offset[n->axis] += size[n->axis];
     }
@@ -61,7 +60,7 @@ static void run_pad(const struct step *s)
                 for (int k = 0; k < v->c; k++)
                     v->data[n * v->stride_n + y * v->stride_h + x * v->stride_w + k] =
                         s->node->fill;
-    struct view to = sub_view(*v, s->layout, s->node->offset, &s->in[0]);
+    struct view to = sub_view(*v, s->node->offset, &s->in[0]);
     view_copy(&to, &s->in[0]);
 }
 

@@ -8,10 +8,10 @@
 enum { BLOCK = 16 }; /* floats of a cache line */
 
 /* What comes next in memory, as indices in the file's order. */
-static struct copy in_file_order(const struct view *v, enum layout layout)
+static struct copy in_file_order(const struct view *v)
 {
     const ptrdiff_t plane = (ptrdiff_t)v->h * v->w;
-    if (layout == ROWS)
+    if (v->layout == ROWS)
         return (struct copy) { .rank = 1, .dims = { (int)(v->n * plane * v->c) }, .step = { 1 } };
     return (struct copy) {
         .rank = 4, .dims = { v->n, v->h, v->w, v->c }, .step = { plane * v->c, v->w, 1, plane }
@@ -19,9 +19,9 @@ static struct copy in_file_order(const struct view *v, enum layout layout)
 }
 
 /* The file's order, as places in memory. */
-static struct copy in_memory(const struct view *v, enum layout layout)
+static struct copy in_memory(const struct view *v)
 {
-    if (layout == ROWS)
+    if (v->layout == ROWS)
         return (struct copy) { .rank = 4,
             .dims = { v->n, v->h, v->w, v->c },
             .step = { v->stride_n, v->stride_h, v->stride_w, 1 } };
@@ -30,11 +30,10 @@ static struct copy in_memory(const struct view *v, enum layout layout)
         .step = { v->stride_n, 1, v->stride_h, v->stride_w } };
 }
 
-int move_find(const struct graph *g, const struct node *n, const struct view *in,
-    const struct view *out, struct copy *c)
+int move_find(const struct node *n, const struct view *in, const struct view *out, struct copy *c)
 {
-    const struct copy from = in_memory(in, g->tensors[n->inputs[0]].layout);
-    *c = in_file_order(out, g->tensors[n->output].layout);
+    const struct copy from = in_memory(in);
+    *c = in_file_order(out);
     return copy_compose(c, &n->settings.copy) && copy_compose(c, &from);
 }
 
@@ -106,7 +105,7 @@ int move_prepare(struct plan *p, struct step *s, struct error *e)
     struct copy *c = s->copy = graph_alloc(p->graph, sizeof *s->copy, e);
     if (!c)
         return -1;
-    move_find(p->graph, s->node, &s->in[0], &s->out, c); /* as layout_choose() found already */
+    move_find(s->node, &s->in[0], &s->out, c); /* as layout_choose() found already */
     if (copy_is_same(c) && s->in[0].data == s->out.data)
         return 0; /* nothing to do */
     if (!c->rank)

@@ -58,21 +58,21 @@ void *plan_alloc(struct plan *p, size_t bytes, struct error *e)
     return p->owned[p->owned_count++] = memory;
 }
 
-struct view dense_view(const struct tensor *t, float *data)
+struct view dense_view(const struct tensor *t, enum layout layout, float *data)
 {
     const int *d = t->dims;
-    struct view v = { data, d[0], d[2], d[3], d[1], 0, 0, 0 };
-    if (t->layout == ROWS)
-        v = (struct view) { data, d[0], d[1], d[2], d[3], 0, 0, 0 };
+    struct view v = { data, layout, d[0], d[2], d[3], d[1], 0, 0, 0 };
+    if (layout == ROWS)
+        v = (struct view) { data, layout, d[0], d[1], d[2], d[3], 0, 0, 0 };
     v.stride_w = v.c;
     v.stride_h = v.stride_w * v.w;
     v.stride_n = v.stride_h * v.h;
     return v;
 }
 
-ptrdiff_t view_offset(const struct view *v, enum layout layout, const int offset[4])
+ptrdiff_t view_offset(const struct view *v, const int offset[4])
 {
-    if (layout == ROWS)
+    if (v->layout == ROWS)
         return offset[0] * v->stride_n + offset[1] * v->stride_h + offset[2] * v->stride_w +
                offset[3];
     return offset[0] * v->stride_n + offset[2] * v->stride_h + offset[3] * v->stride_w + offset[1];
@@ -152,10 +152,11 @@ static void find_same(const struct graph *g, struct place *places)
         if (n->kind != COPY || place->whole >= 0 || tensor_is_constant(&g->tensors[from]) ||
             (places[from].whole >= 0 && !places[from].same))
             continue;
-        const struct view in = dense_view(&g->tensors[from], NULL),
-                          out = dense_view(&g->tensors[n->output], NULL);
-        if (tensor_elements(&g->tensors[from]) == tensor_elements(&g->tensors[n->output]) &&
-            move_find(g, n, &in, &out, &c) && copy_is_same(&c)) {
+        const struct tensor *in = &g->tensors[from], *out = &g->tensors[n->output];
+        const struct view was = dense_view(in, in->layout, NULL),
+                          is = dense_view(out, out->layout, NULL);
+        if (tensor_elements(in) == tensor_elements(out) && move_find(n, &was, &is, &c) &&
+            copy_is_same(&c)) {
             place->whole = from;
             place->same = 1;
         }
@@ -228,7 +229,7 @@ static float *constant_values(struct plan *p, const struct tensor *t, struct err
         return t->data ? (float *)t->data : (float *)(void *)t->ints;
     float *values = plan_alloc(p, tensor_elements(t) * sizeof *values, e);
     if (values) {
-        struct view v = dense_view(t, values);
+        struct view v = dense_view(t, t->layout, values);
         view_load(&v, t->data);
     }
     return values;
@@ -239,7 +240,7 @@ static struct view view_of(const struct plan *p, const struct place *places, int
 {
     const struct tensor *tensor = &p->graph->tensors[t];
     const struct place *place = &places[t];
-    struct view own = dense_view(tensor, NULL);
+    struct view own = dense_view(tensor, tensor->layout, NULL);
     if (place->whole < 0) {
         if (place->last >= 0)
             own.data = p->arena + place->at / sizeof *p->arena;
@@ -250,7 +251,7 @@ static struct view view_of(const struct plan *p, const struct place *places, int
         own.data = v.data;
         return own;
     }
-    v.data += view_offset(&v, tensor->layout, place->offset);
+    v.data += view_offset(&v, place->offset);
     v.n = own.n;
     v.c = own.c;
     v.h = own.h;
@@ -300,9 +301,7 @@ static int make_steps(struct plan *p, struct error *e)
         struct step *s = &p->steps[p->step_count];
         if (!backend[n->kind].prepare)
             continue;
-        *s = (struct step) { .node = n,
-            .out = p->views[n->output],
-            .layout = g->tensors[n->output].layout };
+        *s = (struct step) { .node = n, .out = p->views[n->output] };
         for (int k = 0; k < n->input_count; k++)
             s->in[k] = p->views[n->inputs[k]];
         p->step_count++; /* what it owns is released whatever comes */

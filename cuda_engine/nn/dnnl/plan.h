@@ -17,6 +17,7 @@
  */
 struct view {
     float *data;
+    enum layout layout;
     int n, h, w, c;
     ptrdiff_t stride_n, stride_h, stride_w;
 };
@@ -29,11 +30,10 @@ struct step {
     const struct node *node;
     struct view out;
     struct view in[GRAPH_INPUTS];
-    enum layout layout; /* of out */
     union {
         struct plain *plain;
-        void (*by_pixel)(
-            const struct step *s, const float *from, float *to); /* SOFTMAX, NORMALISE */
+        /* SOFTMAX, NORMALISE: of a number of pixels without gaps */
+        void (*by_pixel)(const struct step *s, const float *from, float *to, int pixels);
         struct copy
             *copy; /* COPY: of the output as it lies, dims in its order, from in[0] as that lies */
         struct {
@@ -94,15 +94,14 @@ int layout_choose(struct graph *g, struct error *e);
 /* 1 if input k of n is read through a view; 0: weights, which the primitive packs. */
 int is_viewed(const struct graph *g, const struct node *n, int k);
 
-/* move.c: the copy n between tensors as they lie, where it is one. 1, or 0. */
-int move_find(const struct graph *g, const struct node *n, const struct view *in,
-    const struct view *out, struct copy *c);
+/* move.c: the copy that n is from in to out as they lie, dims in out's order. 1, or 0: it is not one. */
+int move_find(const struct node *n, const struct view *in, const struct view *out, struct copy *c);
 
 /* A tensor of its own, at data. */
-struct view dense_view(const struct tensor *t, float *data);
+struct view dense_view(const struct tensor *t, enum layout layout, float *data);
 
 /* In floats, to what lies at offset (N, C, H, W of the file) of v. */
-ptrdiff_t view_offset(const struct view *v, enum layout layout, const int offset[4]);
+ptrdiff_t view_offset(const struct view *v, const int offset[4]);
 
 /* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
 void view_copy(const struct view *to, const struct view *from);

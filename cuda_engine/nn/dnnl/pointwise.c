@@ -174,12 +174,15 @@ static void run_by_pixel(const struct step *s)
                 for (int k = 0; k < v->c && s->node->program_length; k += TILE)
                     compute(s, &(struct tile) { n, y, first, k, end - first,
                                    v->c - k < TILE ? v->c - k : TILE });
-                for (int x = first; x < end; x++) {
+                const int dense =
+                    v->stride_w == v->c && (s->node->program_length || in->stride_w == v->c);
+                const int step = dense ? end - first : 1;
+                for (int x = first; x < end; x += step) {
                     float *to = v->data + n * v->stride_n + y * v->stride_h + x * v->stride_w;
                     const float *from = to;
                     if (!s->node->program_length)
                         from = in->data + n * in->stride_n + y * in->stride_h + x * in->stride_w;
-                    s->by_pixel(s, from, to);
+                    s->by_pixel(s, from, to, step);
                 }
             }
 }

@@ -7,7 +7,7 @@
 #include "../plain/plain.h"
 #include "plan.h"
 
-/* In the graph's ends and where nothing else is asked for. */
+/* In the graph's ends where nothing else is asked for. */
 static enum layout natural(const struct shape *s)
 {
     return s->type == REAL && s->rank == 4 ? CHANNELS_LAST : ROWS;
@@ -88,14 +88,39 @@ static int give_input(
     return 0;
 }
 
+/* The layout of its input from which copy n need not be made, where its output is to be in layout to; else none. */
+static unsigned wish_of_copy(const struct graph *g, const struct node *n, enum layout to)
+{
+    const struct tensor *in = &g->tensors[n->inputs[0]], *out = &g->tensors[n->output];
+    const struct view is = dense_view(out, to, NULL);
+    struct copy c;
+    for (int layout = ROWS; layout <= CHANNELS_LAST && in->shape.rank == 4; layout++) {
+        const struct view was = dense_view(in, layout, NULL);
+        if (move_find(n, &was, &is, &c) && copy_is_same(&c))
+            return 1U << layout;
+    }
+    return 0;
+}
+
+/* The layout of a copy's output: what is wished for. */
+static enum layout copied_to(const struct graph *g, const struct node *n, unsigned wish)
+{
+    return wish & 1U << CHANNELS_LAST && g->tensors[n->output].shape.rank == 4 ? CHANNELS_LAST
+                                                                               : ROWS;
+}
+
 /* Which layouts those want a tensor in that read it, as bits; of those that take either, what their readers want. */
 static void find_wishes(const struct graph *g, unsigned *wishes)
 {
     for (int i = g->node_count - 1; i >= 0; i--) {
         const struct node *n = &g->nodes[i];
         const int needed = layout_needed(n);
-        for (int k = 0; k < n->input_count && n->kind != COPY; k++)
-            wishes[n->inputs[k]] |= needed < 0 ? wishes[n->output] : 1U << needed;
+        const unsigned wish = n->kind == COPY
+                                  ? wish_of_copy(g, n, copied_to(g, n, wishes[n->output]))
+                              : needed < 0 ? wishes[n->output]
+                                           : 1U << needed;
+        for (int k = 0; k < n->input_count; k++)
+            wishes[n->inputs[k]] |= wish;
     }
 }
 
@@ -103,12 +128,13 @@ static void find_wishes(const struct graph *g, unsigned *wishes)
 static int choose_for_copy(struct graph *g, int i, unsigned wish, int *others, struct error *e)
 {
     const struct node *n = &g->nodes[i];
+    const struct tensor *in = &g->tensors[n->inputs[0]];
     struct tensor *out = &g->tensors[n->output];
     struct copy c;
-    out->layout = wish & 1U << CHANNELS_LAST && out->shape.rank == 4 ? CHANNELS_LAST : ROWS;
-    const struct view from = dense_view(&g->tensors[n->inputs[0]], NULL),
-                      to = dense_view(out, NULL);
-    if (move_find(g, n, &from, &to, &c))
+    out->layout = copied_to(g, n, wish);
+    const struct view from = dense_view(in, in->layout, NULL),
+                      to = dense_view(out, out->layout, NULL);
+    if (move_find(n, &from, &to, &c))
         return 0;
     out->layout = ROWS;
     return give_input(g, i, 0, ROWS, others, e);
@@ -124,7 +150,8 @@ int layout_choose(struct graph *g, struct error *e)
     find_wishes(g, wishes);
     for (int i = 0; i < g->input_count; i++) {
         struct tensor *t = &g->tensors[g->inputs[i].tensor];
-        t->layout = natural(&t->shape);
+        const int rows = !g->inputs[i].state && wishes[g->inputs[i].tensor] == 1U << ROWS;
+        t->layout = rows ? ROWS : natural(&t->shape);
     }
     for (int i = 0, count = g->node_count; i < count; i++) {
         const struct node *n = &g->nodes[i];

@@ -5,25 +5,24 @@ int columns_run(struct graph *g, struct node *n, struct error *e)
 {
     if (n->kind != PRODUCT || n->columns || g->tensors[n->inputs[1]].data)
         return 0;
-    struct node *copy = only_producer(g, n, 1);
-    if (!copy || copy->kind != COPY)
+    struct node *before = only_producer(g, n, 1);
+    if (!before || before->kind != COPY)
         return 0;
-    struct shape shape = g->tensors[copy->output].shape;
-    struct copy *c = &copy->settings.copy;
-    const int last = c->rank - 1, rows = shape.rank - 2, columns = shape.rank - 1;
-    if (last < 1 || c->dims[last] != shape.dims[columns] || c->dims[last - 1] != shape.dims[rows] ||
-        c->step[last - 1] != 1)
+    struct shape shape = g->tensors[before->output].shape;
+    const int rows = shape.dims[shape.rank - 2], columns = shape.dims[shape.rank - 1];
+    struct copy turned = { .rank = 3,
+        .dims = { (int)(shape_elements(&shape) / ((size_t)rows * columns)), columns, rows },
+        .step = { (ptrdiff_t)rows * columns, 1, columns } };
+    if (!copy_compose(&turned, &before->settings.copy) || !turned.rank ||
+        turned.step[turned.rank - 1] != 1)
         return 0;
-    shape.dims[rows] = c->dims[last];
-    shape.dims[columns] = c->dims[last - 1];
-    const int turned = graph_add_tensor(g, g->tensors[copy->output].name, &shape, e);
-    if (turned < 0)
+    shape.dims[shape.rank - 2] = columns;
+    shape.dims[shape.rank - 1] = rows;
+    const int made = graph_add_tensor(g, g->tensors[before->output].name, &shape, e);
+    if (made < 0)
         return -1;
-    c->step[last - 1] = c->step[last];
-    c->step[last] = 1;
-    c->dims[last - 1] = shape.dims[rows];
-    c->dims[last] = shape.dims[columns];
-    copy->output = n->inputs[1] = turned;
+    before->settings.copy = turned;
+    before->output = n->inputs[1] = made;
     n->columns = 1;
     return 0;
 }

@@ -29,8 +29,8 @@ int copies_run(struct graph *g, struct node *n, struct error *e)
     struct copy own = n->settings.copy;
     if (n->kind == SLICE && in->producer >= 0 && g->nodes[in->producer].kind == COPY)
         own = copy_of_slice(g, n);
-    else if (n->kind != PLAIN || n->compute != copy_compute || tensor_is_constant(in) ||
-             in->shape.type != REAL)
+    else if (n->kind != COPY && (n->kind != PLAIN || n->compute != copy_compute ||
+                                    tensor_is_constant(in) || in->shape.type != REAL))
         return 0;
     for (;;) {
         const struct node *before = in->producer >= 0 ? &g->nodes[in->producer] : NULL;

@@ -9,6 +9,7 @@ const struct pass passes[] = {
     { "gelu", gelu_run },
     { "normalise", normalise_run },
     { "upsample", upsample_run },
+    { "sink", sink_run },
     { "copies", copies_run },
     { "columns", columns_run },
     { "padding", padding_run },

@@ -26,6 +26,7 @@ int gelu_run(struct graph *g, struct node *n, struct error *e);
 int normalise_run(struct graph *g, struct node *n, struct error *e);
 int upsample_run(struct graph *g, struct node *n, struct error *e);
 int copies_run(struct graph *g, struct node *n, struct error *e);
+int sink_run(struct graph *g, struct node *n, struct error *e);
 int columns_run(struct graph *g, struct node *n, struct error *e);
 int product_run(struct graph *g, struct node *n, struct error *e);
 int softmax_run(struct graph *g, struct node *n, struct error *e);
