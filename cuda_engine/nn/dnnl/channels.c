@@ -3,7 +3,7 @@
  */
 #include <math.h>
 
-#include "exponential.h"
+#include "vectorised.h"
 #include "plan.h"
 
 /* The exponentials are one loop over all pixels, as there may be few channels. */

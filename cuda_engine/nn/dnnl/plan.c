@@ -12,7 +12,7 @@ static const struct {
     int (*prepare)(struct plan *p, struct step *s, struct error *e);
     int reads_gaps, writes_gaps;
 } backend[] = {
-    [CONVOLUTION] = { dnnl_prepare, 0, 0 },
+    [CONVOLUTION] = { convolution_prepare, 0, 0 },
     [POOL_MAX] = { dnnl_prepare, 0, 0 },
     [POOL_AVERAGE] = { dnnl_prepare, 0, 0 },
     [RESIZE] = { resize_prepare, 1, 1 },
@@ -56,6 +56,13 @@ void *plan_alloc(struct plan *p, size_t bytes, struct error *e)
     }
     p->bytes += bytes;
     return p->owned[p->owned_count++] = memory;
+}
+
+void plan_free_since(struct plan *p, int count, size_t bytes)
+{
+    while (p->owned_count > count)
+        free(p->owned[--p->owned_count]);
+    p->bytes = bytes;
 }
 
 struct view dense_view(const struct tensor *t, enum layout layout, float *data)
@@ -329,12 +336,12 @@ int plan_make(struct plan *p, struct graph *g, struct error *e)
     find_places(g, places);
     if (lay_out(p, places, e) || !(p->arena = plan_alloc(p, p->arena_bytes, e)))
         return -1;
-    memset(p->arena, 0, p->arena_bytes);
     if (make_views(p, places, e) || make_steps(p, e) ||
         !(p->scratch = plan_alloc(p, p->scratch_bytes, e)))
         return -1;
     for (int i = 0; i < p->step_count; i++)
-        dnnl_scratch(&p->steps[i], p->scratch);
+        step_scratch(&p->steps[i], p->scratch);
+    memset(p->arena, 0, p->arena_bytes); /* trials left something there */
     return 0;
 }
 
@@ -347,7 +354,7 @@ void plan_run(const struct plan *p)
 void plan_free(struct plan *p)
 {
     for (int i = 0; i < p->step_count; i++)
-        dnnl_release(&p->steps[i]);
+        step_release(&p->steps[i]);
     for (int i = 0; i < p->owned_count; i++)
         free(p->owned[i]);
     free(p->owned);

@@ -22,6 +22,8 @@ struct view {
     ptrdiff_t stride_n, stride_h, stride_w;
 };
 
+struct winograd;
+
 enum { STEP_ARGS = GRAPH_INPUTS + 3 };
 
 /* One thing to do in a run. */
@@ -34,8 +36,8 @@ struct step {
         struct plain *plain;
         /* SOFTMAX, NORMALISE: of a number of pixels without gaps */
         void (*by_pixel)(const struct step *s, const float *from, float *to, int pixels);
-        struct copy
-            *copy; /* COPY: of the output as it lies, dims in its order, from in[0] as that lies */
+        struct winograd *winograd;
+        struct copy *copy; /* COPY: of tensors as they lie, dims in the output's order */
         struct {
             dnnl_stream_t stream;
             dnnl_primitive_t primitive;
@@ -87,6 +89,34 @@ int copy_prepare(struct plan *p, struct step *s, struct error *e);
 int rows_prepare(struct plan *p, struct step *s, struct error *e);
 void dnnl_scratch(struct step *s, void *scratch);
 void dnnl_release(struct step *s);
+
+/* Gives a step scratch memory, and what it owns beside plan_alloc()'s back. */
+void step_scratch(struct step *s, void *scratch);
+void step_release(struct step *s);
+
+/* primitive.c: constants in the order that a primitive asks for, as long as p lives. NULL and *e. */
+void *dnnl_pack(struct plan *p, const dnnl_memory_desc_t *from, const float *data,
+    const dnnl_memory_desc_t *to, struct error *e);
+
+/* winograd.c: convolutions for which winograd_fits() can be made steps by winograd_prepare() too. */
+int winograd_fits(const struct step *s);
+int winograd_prepare(struct plan *p, struct step *s, struct error *e);
+void winograd_scratch(struct step *s, void *scratch);
+void winograd_release(struct step *s);
+
+/*
+ * convolution.c: makes the step of a convolution, by oneDNN or by Winograd's algorithm where that is faster. Which one it is
+ * is measured once for each shape and number of threads in a process, on at most TRIAL_MACS of it (some 10 ms), and
+ * remembered.
+ */
+int convolution_prepare(struct plan *p, struct step *s, struct error *e);
+
+/* pointwise.c: one instruction over count floats; to may be x. */
+void pointwise_apply(
+    const struct instruction *i, float *to, const float *x, const float *y, int count);
+
+/* Frees what plan_alloc() gave since p->owned_count was count. */
+void plan_free_since(struct plan *p, int count, size_t bytes);
 
 /* rows.c: gives every tensor a layout, and adds copies where a tensor is needed in two. -1 and *e. */
 int layout_choose(struct graph *g, struct error *e);

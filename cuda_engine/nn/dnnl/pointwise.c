@@ -3,7 +3,7 @@
  * repeats is gathered into a tile, each instruction is one loop over tiles, and the last one's result goes to the
  * output. So a chain of operators reads and writes main memory once.
  */
-#include "exponential.h"
+#include "vectorised.h"
 #include "plan.h"
 
 #include <math.h>
@@ -84,6 +84,12 @@ static void (*const kernels[])(float *, const float *, const float *, float, flo
     [MAX] = maximum,
 };
 
+void pointwise_apply(
+    const struct instruction *i, float *to, const float *x, const float *y, int count)
+{
+    kernels[i->function](to, x, y, i->low, i->high, count);
+}
+
 /* A part of the output: w pixels of one row from x, c channels from k. */
 struct tile {
     int n, y, x, k, w, c;
@@ -120,7 +126,7 @@ static const float *execute(
         const float *x = in->x < 0 ? results[~in->x] : inputs[in->x];
         const float *y = in->y < 0 ? results[~in->y] : inputs[in->y];
         float *to = out && i == n->program_length - 1 ? out : results[i];
-        kernels[in->function](to, x, y, in->low, in->high, count);
+        pointwise_apply(in, to, x, y, count);
     }
     return results[n->program_length - 1];
 }

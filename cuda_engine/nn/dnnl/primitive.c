@@ -49,30 +49,38 @@ static int add_arg(struct plan *p, struct step *s, int arg, const dnnl_memory_de
     return 0;
 }
 
+void *dnnl_pack(struct plan *p, const dnnl_memory_desc_t *from, const float *data,
+    const dnnl_memory_desc_t *to, struct error *e)
+{
+    dnnl_memory_t source = NULL, target = NULL;
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_primitive_t reorder = NULL;
+    void *packed = plan_alloc(p, dnnl_memory_desc_get_size(to), e);
+    if (!packed)
+        return NULL;
+    int failed = dnnl_memory_create(&source, from, p->engine, (void *)data) ||
+                 dnnl_memory_create(&target, to, p->engine, packed) ||
+                 dnnl_reorder_primitive_desc_create(&desc, from, p->engine, to, p->engine, NULL) ||
+                 dnnl_primitive_create(&reorder, desc);
+    if (!failed) {
+        const dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, source }, { DNNL_ARG_TO, target } };
+        failed = dnnl_primitive_execute(reorder, p->stream, 2, args) || dnnl_stream_wait(p->stream);
+    }
+    dnnl_primitive_destroy(reorder);
+    dnnl_primitive_desc_destroy(desc);
+    dnnl_memory_destroy(source);
+    dnnl_memory_destroy(target);
+    if (failed)
+        error_set(e, "unsupported_model", "%s: oneDNN does not take its weights.", p->graph->label);
+    return failed ? NULL : packed;
+}
+
 /* Adds constants (weights, bias), reordered from the file's layout to that which the primitive asks for. */
 static int add_packed(struct plan *p, struct step *s, int arg, const dnnl_memory_desc_t *from,
     const float *data, const dnnl_memory_desc_t *to, struct error *e)
 {
-    dnnl_memory_t source = NULL;
-    dnnl_primitive_desc_t desc = NULL;
-    dnnl_primitive_t reorder = NULL;
-    int result = -1;
-    void *packed = plan_alloc(p, dnnl_memory_desc_get_size(to), e);
-    if (!packed)
-        return -1;
-    if (add_arg(p, s, arg, to, packed) ||
-        dnnl_memory_create(&source, from, p->engine, (void *)data) ||
-        dnnl_reorder_primitive_desc_create(&desc, from, p->engine, to, p->engine, NULL) ||
-        dnnl_primitive_create(&reorder, desc))
-        goto out;
-    dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, source },
-        { DNNL_ARG_TO, s->dnnl.args[s->dnnl.arg_count - 1].memory } };
-    result = dnnl_primitive_execute(reorder, p->stream, 2, args) || dnnl_stream_wait(p->stream);
-out:
-    dnnl_primitive_destroy(reorder);
-    dnnl_primitive_desc_destroy(desc);
-    dnnl_memory_destroy(source);
-    return result;
+    void *packed = dnnl_pack(p, from, data, to, e);
+    return packed ? add_arg(p, s, arg, to, packed) : -1;
 }
 
 /* A window in oneDNN's terms: its dilation counts the pixels between. */

@@ -1,8 +1,8 @@
 /*
- * The exponential function for loops that are to be vectorised.
+ * For loops that are to be vectorised, and the exponential function in them.
  */
-#ifndef MATTE_NN_DNNL_EXPONENTIAL_H
-#define MATTE_NN_DNNL_EXPONENTIAL_H
+#ifndef MATTE_NN_DNNL_VECTORISED_H
+#define MATTE_NN_DNNL_VECTORISED_H
 
 #include <stdint.h>
 
