@@ -72,6 +72,7 @@ enum function {
     SIGMOID,
     TANH,
     HARDSWISH, /* x * min(max(x + 3, 0), 6) / 6 */
+    GELU,      /* x * (1 + erf(x / sqrt 2)) / 2 */
     ADD,
     SUB,
     MUL,
@@ -96,16 +97,23 @@ enum kind {
     SLICE,     /* step 1 */
     PAD,       /* with a constant */
     POINTWISE, /* the program over inputs broadcast to the output's size */
+    PRODUCT,   /* of matrices: inputs 0 and 1, then operands of its program */
+    SOFTMAX,   /* along axis, of what the program gives (of input 0 where it is empty) */
+    NORMALISE, /* input 0 along axis to mean 0, deviation 1; times input 1, plus input 2 */
+    COPY,      /* settings.copy */
     PLAIN,     /* compute() over tensors in ROWS */
-    REORDER,   /* from one layout to another; made by a backend */
 };
 
 struct plain;
 
-/* Output element i is input element base + the sum of the digits of i in dims times step. */
+/*
+ * A copy of a tensor's elements, in the file's order: element i of the output is element base + the sum of the digits of
+ * i in dims times step of the input.
+ */
+enum { COPY_RANK = 2 * GRAPH_RANK };
 struct copy {
-    int rank, dims[2 * GRAPH_RANK];
-    ptrdiff_t step[2 * GRAPH_RANK], base;
+    int rank, dims[COPY_RANK];
+    ptrdiff_t step[COPY_RANK], base;
 };
 
 /* The attributes of a PLAIN node; each operator says which it uses. */
@@ -137,10 +145,12 @@ struct node {
     void (*compute)(const struct plain *p); /* PLAIN */
     union {
         int offset[4]; /* SLICE: of the output in the input; PAD: of the input in the output */
-        int axis;
+        int axis;      /* CONCAT, SOFTMAX, NORMALISE: of the last four */
+        int columns; /* PRODUCT: 1 where input 1 has its matrices' columns adjacent, not their rows */
     };
-    float fill; /* PAD */
-    /* POINTWISE: its last result is the output. CONVOLUTION: applied to the sums in turn, x not being read. */
+    float fill;    /* PAD */
+    float epsilon; /* NORMALISE: added to the variance */
+    /* POINTWISE: its last result is the output. CONVOLUTION, PRODUCT: applied to the sums in turn, x not being read. */
     struct instruction program[GRAPH_PROGRAM];
     int program_length;
 };
@@ -187,6 +197,18 @@ int graph_add_node(struct graph *g, const struct node *n, struct error *e);
 
 /* Drops nodes whose results nobody uses, sorts the rest, and sets producer and uses anew. -1 and *e: a cycle. */
 int graph_sort(struct graph *g, struct error *e);
+
+/*
+ * copy.c. *c, whose input is what inner gives, becomes the copy of inner's input that gives the same: 1. 0 and *c as it
+ * was where that is not one copy.
+ */
+int copy_compose(struct copy *c, const struct copy *inner);
+
+/* The same copy in as few dimensions as can be. */
+struct copy copy_simple(const struct copy *c);
+
+/* 1 if all elements of a simple copy's input stay, in their order. */
+int copy_is_same(const struct copy *c);
 
 /* pass/pass.c: rewrites g to fewer nodes that give the same outputs. */
 int graph_fuse(struct graph *g, struct error *e);

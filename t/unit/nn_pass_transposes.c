@@ -3,8 +3,6 @@
  */
 #include "pass.h"
 
-#include "nn/pass/pass.h"
-
 static void to_last(const char *from, const char *to)
 {
     set_ints(node("Transpose", from, to), "perm", 4, (int[]) { 0, 2, 3, 1 });
@@ -31,7 +29,7 @@ static int count_copies(const struct graph *g)
 {
     int copies = 0;
     for (int i = 0; i < g->node_count; i++)
-        copies += copy_of(&g->nodes[i]) != NULL;
+        copies += g->nodes[i].kind == COPY;
     return copies;
 }
 

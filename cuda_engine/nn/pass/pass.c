@@ -7,13 +7,20 @@ const struct pass passes[] = {
     { "scalars", scalars_run },
     { "batchnorm", batchnorm_run },
     { "hardswish", hardswish_run },
+    { "gelu", gelu_run },
+    { "normalise", normalise_run },
+    { "upsample", upsample_run },
+    { "sink", sink_run },
     { "copies", copies_run },
     { "transposes", transposes_run },
     { "copies", copies_run },
+    { "columns", columns_run },
     { "padding", padding_run },
     { "affine", affine_run },
     { "epilogue", epilogue_run },
+    { "product", product_run },
     { "pointwise", pointwise_run },
+    { "softmax", softmax_run },
 };
 const int pass_count = sizeof passes / sizeof *passes;
 
@@ -33,6 +40,16 @@ struct node *only_producer(const struct graph *g, const struct node *n, int k)
 {
     const struct tensor *t = &g->tensors[n->inputs[k]];
     return t->producer >= 0 && t->uses == 1 ? &g->nodes[t->producer] : NULL;
+}
+
+const struct node *producer_of(const struct graph *g, int t, enum function function)
+{
+    if (g->tensors[t].producer < 0)
+        return NULL;
+    const struct node *n = &g->nodes[g->tensors[t].producer];
+    return n->kind == POINTWISE && n->program_length == 1 && n->program[0].function == function
+               ? n
+               : NULL;
 }
 
 struct node *convolution_before(const struct graph *g, const struct node *n, int k)

@@ -23,14 +23,24 @@ extern const int pass_count;
 int scalars_run(struct graph *g, struct node *n, struct error *e);
 int batchnorm_run(struct graph *g, struct node *n, struct error *e);
 int hardswish_run(struct graph *g, struct node *n, struct error *e);
+int gelu_run(struct graph *g, struct node *n, struct error *e);
+int normalise_run(struct graph *g, struct node *n, struct error *e);
+int upsample_run(struct graph *g, struct node *n, struct error *e);
 int copies_run(struct graph *g, struct node *n, struct error *e);
 int transposes_run(struct graph *g, struct node *n, struct error *e);
+int sink_run(struct graph *g, struct node *n, struct error *e);
+int columns_run(struct graph *g, struct node *n, struct error *e);
+int product_run(struct graph *g, struct node *n, struct error *e);
+int softmax_run(struct graph *g, struct node *n, struct error *e);
 int padding_run(struct graph *g, struct node *n, struct error *e);
 int affine_run(struct graph *g, struct node *n, struct error *e);
 int epilogue_run(struct graph *g, struct node *n, struct error *e);
 int pointwise_run(struct graph *g, struct node *n, struct error *e);
 
 /* What they share. */
+
+/* The node that computes tensor t, if it is one instruction of a function; NULL otherwise. */
+const struct node *producer_of(const struct graph *g, int t, enum function function);
 
 /* The node that computes input k of n, if nothing else uses its result; NULL otherwise. */
 struct node *only_producer(const struct graph *g, const struct node *n, int k);
@@ -40,12 +50,6 @@ struct node *convolution_before(const struct graph *g, const struct node *n, int
 
 /* Node before computes what n does, and n, whose result nobody reads then, is dropped. */
 void take_over(struct graph *g, struct node *before, struct node *n);
-
-/* What n does, if it only moves elements; NULL otherwise. */
-const struct copy *copy_of(const struct node *n);
-
-/* The same copy in as few dimensions as can be. */
-struct copy copy_simple(const struct copy *c);
 
 static inline int is_unary(const struct instruction *i)
 {

@@ -1,5 +1,5 @@
 /*
- * Transpositions are moved below the element-wise nodes, concatenations, slices and paddings that read them, where
+ * Transpositions are moved below the element-wise nodes, concatenations, slices, paddings and reductions that read them, where
  * there are no more of them afterwards: most then meet their inverse and cancel (copies.c), and the others no longer
  * keep a convolution from what it could do itself. Networks made for N,H,W,C are full of them.
  */
@@ -39,7 +39,7 @@ static struct copy copy_for(const struct permutation *p, const struct shape *in)
 /* 1 if n, of a graph, is this transposition. */
 static int is_permutation(const struct graph *g, const struct node *n, const struct permutation *p)
 {
-    if (!copy_of(n))
+    if (n->kind != COPY)
         return 0;
     const struct shape *in = &g->tensors[n->inputs[0]].shape, *out = &g->tensors[n->output].shape;
     if (in->type != REAL || in->rank != p->rank || out->rank != p->rank)
@@ -48,7 +48,7 @@ static int is_permutation(const struct graph *g, const struct node *n, const str
         if (out->dims[i] != in->dims[p->axes[i]])
             return 0;
     const struct copy due = copy_for(p, in), due_simple = copy_simple(&due),
-                      is_simple = copy_simple(copy_of(n));
+                      is_simple = copy_simple(&n->settings.copy);
     return due_simple.rank == is_simple.rank && !is_simple.base &&
            !memcmp(due_simple.dims, is_simple.dims, due_simple.rank * sizeof *due_simple.dims) &&
            !memcmp(due_simple.step, is_simple.step, due_simple.rank * sizeof *due_simple.step);
@@ -78,7 +78,7 @@ static int advance(struct permutation *p)
 /* 1 and *p: n transposes, and not only by name. */
 static int find_permutation(const struct graph *g, const struct node *n, struct permutation *p)
 {
-    if (!copy_of(n) || g->tensors[n->output].shape.rank > 4)
+    if (n->kind != COPY || g->tensors[n->output].shape.rank > 4)
         return 0;
     *p = (struct permutation) { .rank = g->tensors[n->output].shape.rank };
     for (int i = 0; i < p->rank; i++)
@@ -97,19 +97,46 @@ static struct permutation inverse(const struct permutation *p)
     return back;
 }
 
-/* 1 if n, of a kind that may belong to a region, reads only what is transposed so, constants, and the region. */
+/* 1 if n is a reduction that keeps its input's rank. */
+static int reduces(const struct graph *g, const struct node *n)
+{
+    return n->kind == PLAIN && n->compute == reduce_compute &&
+           g->tensors[n->inputs[0]].shape.type == REAL &&
+           g->tensors[n->inputs[0]].shape.rank == g->tensors[n->output].shape.rank;
+}
+
+/* 1 and *other: what copy n makes is a transposition of what *other makes of the same. */
+static int split_copy(
+    const struct graph *g, const struct node *n, const struct permutation *p, struct copy *other)
+{
+    const struct shape *shape = &g->tensors[n->output].shape;
+    const struct permutation back = inverse(p);
+    if (n->kind != COPY || shape->rank != p->rank)
+        return 0;
+    *other = copy_for(&back, shape);
+    return copy_compose(other, &n->settings.copy);
+}
+
+/* 1 if n does the same, but for its settings, in another order of dimensions. */
+static int is_movable(const struct graph *g, const struct node *n)
+{
+    return n->kind == POINTWISE || n->kind == CONCAT || n->kind == SLICE || n->kind == PAD ||
+           reduces(g, n);
+}
+
+/* 1 if n, of a kind that may belong to a region, reads only what is transposed so, copies, constants, and the region. */
 static int may_belong(const struct region *r, const struct node *n)
 {
     const struct graph *g = r->graph;
-    if ((n->kind != POINTWISE && n->kind != CONCAT && n->kind != SLICE && n->kind != PAD) ||
-        g->tensors[n->output].shape.rank != r->permutation.rank)
+    if (!is_movable(g, n) || g->tensors[n->output].shape.rank != r->permutation.rank)
         return 0;
     for (int k = 0; k < n->input_count; k++) {
         const struct tensor *t = &g->tensors[n->inputs[k]];
+        struct copy other;
         if (t->data)
             continue;
-        if (t->producer < 0 ||
-            (!r->has[t->producer] && !is_permutation(g, &g->nodes[t->producer], &r->permutation)))
+        if (t->producer < 0 || (!r->has[t->producer] &&
+                                   !split_copy(g, &g->nodes[t->producer], &r->permutation, &other)))
             return 0;
     }
     return 1;
@@ -151,12 +178,20 @@ static int is_wanted(const struct region *r, int t)
 {
     const struct graph *g = r->graph;
     for (int i = 0; i < g->node_count; i++)
-        if (!r->has[i] && !copy_of(&g->nodes[i]) && reads(&g->nodes[i], t))
+        if (!r->has[i] && g->nodes[i].kind != COPY && reads(&g->nodes[i], t))
             return 1;
     return g->tensors[t].outputs;
 }
 
-/* How many transpositions fewer there are when the region reads what is not transposed. */
+static int is_read_inside(const struct region *r, int t)
+{
+    for (int i = 0; i < r->graph->node_count; i++)
+        if (r->has[i] && reads(&r->graph->nodes[i], t))
+            return 1;
+    return 0;
+}
+
+/* How many copies fewer there are when the region reads what is not transposed. */
 static int gain(const struct region *r)
 {
     const struct graph *g = r->graph;
@@ -168,15 +203,11 @@ static int gain(const struct region *r)
             fewer -= is_wanted(r, n->output);
             continue;
         }
-        const int producer = n->input_count ? g->tensors[n->inputs[0]].producer : -1;
-        if (producer >= 0 && r->has[producer] && is_permutation(g, n, &back))
-            fewer++;
-        else if (is_permutation(g, n, &r->permutation) && !is_wanted(r, n->output))
-            for (int k = 0; k < g->node_count; k++)
-                if (r->has[k] && reads(&g->nodes[k], n->output)) {
-                    fewer++;
-                    break;
-                }
+        const int from = n->input_count ? g->tensors[n->inputs[0]].producer : -1;
+        if (from >= 0 && r->has[from])
+            fewer += is_permutation(g, n, &back);
+        else if (n->kind == COPY && is_read_inside(r, n->output)) /* another copy, or none */
+            fewer += is_permutation(g, n, &r->permutation) - is_wanted(r, n->output);
     }
     return fewer;
 }
@@ -221,8 +252,41 @@ static int constant_before(const struct region *r, int t, struct error *e)
 /* What input t of a node of the region is before it is transposed. */
 static int input_before(const struct region *r, int t, struct error *e)
 {
-    const struct tensor *tensor = &r->graph->tensors[t];
-    return tensor->data ? constant_before(r, t, e) : r->graph->nodes[tensor->producer].inputs[0];
+    struct graph *g = r->graph;
+    const struct permutation *p = &r->permutation;
+    if (g->tensors[t].data)
+        return constant_before(r, t, e);
+    const struct node *copy = &g->nodes[g->tensors[t].producer];
+    struct node other = *copy;
+    if (is_permutation(g, copy, p))
+        return copy->inputs[0];
+    const struct shape shape = shape_before(p, &g->tensors[t].shape);
+    split_copy(g, copy, p, &other.settings.copy); /* as may_belong() has seen */
+    other.output = graph_add_tensor(g, other.name, &shape, e);
+    if (other.output < 0)
+        return -1;
+    const int added = graph_add_node(g, &other, e);
+    if (added < 0)
+        return -1;
+    g->tensors[other.output].producer = added;
+    return other.output;
+}
+
+/* Sets what depends on the order of dimensions. */
+static void set_order(
+    const struct graph *g, const struct permutation *p, const struct node *n, struct node *moved)
+{
+    const struct shape *shape = &g->tensors[moved->inputs[0]].shape,
+                       *out = &g->tensors[n->output].shape;
+    char reduced[GRAPH_RANK] = { 0 };
+    if (n->kind == CONCAT)
+        moved->axis = p->axes[n->axis];
+    for (int k = 0; k < 4 && (n->kind == SLICE || n->kind == PAD); k++)
+        moved->offset[p->axes[k]] = n->offset[k];
+    for (int k = 0; k < p->rank; k++)
+        reduced[p->axes[k]] = out->dims[k] != shape->dims[p->axes[k]];
+    if (n->kind == PLAIN)
+        reduce_walk(&moved->settings, shape, reduced);
 }
 
 /* Node i computes its result before it is transposed, and a new node transposes that. */
@@ -230,48 +294,76 @@ static int move_above(struct region *r, int i, struct error *e)
 {
     struct graph *g = r->graph;
     const struct permutation *p = &r->permutation;
-    struct node *n = &g->nodes[i], moved = *n;
-    for (int k = 0; k < n->input_count; k++)
-        if ((moved.inputs[k] = input_before(r, n->inputs[k], e)) < 0)
+    const struct node before = g->nodes[i];
+    struct node moved = before;
+    for (int k = 0; k < before.input_count; k++)
+        if ((moved.inputs[k] = input_before(r, before.inputs[k], e)) < 0)
             return -1;
-    if (n->kind == CONCAT)
-        moved.axis = p->axes[n->axis];
-    else if (n->kind == SLICE || n->kind == PAD)
-        for (int k = 0; k < 4; k++)
-            moved.offset[p->axes[k]] = n->offset[k];
-    const struct shape shape = shape_before(p, &g->tensors[n->output].shape);
-    moved.output = graph_add_tensor(g, n->name, &shape, e);
-    struct node transpose = { .name = n->name, .op = "Transpose", .kind = PLAIN };
-    transpose.compute = copy_compute;
+    set_order(g, p, &before, &moved);
+    const struct shape shape = shape_before(p, &g->tensors[before.output].shape);
+    moved.output = graph_add_tensor(g, before.name, &shape, e);
+    struct node transpose = { .name = before.name, .op = "Transpose", .kind = COPY };
     transpose.settings.copy = copy_for(p, &shape);
     transpose.inputs[0] = moved.output;
     transpose.input_count = 1;
-    transpose.output = n->output;
-    *n = moved;
+    transpose.output = before.output;
     const int added = moved.output < 0 ? -1 : graph_add_node(g, &transpose, e);
     if (added < 0)
         return -1;
+    g->nodes[i] = moved;
     g->tensors[moved.output].producer = i;
     g->tensors[transpose.output].producer = added;
     return 0;
 }
 
-int transposes_run(struct graph *g, struct node *n, struct error *e)
+/* Moves a transposition below what follows tensor t, a copy, if that pays. -1 and *e. */
+static int sink(struct graph *g, const struct permutation *p, int t, struct error *e)
 {
-    struct region r = { .graph = g };
+    struct region r = { .graph = g, .permutation = *p };
     const int count = g->node_count;
-    if (!find_permutation(g, n, &r.permutation))
-        return 0;
+    const int from = g->tensors[g->nodes[g->tensors[t].producer].inputs[0]].producer;
+    /* as many as before are worth it where a convolution may then do the nodes' work */
+    const int least = from >= 0 && g->nodes[from].kind == CONVOLUTION ? 0 : 1;
     if (!(r.has = graph_alloc(g, count, e)))
         return -1;
-    grow(&r, n->output);
-    /* as many as before are worth it where a convolution may then do the nodes' work */
-    const int from = g->tensors[n->inputs[0]].producer;
-    const int least = from >= 0 && g->nodes[from].kind == CONVOLUTION ? 0 : 1;
+    grow(&r, t);
     if (!memchr(r.has, 1, count) || gain(&r) < least)
         return 0;
     for (int i = 0; i < count; i++)
         if (r.has[i] && move_above(&r, i, e))
             return -1;
     return 0;
+}
+
+/* The copy from which what n, a copy, reads is computed by nodes that may belong to a region; -1: there is none. */
+static int source_of(const struct graph *g, const struct node *n)
+{
+    int t = n->inputs[0];
+    for (;;) {
+        const int producer = g->tensors[t].producer;
+        const struct node *before = producer < 0 ? NULL : &g->nodes[producer];
+        if (!before || before->kind == COPY)
+            return before && t != n->inputs[0] ? t : -1;
+        if (!is_movable(g, before))
+            return -1;
+        int k = 0;
+        while (k < before->input_count && g->tensors[before->inputs[k]].data)
+            k++;
+        if (k == before->input_count)
+            return -1;
+        t = before->inputs[k];
+    }
+}
+
+/* From n on; and, as copies may have become one with others, towards it. */
+int transposes_run(struct graph *g, struct node *n, struct error *e)
+{
+    struct permutation p;
+    if (!find_permutation(g, n, &p))
+        return 0;
+    const int source = source_of(g, n);
+    const struct permutation back = inverse(&p);
+    if (sink(g, &p, n->output, e))
+        return -1;
+    return source < 0 ? 0 : sink(g, &back, source, e);
 }
