@@ -11,6 +11,7 @@ usage: ./build.sh COMMAND
   demo          build, start a private PostgreSQL, matted and NGINX, send a real clip through the API with curl
   run           the same private stack in the foreground, to play with, until Ctrl-C
   test [PART]   build, then run every test, or one part: $(parts)
+  fuzz PART     break what Matte is given, at length, with sanitizers: $(fuzzes)
   bench PART    measure against a peer in the same run: $(benches)
 Weights and clips are kept in \$MATTE_CACHE (now $cache), everything else in build/.
 EOF
@@ -174,10 +175,11 @@ units() {
     prove --exec '' build/engine/unit/*
 }
 
-# The same under AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer.
+# The same under AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer, and some of what `fuzz` runs.
 sanitized_units() {
     make -s -j"$jobs" -C cuda_engine SAN=1 units
     prove --exec '' build/engine-san/unit/*
+    fuzz models 1000
 }
 
 # What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
@@ -198,6 +200,18 @@ run_tests() { # run_tests [PART]
     esac
 }
 
+# ---- fuzz -----------------------------------------------------------------------------------------------------------
+
+fuzzes() { basename -a -s .c "$here"/t/fuzz/*.c | paste -sd ' '; }
+
+fuzz() { # fuzz PART [CASES]
+    [ -f "t/fuzz/${1:-}.c" ] || die "fuzz what? ($(fuzzes))"
+    make -s -j"$jobs" -C cuda_engine SAN=1 fuzz
+    # what no file is worth is not there: memory by the gigabyte
+    ASAN_OPTIONS=max_allocation_size_mb=1024:allocator_may_return_null=1 \
+        "build/engine-san/fuzz/$1" 0 "${2:-20000}" "$cache"/models/{u2netp,rvm_384x384,nanodet}.onnx
+}
+
 # ---- bench ----------------------------------------------------------------------------------------------------------
 
 benches() { basename -a -s .pl "$here"/t/bench/*.pl | paste -sd ' '; }
@@ -214,6 +228,7 @@ build) deps; build ;;
 demo)  deps; build; exec perl -It/lib t/demo.pl ;;
 run)   deps; build; exec perl -It/lib t/run.pl ;;
 test)  deps all; build; run_tests "${2:-}" ;;
+fuzz)  deps all; fuzz "${2:-}" "${3:-}" ;;
 bench) deps all; build; bench "${2:-}" ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac

@@ -79,6 +79,14 @@ int copy_compose(struct copy *c, const struct copy *inner)
     return 1;
 }
 
+struct copy copy_simple(const struct copy *c)
+{
+    struct copy simple = { .base = c->base };
+    for (int i = 0; i < c->rank; i++)
+        push(&simple, c->dims[i], c->step[i]); /* there is room: they are no more than c's */
+    return simple;
+}
+
 int copy_is_same(const struct copy *c)
 {
     return !c->base && (!c->rank || (c->rank == 1 && c->step[0] == 1));

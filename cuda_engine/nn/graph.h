@@ -168,6 +168,7 @@ struct graph {
     void *model; /* the ONNX message; names and constants point into it */
     void **owned;
     int owned_count;
+    size_t bytes; /* of the message, and of owned */
 };
 
 /* Reads the file behind fd into *g. -1 and *e; in either case graph_free() is due. label must outlive g. */
@@ -177,6 +178,9 @@ void graph_free(struct graph *g);
 
 /* Zeroed memory that lives as long as g; NULL and *e when there is none. */
 void *graph_alloc(struct graph *g, size_t bytes, struct error *e);
+
+/* All that g holds. */
+size_t graph_bytes(const struct graph *g);
 
 size_t shape_elements(const struct shape *s);
 size_t tensor_elements(const struct tensor *t);
@@ -200,7 +204,10 @@ int graph_sort(struct graph *g, struct error *e);
  */
 int copy_compose(struct copy *c, const struct copy *inner);
 
-/* 1 if all elements stay in their order. */
+/* The same copy in as few dimensions as can be, as copy_compose() makes it. */
+struct copy copy_simple(const struct copy *c);
+
+/* 1 if all elements stay in their order, of one in as few dimensions as can be. */
 int copy_is_same(const struct copy *c);
 
 /* pass/pass.c: rewrites g to fewer nodes that give the same outputs. */

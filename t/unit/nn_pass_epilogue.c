@@ -1,5 +1,6 @@
 /*
- * A convolution does activations and residuals itself, unless something else reads what it would no longer give.
+ * A convolution does activations and residuals itself, unless something else reads what it would no longer
+ * give.
  */
 #include "pass.h"
 
@@ -56,12 +57,59 @@ static void keeps_what_is_used_twice(void **state)
     assert_same_values();
 }
 
+static void fuses_every_activation(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        static const int lengths[] = { 1, 1, 2, 1 };
+        begin_conv();
+        onnx.opset.version = 14;
+        node("Conv", "x,w,b", "c");
+        switch (how) {
+        case 0: node("Clip", "c,zero,six", "z"); break;
+        case 1: node("HardSwish", "c", "z"); break;
+        case 2: node("HardSigmoid", "c", "z"); break;
+        default: node("LeakyRelu", "c", "z");
+        }
+        const struct graph *g = fused();
+        assert_int_equal(g->node_count, 1);
+        assert_int_equal(g->nodes[0].program_length, lengths[how]);
+        graph_free(&graph);
+        assert_same_values();
+    }
+}
+
+/* A normalisation after an activation has two operands of its own. */
+static void fuses_whole_programs(void **state)
+{
+    (void)state;
+    for (int twice = 0; twice < 2; twice++) {
+        begin_conv();
+        NOISE("mean", 16);
+        scalar("tiny", 1e-5f);
+        floats("ones", (float[]) { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 1,
+            (int[]) { 16 });
+        node("Conv", "x,w,b", "c");
+        node("Relu", "c", "r");
+        node("BatchNormalization", "r,b,mean,mean,ones", twice ? "n" : "z");
+        if (twice)
+            node("Add", "n,x", "z");
+        const struct graph *g = fused();
+        assert_int_equal(g->node_count, 1);
+        assert_int_equal(g->nodes[0].program_length, 3 + twice);
+        graph_free(&graph);
+        assert_same_values();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fuses_activations),
         cmocka_unit_test(fuses_residuals),
         cmocka_unit_test(keeps_what_is_used_twice),
+        cmocka_unit_test(fuses_every_activation),
+        cmocka_unit_test(fuses_whole_programs),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /*
- * Zeros around a convolution become its padding; ones, and more channels, do not.
+ * Zeros around a convolution, and the least number around a maximum, become padding; other numbers and channels do not.
  */
 #include "pass.h"
 
@@ -29,10 +29,35 @@ static void folds_padding(void **state)
     }
 }
 
+static void folds_into_a_maximum(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3;
+         how++) { /* the least number; zero; more of it than a window is wide */
+        begin(13);
+        input("x", 1, 4, 6, 6);
+        scalar("v", how == 1 ? 0 : -INFINITY);
+        int64s("pads",
+            how == 2 ? (int64_t[]) { 0, 0, 3, 0, 0, 0, 0, 0 }
+                     : (int64_t[]) { 0, 0, 0, 0, 0, 0, 1, 1 },
+            8);
+        node("Pad", "x,pads,v", "p");
+        Onnx__NodeProto *n = node("MaxPool", "p", "z");
+        set_ints(n, "kernel_shape", 2, (int[]) { 3, 3 });
+        set_ints(n, "strides", 2, (int[]) { 2, 2 });
+        output("z");
+        assert_int_equal(fused()->node_count, how ? 2 : 1);
+        graph_free(&graph);
+        if (how != 2)
+            assert_same_values();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folds_padding),
+        cmocka_unit_test(folds_into_a_maximum),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

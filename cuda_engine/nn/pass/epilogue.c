@@ -2,26 +2,34 @@
 
 #include <string.h>
 
-/* Adds n's instruction to the program of convolution conv, whose result is its operand k; 1 if done. */
-static int append(struct graph *g, struct node *conv, const struct node *n, int k)
+/* Adds n's program to that of convolution conv, whose result is its operand k; 1 if done. */
+static int append(const struct graph *g, struct node *conv, const struct node *n, int k)
 {
-    struct instruction i = n->program[0];
-    if (conv->program_length == GRAPH_PROGRAM)
-        return 0;
-    if (!is_unary(&i)) {
-        const struct tensor *other = &g->tensors[n->inputs[!k]];
-        if (conv->input_count == GRAPH_INPUTS || (k && (i.function == SUB || i.function == DIV)) ||
-            n->inputs[0] == n->inputs[1])
+    struct node longer = *conv;
+    const int *dims = g->tensors[n->output].dims;
+    for (int i = 0; i < n->program_length; i++) {
+        struct instruction in = n->program[i];
+        const int chain = i ? ~(i - 1) : k, reversed = in.x != chain;
+        if (longer.program_length == GRAPH_PROGRAM)
             return 0;
-        if (memcmp(other->dims, g->tensors[n->output].dims, sizeof other->dims) &&
-            !is_per_channel(other, g->tensors[n->output].dims))
+        if (!is_unary(&in)) {
+            const int operand = reversed ? in.x : in.y;
+            if (operand < 0 || n->inputs[operand] == n->inputs[k] || (reversed && in.y != chain) ||
+                (reversed && (in.function == SUB || in.function == DIV)) ||
+                longer.input_count == GRAPH_INPUTS)
+                return 0;
+            const struct tensor *other = &g->tensors[n->inputs[operand]];
+            if (memcmp(other->dims, dims, sizeof other->dims) && !is_per_channel(other, dims))
+                return 0;
+            if (other->producer >= 0 && g->nodes[other->producer].kind == SLICE)
+                return 0; /* it has gaps, and a copy costs more than is won */
+            in.y = longer.input_count;
+            longer.inputs[longer.input_count++] = n->inputs[operand];
+        } else if (reversed)
             return 0;
-        if (other->producer >= 0 && g->nodes[other->producer].kind == SLICE)
-            return 0; /* it has gaps, and a copy costs more than is won */
-        i.y = conv->input_count;
-        conv->inputs[conv->input_count++] = n->inputs[!k];
+        longer.program[longer.program_length++] = in;
     }
-    conv->program[conv->program_length++] = i;
+    *conv = longer;
     return 1;
 }
 
@@ -29,9 +37,7 @@ static int append(struct graph *g, struct node *conv, const struct node *n, int 
 int epilogue_run(struct graph *g, struct node *n, struct error *e)
 {
     (void)e;
-    if (n->kind != POINTWISE || n->program_length != 1)
-        return 0;
-    for (int k = 0; k < n->input_count; k++) {
+    for (int k = 0; n->kind == POINTWISE && k < n->input_count; k++) {
         struct node *conv = convolution_before(g, n, k);
         if (conv && append(g, conv, n, k)) {
             take_over(g, conv, n);

@@ -5,12 +5,16 @@
 /* Each makes what those after it look for. */
 const struct pass passes[] = {
     { "scalars", scalars_run },
+    { "batchnorm", batchnorm_run },
     { "hardswish", hardswish_run },
     { "gelu", gelu_run },
     { "normalise", normalise_run },
+    { "copies", copies_run },
+    { "transposes", transposes_run },
+    { "copies", copies_run },
     { "upsample", upsample_run },
     { "sink", sink_run },
-    { "copies", copies_run },
+    { "moves", moves_run },
     { "columns", columns_run },
     { "padding", padding_run },
     { "affine", affine_run },
