@@ -204,10 +204,10 @@ int graph_sort(struct graph *g, struct error *e);
  */
 int copy_compose(struct copy *c, const struct copy *inner);
 
-/* The same copy in as few dimensions as can be. */
+/* The same copy in as few dimensions as can be, as copy_compose() makes it. */
 struct copy copy_simple(const struct copy *c);
 
-/* 1 if all elements of a simple copy's input stay, in their order. */
+/* 1 if all elements stay in their order, of one in as few dimensions as can be. */
 int copy_is_same(const struct copy *c);
 
 /* pass/pass.c: rewrites g to fewer nodes that give the same outputs. */

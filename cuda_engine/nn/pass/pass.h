@@ -25,17 +25,18 @@ int batchnorm_run(struct graph *g, struct node *n, struct error *e);
 int hardswish_run(struct graph *g, struct node *n, struct error *e);
 int gelu_run(struct graph *g, struct node *n, struct error *e);
 int normalise_run(struct graph *g, struct node *n, struct error *e);
-int upsample_run(struct graph *g, struct node *n, struct error *e);
 int copies_run(struct graph *g, struct node *n, struct error *e);
 int transposes_run(struct graph *g, struct node *n, struct error *e);
+int upsample_run(struct graph *g, struct node *n, struct error *e);
 int sink_run(struct graph *g, struct node *n, struct error *e);
+int moves_run(struct graph *g, struct node *n, struct error *e);
 int columns_run(struct graph *g, struct node *n, struct error *e);
-int product_run(struct graph *g, struct node *n, struct error *e);
-int softmax_run(struct graph *g, struct node *n, struct error *e);
 int padding_run(struct graph *g, struct node *n, struct error *e);
 int affine_run(struct graph *g, struct node *n, struct error *e);
 int epilogue_run(struct graph *g, struct node *n, struct error *e);
+int product_run(struct graph *g, struct node *n, struct error *e);
 int pointwise_run(struct graph *g, struct node *n, struct error *e);
+int softmax_run(struct graph *g, struct node *n, struct error *e);
 
 /* What they share. */
 
@@ -50,6 +51,9 @@ struct node *convolution_before(const struct graph *g, const struct node *n, int
 
 /* Node before computes what n does, and n, whose result nobody reads then, is dropped. */
 void take_over(struct graph *g, struct node *before, struct node *n);
+
+/* What n does, if it only moves elements; NULL otherwise. */
+const struct copy *copy_of(const struct node *n);
 
 static inline int is_unary(const struct instruction *i)
 {

@@ -19,6 +19,7 @@ struct region {
     struct graph *graph;
     struct permutation permutation;
     char *has; /* by node */
+    int *made; /* by tensor: another, of which it is the transposition; 0: none was made */
 };
 
 static struct copy copy_for(const struct permutation *p, const struct shape *in)
@@ -39,7 +40,7 @@ static struct copy copy_for(const struct permutation *p, const struct shape *in)
 /* 1 if n, of a graph, is this transposition. */
 static int is_permutation(const struct graph *g, const struct node *n, const struct permutation *p)
 {
-    if (n->kind != COPY)
+    if (!copy_of(n))
         return 0;
     const struct shape *in = &g->tensors[n->inputs[0]].shape, *out = &g->tensors[n->output].shape;
     if (in->type != REAL || in->rank != p->rank || out->rank != p->rank)
@@ -48,7 +49,7 @@ static int is_permutation(const struct graph *g, const struct node *n, const str
         if (out->dims[i] != in->dims[p->axes[i]])
             return 0;
     const struct copy due = copy_for(p, in), due_simple = copy_simple(&due),
-                      is_simple = copy_simple(&n->settings.copy);
+                      is_simple = copy_simple(copy_of(n));
     return due_simple.rank == is_simple.rank && !is_simple.base &&
            !memcmp(due_simple.dims, is_simple.dims, due_simple.rank * sizeof *due_simple.dims) &&
            !memcmp(due_simple.step, is_simple.step, due_simple.rank * sizeof *due_simple.step);
@@ -78,7 +79,7 @@ static int advance(struct permutation *p)
 /* 1 and *p: n transposes, and not only by name. */
 static int find_permutation(const struct graph *g, const struct node *n, struct permutation *p)
 {
-    if (n->kind != COPY || g->tensors[n->output].shape.rank > 4)
+    if (!copy_of(n) || g->tensors[n->output].shape.rank > 4)
         return 0;
     *p = (struct permutation) { .rank = g->tensors[n->output].shape.rank };
     for (int i = 0; i < p->rank; i++)
@@ -111,10 +112,10 @@ static int split_copy(
 {
     const struct shape *shape = &g->tensors[n->output].shape;
     const struct permutation back = inverse(p);
-    if (n->kind != COPY || shape->rank != p->rank)
+    if (!copy_of(n) || shape->type != REAL || shape->rank != p->rank)
         return 0;
     *other = copy_for(&back, shape);
-    return copy_compose(other, &n->settings.copy);
+    return copy_compose(other, copy_of(n));
 }
 
 /* 1 if n does the same, but for its settings, in another order of dimensions. */
@@ -178,7 +179,7 @@ static int is_wanted(const struct region *r, int t)
 {
     const struct graph *g = r->graph;
     for (int i = 0; i < g->node_count; i++)
-        if (!r->has[i] && g->nodes[i].kind != COPY && reads(&g->nodes[i], t))
+        if (!r->has[i] && !copy_of(&g->nodes[i]) && reads(&g->nodes[i], t))
             return 1;
     return g->tensors[t].outputs;
 }
@@ -206,7 +207,7 @@ static int gain(const struct region *r)
         const int from = n->input_count ? g->tensors[n->inputs[0]].producer : -1;
         if (from >= 0 && r->has[from])
             fewer += is_permutation(g, n, &back);
-        else if (n->kind == COPY && is_read_inside(r, n->output)) /* another copy, or none */
+        else if (copy_of(n) && is_read_inside(r, n->output)) /* another copy, or none */
             fewer += is_permutation(g, n, &r->permutation) - is_wanted(r, n->output);
     }
     return fewer;
@@ -260,6 +261,8 @@ static int input_before(const struct region *r, int t, struct error *e)
     struct node other = *copy;
     if (is_permutation(g, copy, p))
         return copy->inputs[0];
+    if (r->made[t])
+        return r->made[t];
     const struct shape shape = shape_before(p, &g->tensors[t].shape);
     split_copy(g, copy, p, &other.settings.copy); /* as may_belong() has seen */
     other.output = graph_add_tensor(g, other.name, &shape, e);
@@ -269,7 +272,7 @@ static int input_before(const struct region *r, int t, struct error *e)
     if (added < 0)
         return -1;
     g->tensors[other.output].producer = added;
-    return other.output;
+    return r->made[t] = other.output;
 }
 
 /* Sets what depends on the order of dimensions. */
@@ -302,7 +305,8 @@ static int move_above(struct region *r, int i, struct error *e)
     set_order(g, p, &before, &moved);
     const struct shape shape = shape_before(p, &g->tensors[before.output].shape);
     moved.output = graph_add_tensor(g, before.name, &shape, e);
-    struct node transpose = { .name = before.name, .op = "Transpose", .kind = COPY };
+    struct node transpose = { .name = before.name, .op = "Transpose", .kind = PLAIN };
+    transpose.compute = copy_compute;
     transpose.settings.copy = copy_for(p, &shape);
     transpose.inputs[0] = moved.output;
     transpose.input_count = 1;
@@ -324,7 +328,9 @@ static int sink(struct graph *g, const struct permutation *p, int t, struct erro
     const int from = g->tensors[g->nodes[g->tensors[t].producer].inputs[0]].producer;
     /* as many as before are worth it where a convolution may then do the nodes' work */
     const int least = from >= 0 && g->nodes[from].kind == CONVOLUTION ? 0 : 1;
-    if (!(r.has = graph_alloc(g, count, e)))
+    r.has = graph_alloc(g, count, e);
+    r.made = graph_alloc(g, g->tensor_count * sizeof *r.made, e);
+    if (!r.has || !r.made)
         return -1;
     grow(&r, t);
     if (!memchr(r.has, 1, count) || gain(&r) < least)
@@ -342,7 +348,7 @@ static int source_of(const struct graph *g, const struct node *n)
     for (;;) {
         const int producer = g->tensors[t].producer;
         const struct node *before = producer < 0 ? NULL : &g->nodes[producer];
-        if (!before || before->kind == COPY)
+        if (!before || copy_of(before))
             return before && t != n->inputs[0] ? t : -1;
         if (!is_movable(g, before))
             return -1;
