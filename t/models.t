@@ -108,6 +108,12 @@ $quiet->{serves} = [];
     $clip, "$dir/out.webm");
 is($status, 0, 'and of one that serves nothing') or diag($text);
 
+my $other = decode_json(slurp("$root/conf/models/multiclass.json"));
+@$other{qw(fit channels range)} = qw(pad bgr picture);
+($status, $text) = matte('--model', spew("$dir/other.json", encode_json($other)), '--model-files', $files, '--preview', 0.1,
+    $clip, "$dir/out.webm");
+is($status, 0, 'and of one whose pictures are padded, blue first and of their own range') or diag($text);
+
 # ---- the engine ----
 
 my @matted = ("$root/build/engine/matted", '-c', "$dir/matted.conf");
