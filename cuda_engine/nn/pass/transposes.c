@@ -24,7 +24,7 @@ struct region {
 static struct copy copy_for(const struct permutation *p, const struct shape *in)
 {
     struct copy c = { .rank = p->rank };
-    ptrdiff_t stride[GRAPH_RANK], step = 1;
+    ptrdiff_t stride[GRAPH_RANK] = { 0 }, step = 1;
     for (int i = p->rank - 1; i >= 0; i--) {
         stride[i] = step;
         step *= in->dims[i];
