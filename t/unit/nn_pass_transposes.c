@@ -116,6 +116,33 @@ static void sink_through_a_gate(void **state)
     assert_left(7, 2);
 }
 
+/* Sums and means of rows; and, as tokens, of windows: a copy that is more than a transposition is made anew. */
+static void sink_through_reductions(void **state)
+{
+    (void)state;
+    begin_last();
+    convolve("x", "a", "w");
+    set_ints(node("ReduceMean", "a", "m"), "axes", 2, (int[]) { 1, 2 });
+    node("Sub", "a,m", "b");
+    int64s("axes", (int64_t[]) { -2 }, 1);
+    node("ReduceSum", "b,axes", "s");
+    node("Mul", "b,s", "c");
+    convolve("c", "z", "w");
+    assert_left(8, 2);
+    begin_last();
+    convolve("x", "a", "w");
+    int64s("tokens", (int64_t[]) { 1, 10, 3, 8 }, 4);
+    int64s("pixels", (int64_t[]) { 1, 5, 6, 8 }, 4);
+    node("Reshape", "a,tokens", "b");
+    node("Mul", "b,gain", "c");
+    node("Add", "c,bias", "d");
+    convolve("d", "e", "w");
+    node("Add", "b,e", "f");
+    node("Reshape", "f,pixels", "g");
+    convolve("g", "z", "w");
+    assert_left(8, 4);
+}
+
 static void stay_where_it_does_not_pay(void **state)
 {
     (void)state;
@@ -157,6 +184,7 @@ int main(void)
         cmocka_unit_test(sink_through_element_wise_nodes),
         cmocka_unit_test(sink_through_concatenation_and_slices),
         cmocka_unit_test(sink_through_a_gate),
+        cmocka_unit_test(sink_through_reductions),
         cmocka_unit_test(stay_where_it_does_not_pay),
         cmocka_unit_test(reach_the_end),
     };

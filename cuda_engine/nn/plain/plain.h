@@ -173,6 +173,8 @@ void trilu_compute(const struct plain *p);
 /* reduce.c */
 enum reduction { SUM, MEAN, LARGEST, SMALLEST, PRODUCT_, L1, L2, LOG_SUM, LOG_SUM_EXP, SUM_SQUARE };
 int reduce_infer(struct reading *r);
+/* Sets copy, which walks a tensor with the reduced axes last, and count, of how many elements one result is. */
+void reduce_walk(struct settings *s, const struct shape *in, const char *reduced);
 void reduce_compute(const struct plain *p);
 int arg_infer(struct reading *r); /* op->function 1: the largest */
 void arg_compute(const struct plain *p);
