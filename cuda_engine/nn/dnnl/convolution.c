@@ -63,7 +63,8 @@ static int measure(struct plan *p, const struct step *part,
         }
     }
     step_release(&s);
-    plan_free_since(p, owned, bytes);
+    plan_free_since(
+        p, owned, bytes + CODE_BYTES); /* oneDNN keeps the code for the next one like it */
     p->scratch_bytes = scratch_bytes;
     return result;
 }
@@ -96,13 +97,13 @@ static int choose(struct plan *p, const struct step *s, struct error *e)
     for (int i = 0; i < known_count && result < 0; i++)
         if (!memcmp(&known[i].key, &key, sizeof key))
             result = known[i].winograd;
-    if (result < 0 && known_count < TRIALS && !measure(p, &part, dnnl_prepare, &direct, e) &&
-        !measure(p, &part, winograd_prepare, &winograd, e)) {
-        result = winograd < direct;
+    if (result < 0 && known_count == TRIALS)
+        result = 0;
+    if (result < 0 && !measure(p, &part, dnnl_prepare, &direct, e)) {
+        result = !measure(p, &part, winograd_prepare, &winograd, e) && winograd < direct;
         known[known_count].key = key;
         known[known_count++].winograd = result;
-    } else if (result < 0 && known_count == TRIALS)
-        result = 0;
+    }
     pthread_mutex_unlock(&lock);
     return result;
 }

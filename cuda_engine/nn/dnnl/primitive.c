@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-/* What the code that oneDNN writes for a primitive takes, about: 55 KiB in NanoDet, 100 in RVM. */
-enum { CODE_BYTES = 80 << 10 };
-
 /* A function as a post-op of oneDNN: element-wise, or with a second operand. */
 static const struct {
     dnnl_alg_kind_t unary, binary;

@@ -277,6 +277,7 @@ static int make_product(struct plan *p, struct step *s, struct error *e)
     void *memory = dnnl_pack(p, &db, transformed, packed, e);
     if (!memory)
         goto out;
+    p->bytes += CODE_BYTES;
     w->scratch_bytes = round_up(dnnl_memory_desc_get_size(scratch));
     for (int i = 0; i < w->bench_count; i++) {
         const struct {
