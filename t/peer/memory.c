@@ -13,7 +13,7 @@
 
 #include "nn/nn.h"
 
-enum { ARGUMENTS = 16, VALUES = 16, FRAMES = 3 };
+enum { ARGUMENTS = 16, VALUES = 16, FRAMES = 2 };
 
 static void give_up(const char *what)
 {
