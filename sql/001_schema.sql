@@ -118,6 +118,7 @@ CREATE TABLE job (
   output_frames  int,
 
   request_id     text,                              -- of the create
+  traceparent    text,                              -- W3C Trace Context, of the create
   created_at     timestamptz NOT NULL DEFAULT now(),
   pending_at     timestamptz,
   started_at     timestamptz,
@@ -130,6 +131,7 @@ CREATE TABLE job (
   CONSTRAINT metadata_size         CHECK (json_typeof(metadata) = 'object' AND octet_length(metadata::text) <= 4096),
   CONSTRAINT warnings_array        CHECK (jsonb_typeof(warnings) = 'array'),
   CONSTRAINT request_id_form       CHECK (request_id ~ '^[A-Za-z0-9._-]{1,128}$'),
+  CONSTRAINT traceparent_form      CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
   CONSTRAINT error_code_form       CHECK (error_code ~ '^[a-z0-9_]{3,40}$'),      -- digits too: fetch_4xx
   CONSTRAINT error_detail_size     CHECK (octet_length(error_detail) <= 2000),
   CONSTRAINT priority_range        CHECK (priority BETWEEN -2 AND 2),

@@ -169,7 +169,8 @@ CREATE TYPE webhook AS (
   data       text,
   output_key text,            -- of a completed job whose output is still there
   secrets    text,            -- whsec_..., the newest first
-  request_id text);
+  request_id text,
+  traceparent text);
 
 -- The attempts that may begin now.
 CREATE FUNCTION webhook_room(e webhook_endpoint) RETURNS bigint STABLE
@@ -242,7 +243,7 @@ BEGIN
                   (SELECT string_agg('whsec_' || encode(s.secret, 'base64'), ' ' ORDER BY s.expires_at DESC)
                      FROM webhook_secret s
                     WHERE s.tenant_id = w.tenant_id AND (s.expires_at IS NULL OR s.expires_at > now())),
-                  j.request_id;
+                  j.request_id, j.traceparent;
     GET DIAGNOSTICS v_got = ROW_COUNT;
     v_left := v_left - v_got;
     PERFORM webhook_wake(e.id);
