@@ -274,7 +274,7 @@ subtest 'the log' => sub {
 subtest 'redelivery' => sub {
     my ($delivery) = grep { $_->{state} eq 'sent' && $_->{url} =~ m{/ok/} } @all;
     my $before = @{$requests{$delivery->{id}}};
-    is $pg->psql("SELECT matte.webhook_redeliver('$delivery->{id}')"), 't';
+    is $pg->psql("SET search_path = matte; SELECT webhook_redeliver('$delivery->{id}')"), 't';
     wait_for { !waiting() } 10, 'the redelivery';
     my @now = grep { $_->{headers}{'webhook-id'} eq $delivery->{id} } $receiver->requests;
     is scalar(@now), $before + 1, 'is sent once more, under its id';
@@ -289,7 +289,7 @@ subtest 'addresses that are not reached' => sub {
     my @malformed = ("http://user:pass\@127.0.0.3:$r/ok/x", "http://127.0.0.3:$r\@127.0.0.1:$c/");
     make(map { ['client1', $_, 'cancelled'] } @denied, @malformed);
     wait_for { !waiting() } 30, 'the refusals';
-    my %end = map { $_->{url} => "$_->{state}: $_->{last_error}" } outbox();
+    my %end = map { $_->{url} => "$_->{state}: " . ($_->{last_error} // '') } outbox();
     like $end{$_}, qr/^failed: This service does not connect to the address of \S+\.$/, $_ for @denied;
     is $end{$_}, 'failed: The URL is not one that is sent to.', $_ for @malformed;
     is_deeply [$canary->hits], [], 'the canary heard nothing';

@@ -395,16 +395,16 @@ int sender_post(uint64_t id, const char *url, const char *headers, const char *b
         return -1;
     }
     struct waiting *w = calloc(1, sizeof *w);
-    char *text = malloc(sizeof h + bytes);
-    if (!w || !text) {
+    if (!w || !(w->text = malloc(sizeof h + bytes))) {
         abort(); /* the process is lost, and what was claimed is claimed again */
     }
-    memcpy(text, &h, sizeof h);
-    memcpy(text + sizeof h, url, h.url);
-    memcpy(text + sizeof h + h.url, headers, h.headers);
-    memcpy(text + sizeof h + h.url + h.headers, body, body_bytes);
-    *w = (struct waiting) { id, loop_now() + LATE * sender.params.timeout, text, sizeof h + bytes,
-        0 };
+    w->id = id;
+    w->late = loop_now() + LATE * sender.params.timeout;
+    w->bytes = sizeof h + bytes;
+    memcpy(w->text, &h, sizeof h);
+    memcpy(w->text + sizeof h, url, h.url);
+    memcpy(w->text + sizeof h + h.url, headers, h.headers);
+    memcpy(w->text + sizeof h + h.url + h.headers, body, body_bytes);
     *sender.last = w;
     sender.last = &w->next;
     advance();

@@ -69,7 +69,7 @@ int signature_standard(const char *secret, const char *id, const char *timestamp
     snprintf(prefix, sizeof prefix, "%.80s.%.40s", id, timestamp);
     sign(key, (size_t)bytes, prefix, body, body_bytes, hash);
     explicit_bzero(key, sizeof key);
-    memcpy(out, "v1,", 3);
-    EVP_EncodeBlock((uint8_t *)out + 3, hash, HASH);
+    int at = sprintf(out, "v1,");
+    EVP_EncodeBlock((uint8_t *)out + at, hash, HASH);
     return 0;
 }
