@@ -830,6 +830,7 @@ subtest 'constraints' => sub {
         warnings_array        => $update->("warnings = '{}'"),
         request_id_form       => $update->("request_id = 'a b'"),
         request_id_form       => $update->("request_id = repeat('x', 129)"),
+        traceparent_form      => $update->("traceparent = '01-00'"),
         error_code_form       => $update->("error_code = 'No'"),
         error_detail_size     => $update->("error_detail = repeat('x', 2001)"),
         priority_range        => $update->('priority = 3'),

@@ -60,8 +60,8 @@ void link_url(const struct link_key *key, const char *base, const char *output_k
             EVP_sha256(), key->secret, key->bytes, (const uint8_t *)text, (size_t)bytes, hash, 0)) {
         abort();
     }
-    for (int i = 0; i < HASH; i++) {
-        sprintf(hex + 2 * i, "%02x", hash[i]);
+    for (size_t i = 0; i < HASH; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
     }
     snprintf(url, LINK_BYTES, "%s/files/%s?exp=%lld&kid=%s&sig=%s", base, output_key,
         (long long)until, key->id, hex);

@@ -31,11 +31,12 @@ void signature_documented(const void *key, size_t key_bytes, const char *timesta
     const char *body, size_t body_bytes, char out[SIGNATURE_DOCUMENTED])
 {
     uint8_t hash[HASH];
+    char hex[2 * HASH + 1];
     sign(key, key_bytes, timestamp, body, body_bytes, hash);
-    int at = sprintf(out, "sha256=");
-    for (int i = 0; i < HASH; i++) {
-        at += sprintf(out + at, "%02x", hash[i]);
+    for (size_t i = 0; i < HASH; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
     }
+    snprintf(out, SIGNATURE_DOCUMENTED, "sha256=%s", hex);
 }
 
 /* The bytes of "whsec_<base64>"; how many, or -1. */
@@ -69,7 +70,8 @@ int signature_standard(const char *secret, const char *id, const char *timestamp
     snprintf(prefix, sizeof prefix, "%.80s.%.40s", id, timestamp);
     sign(key, (size_t)bytes, prefix, body, body_bytes, hash);
     explicit_bzero(key, sizeof key);
-    int at = sprintf(out, "v1,");
-    EVP_EncodeBlock((uint8_t *)out + at, hash, HASH);
+    char text[SIGNATURE_STANDARD];
+    EVP_EncodeBlock((uint8_t *)text, hash, HASH);
+    snprintf(out, SIGNATURE_STANDARD, "v1,%.44s", text);
     return 0;
 }
