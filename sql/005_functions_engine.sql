@@ -15,7 +15,8 @@ CREATE TYPE claim AS (
   background    text,         -- transparent or #rrggbb
   preview_ms    bigint,       -- 0: all of it
   max_ms        bigint,       -- what the key allows
-  request_id    text);
+  request_id    text,
+  trace_id      text);        -- of the create's traceparent
 
 -- The tenant with the least virtual time that has room and a job that is due, then that tenant's first job.
 -- Both steps are MATERIALIZED, or the planner may update more rows than LIMIT says; both inner queries are scalar
@@ -48,7 +49,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
               background_of(j.options),
               ceil(coalesce((j.options ->> 'preview_duration')::numeric, 0) * 1000)::bigint,
               (SELECT 1000 * k.max_video_seconds::bigint FROM api_key k WHERE k.id = j.api_key_id),
-              j.request_id $$;
+              j.request_id,
+              substr(j.traceparent, 4, 32) $$;
 
 -- true: cancel was asked for. Progress never goes back within a run, and 100 is for completed.
 CREATE FUNCTION job_heartbeat(p_job uuid, p_lease bigint, p_ttl interval, p_done int) RETURNS boolean
@@ -291,7 +293,10 @@ BEGIN
                  least(coalesce(p_retry_after, 0), 3600))
     WHERE id = p_id;
   IF p_status = 410 OR v_dead THEN
-    UPDATE webhook_delivery SET state = 'failed', last_error = 'The endpoint is gone.', done_at = v_now
+    UPDATE webhook_delivery SET
+        state      = 'failed',
+        last_error = CASE WHEN v_dead THEN 'The endpoint has failed for three days.' ELSE 'The endpoint is gone.' END,
+        done_at    = v_now
       WHERE endpoint_id = e.id AND state = 'pending' AND NOT in_flight
         AND (v_dead OR (job_id = d.job_id AND run_no = d.run_no));
   END IF;

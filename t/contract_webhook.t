@@ -3,7 +3,7 @@
 # and a database that crashes: each ends sent or failed as the rules say, in the order of its job, never sent again once
 # that was recorded, and accepted by both kinds of verifier.
 #
-# Delays are a ten-thousandth of what they are otherwise.
+# Delays are a twenty-thousandth of what they are otherwise.
 
 use strict;
 use warnings;
@@ -42,7 +42,7 @@ my @CLIENTS = map { "client$_" } 1 .. 4;
 my $dir = workspace();
 my $state = "$dir/state";
 my $pg = Matte::Postgres->start($dir);
-$pg->psql('ALTER DATABASE matte SET matte.backoff_scale = 0.0001');
+$pg->psql('ALTER DATABASE matte SET matte.backoff_scale = 0.00005');
 my $receiver = Matte::Receiver->start($dir);
 my $secret = '5a' x 32;
 
@@ -265,7 +265,8 @@ subtest 'the log' => sub {
     my ($line) = grep { $_->{state} eq 'sent' } $steady->events('webhook');
     my ($delivery) = grep { $_->{id} eq $line->{delivery_id} } @all;
     is_deeply [@$line{qw(job_id webhook status)}], [$delivery->{job}, $delivery->{event}, $delivery->{last_status}], 'a line an attempt';
-    like $line->{request_id}, qr/^req-\d+$/;
+    my ($n) = $line->{request_id} =~ /^req-(\d+)$/;
+    is $line->{trace_id}, sprintf('%032x', $n), 'with the ids of the request';
     unlike slurp($steady->log), qr/whsec_|sig=|$secret/, 'and no secret';
 };
 
@@ -296,6 +297,47 @@ subtest 'addresses that are not reached' => sub {
     is scalar(grep { $_->{path} =~ /x$/ } $receiver->requests), 0;
 };
 
+# ---- the sender --------------------------------------------------------------------------------------------------
+
+# A job whose one delivery has reached a receiver that does not answer: its path.
+sub stalled {
+    my ($path) = @_;
+    make(['client1', $receiver->url('stall', $path), 'cancelled']);
+    wait_for { $receiver->heard($path) } 10, $path;
+    return;
+}
+
+# What the log of a delivery comes to.
+sub attempts {
+    my ($path, $sum) = @_;
+    return $pg->psql("SELECT $sum FROM matte.webhook_attempt a JOIN matte.webhook_delivery w ON w.id = a.delivery_id
+                       WHERE w.url LIKE '%/$path'");
+}
+
+sub sockets { my ($pid) = @_; return grep { /^socket/ } map { readlink // '' } glob "/proc/$pid/fd/*"; }
+
+subtest 'the sender dies' => sub {
+    my ($sender) = grep { grep { /eventpoll/ } map { readlink // '' } glob "/proc/$_/fd/*" } $steady->workers;
+    ok $sender, 'a process of its own' or return;
+    my %shared = map { $_ => 1 } sockets($steady->pid);
+    is scalar(grep { $shared{$_} } sockets($sender)), 0, 'without the connection to the database';
+    stalled('dies');
+    kill 'KILL', $sender;
+    wait_for { $steady->events('sender_ended') } 5, 'its end';
+    is attempts('dies', "bool_or(error = 'The sender ended early (signal 9).')"), 't', 'what was under way has failed';
+    make(['client2', $receiver->url('ok', 'after'), 'cancelled']);
+    ok wait_for { $receiver->heard('after') } 10, 'another sender';
+};
+
+subtest 'SIGTERM' => sub {
+    wait_for { !waiting() } 30, 'what is left';
+    stalled('stops');
+    my $asked = time;
+    is $steady->stop, 0;
+    cmp_ok time - $asked, '<', 5, 'it waits for what is under way';
+    is attempts('stops', 'count(*) = max(attempts) AND NOT bool_or(in_flight)'), 't', 'and tells the database';
+};
+
 # ---- what the README says ----------------------------------------------------------------------------------------
 
 subtest "the README's way to verify" => sub {
@@ -310,7 +352,6 @@ subtest "the README's way to verify" => sub {
     is "sha256=$said", $request->{headers}{'x-webhook-signature'}, 'and says what the header says';
 };
 
-is $steady->stop, 0;
 diag sprintf '%d attempts in %.1f s', sum(map { $_->{attempts} } @all), $took;
 print "webhook.deliveries=@{[scalar @all]}\nwebhook.unverified=$unverified\nwebhook.lost=$lost\n";
 $pg->stop;

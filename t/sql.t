@@ -72,7 +72,7 @@ sub credits {
 
 # What is due is claimed by $engine: the claim as a hash, undef when there is none.
 my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
-               preview_ms max_ms request_id);
+               preview_ms max_ms request_id trace_id);
 sub claim {
     my ($session, $ttl) = @_;
     my ($row) = ($session // $engine)->query(sprintf "SELECT * FROM matte.job_claim('e1', '%s')", $ttl // '20 s');
@@ -279,7 +279,7 @@ subtest 'create and start' => sub {
     my $claim = claim();
     is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
         model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
-        background => 'transparent', preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1'},
+        background => 'transparent', preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1', trace_id => undef},
         'the claim has what the engine needs');
     is_deeply([@{start($job)}{qw(status total)}], ['processing', 1], 'the same start answers with the present state');
     $engine->call('job_hold', $job, 1, 1000, 25);

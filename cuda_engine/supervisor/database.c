@@ -42,7 +42,7 @@ static const struct {
     [CLAIM] = { "claim", "text, interval",
         "SELECT id, tenant_id, request_id, lease_no, attempt, max_attempts, model, output_format, "
         "video_url,"
-        " input_path, background, preview_ms, max_ms FROM matte.job_claim($1, $2)",
+        " input_path, background, preview_ms, max_ms, trace_id FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
@@ -329,13 +329,14 @@ static int read_claim(struct claim *c, const PGresult *r)
     c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
-    return PQnfields(r) != 13 || copy(c->id, sizeof c->id, r, 0) ||
+    return PQnfields(r) != 14 || copy(c->id, sizeof c->id, r, 0) ||
                    copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
                    copy(c->request_id, sizeof c->request_id, r, 2) ||
                    copy(c->model, sizeof c->model, r, 6) ||
                    copy(c->format, sizeof c->format, r, 7) ||
                    copy(c->video_url, sizeof c->video_url, r, 8) ||
                    copy(c->input_path, sizeof c->input_path, r, 9) ||
+                   copy(c->trace_id, sizeof c->trace_id, r, 13) ||
                    read_background(c, PQgetvalue(r, 0, 10)) || !is_uuid(c->id) ||
                    !is_uuid(c->tenant_id)
                ? -1

@@ -25,7 +25,7 @@ enum database_outcome { DATABASE_ROW, DATABASE_NULL, DATABASE_REFUSED, DATABASE_
 
 /* A row of matte.claim, checked: every text fits and ids are UUIDs. */
 struct claim {
-    char id[37], tenant_id[37], request_id[129];
+    char id[37], tenant_id[37], request_id[129], trace_id[33];
     int64_t lease_no;
     int attempt, max_attempts;
     char model[16], format[16];

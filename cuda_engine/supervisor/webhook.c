@@ -29,7 +29,7 @@ struct lane {
 struct attempt {
     uint64_t number; /* the sender's name for it */
     struct lane *lane;
-    char id[37], job[37], event[32], request[129];
+    char id[37], job[37], event[32], request[129], trace[33];
     int n;
     int64_t until; /* loop_now() at which the lease ends */
     struct sender_result result;
@@ -64,7 +64,7 @@ static void on_told(void *data, const struct database_answer *answer)
     const char *state = answer->outcome == DATABASE_ROW ? answer->text : "unknown";
     log_event(!strcmp(state, "sent") ? LOG_INFO : LOG_WARN, "webhook", log_str("state", state),
         log_str("webhook", a->event), log_str("delivery_id", a->id), log_str("job_id", a->job),
-        log_str("request_id", a->request), log_num("attempt", a->n),
+        log_str("request_id", a->request), log_str("trace_id", a->trace), log_num("attempt", a->n),
         log_num("status", a->result.status), log_num("ms", a->result.ms),
         log_str("err", a->result.error.text));
     forget(a);
@@ -185,6 +185,9 @@ static void begin(struct lane *lane, const struct webhook_due *w, int64_t until)
     snprintf(a->job, sizeof a->job, "%s", w->job_id);
     snprintf(a->event, sizeof a->event, "%s", w->event);
     snprintf(a->request, sizeof a->request, "%s", w->request_id);
+    if (*w->traceparent) {
+        snprintf(a->trace, sizeof a->trace, "%s", w->traceparent + strlen("00-"));
+    }
     a->next = attempts;
     a->link = &attempts;
     if (a->next) {

@@ -74,6 +74,9 @@ sub requests {
     return @all;
 }
 
+# Whether a path was asked for, without reading all that was said.
+sub heard { my ($self, $path) = @_; return slurp($self->{file}) =~ /"path":"\Q$path\E"/; }
+
 sub stop { my ($self) = @_; return finish(delete $self->{pid}, 'KILL'); }
 
 sub DESTROY {
