@@ -21,6 +21,7 @@ typedef struct ngx_http_matte_route_s     ngx_http_matte_route_t;
 typedef struct ngx_http_matte_pg_s        ngx_http_matte_pg_t;
 typedef struct ngx_http_matte_query_s     ngx_http_matte_query_t;
 typedef struct ngx_http_matte_engine_s    ngx_http_matte_engine_t;
+typedef struct ngx_http_matte_upload_s    ngx_http_matte_upload_t;
 
 
 /* lanes of the pool: each has connections, a queue and rules of its own */
@@ -40,6 +41,8 @@ typedef enum {
     NGX_HTTP_MATTE_CREATE,
     NGX_HTTP_MATTE_START,
     NGX_HTTP_MATTE_ANSWERED,
+    NGX_HTTP_MATTE_UPLOAD_BEGIN,
+    NGX_HTTP_MATTE_UPLOAD,
     NGX_HTTP_MATTE_PING,
     NGX_HTTP_MATTE_STATEMENTS
 } ngx_http_matte_statement_e;
@@ -60,7 +63,8 @@ typedef enum {
     NGX_HTTP_MATTE_COMBINATION,
     NGX_HTTP_MATTE_RATE_LIMITED,
     NGX_HTTP_MATTE_INTERNAL,
-    NGX_HTTP_MATTE_UNAVAILABLE
+    NGX_HTTP_MATTE_UNAVAILABLE,
+    NGX_HTTP_MATTE_FILE_TYPE
 } ngx_http_matte_error_e;
 
 
@@ -106,6 +110,12 @@ typedef struct {
     ngx_flag_t                 errors;       /* as JSON */
     ngx_flag_t                 api;
     ngx_flag_t                 files;
+
+    ngx_flag_t                 upload;       /* and no other route */
+    off_t                      upload_max_size;
+    ngx_str_t                  upload_too_large;
+    off_t                      min_free;
+    ngx_thread_pool_t         *upload_threads;
 } ngx_http_matte_loc_conf_t;
 
 
@@ -198,6 +208,7 @@ struct ngx_http_matte_ctx_s {
     ngx_http_matte_route_t    *route;
     ngx_http_matte_query_t    *query;
     ngx_http_matte_ring_t      ring;
+    ngx_http_matte_upload_t   *upload;
 
     u_char                     hash[NGX_HTTP_MATTE_HASH_LEN];
     ngx_http_matte_key_t       key;
@@ -409,9 +420,25 @@ ngx_int_t ngx_http_matte_answer_download(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
 
 
+/* uploads: ngx_http_matte_upload.c */
+
+ngx_int_t ngx_http_matte_check_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_args_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_answer_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+
+
 /* the routes and the life of a request: ngx_http_matte_route.c */
 
 ngx_int_t ngx_http_matte_handler(ngx_http_request_t *r);
+
+/* NGX_DONE: the route's answer() comes; else for finalize_request() */
+ngx_int_t ngx_http_matte_ask(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_statement_e statement,
+    ngx_int_t (*args)(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+                      ngx_http_matte_query_t *q));
 
 /* the end of a request that has waited */
 void ngx_http_matte_finish(ngx_http_request_t *r, ngx_int_t rc);
@@ -421,6 +448,7 @@ ngx_http_matte_ctx_t *ngx_http_matte_get_ctx(ngx_http_request_t *r);
 
 ngx_str_t *ngx_http_matte_header(ngx_http_request_t *r, ngx_str_t *name);
 ngx_int_t ngx_http_matte_random_hex(u_char *p, size_t bytes);
+ngx_int_t ngx_http_matte_random_uuid(u_char *p);
 ngx_int_t ngx_http_matte_uuid(ngx_str_t *s);
 
 /* the value of an Allow header for this path; empty: the path is unknown */

@@ -57,6 +57,11 @@ static ngx_http_matte_route_t  ngx_http_matte_routes[] = {
       NULL, ngx_http_matte_args_download,
       ngx_http_matte_answer_download },
 
+    { ngx_string("upload"), ngx_string("/v1/uploads"),
+      NGX_HTTP_POST, NGX_HTTP_MATTE_AUTH_KEY, NGX_HTTP_MATTE_UPLOAD_BEGIN,
+      ngx_http_matte_check_upload, ngx_http_matte_args_upload,
+      ngx_http_matte_answer_upload },
+
     { ngx_string("health"), ngx_string("/health"),
       NGX_HTTP_GET|NGX_HTTP_HEAD, NGX_HTTP_MATTE_AUTH_NONE,
       NGX_HTTP_MATTE_STATEMENTS,
@@ -89,6 +94,12 @@ static struct {
     { "57", NGX_HTTP_MATTE_UNAVAILABLE },       /* statement_timeout, end */
     { "", NGX_HTTP_MATTE_INTERNAL }
 };
+
+
+/* a location takes uploads, or everything else */
+
+#define ngx_http_matte_is_upload(route)                                       \
+    ((route)->statement == NGX_HTTP_MATTE_UPLOAD_BEGIN)
 
 
 /* the whole path, with one segment as the id */
@@ -148,7 +159,9 @@ ngx_http_matte_allow(ngx_http_request_t *r, ngx_str_t *value)
     methods = lcf->files ? NGX_HTTP_GET|NGX_HTTP_HEAD : 0;
 
     for (route = ngx_http_matte_routes; lcf->api && route->methods; route++) {
-        if (ngx_http_matte_match(&r->uri, &route->path, &id)) {
+        if (ngx_http_matte_is_upload(route) == lcf->upload
+            && ngx_http_matte_match(&r->uri, &route->path, &id))
+        {
             methods |= route->methods;
         }
     }
@@ -178,40 +191,30 @@ ngx_http_matte_allow(ngx_http_request_t *r, ngx_str_t *value)
 }
 
 
-static ngx_int_t
-ngx_http_matte_refuse(ngx_http_request_t *r, ngx_uint_t error)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_discard_request_body(r);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return ngx_http_matte_error(r, error);
-}
-
-
 ngx_int_t
 ngx_http_matte_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                rc;
-    ngx_str_t                id, none = ngx_null_string;
-    ngx_uint_t               found;
-    ngx_http_matte_ctx_t    *ctx;
-    ngx_http_matte_route_t  *route;
+    ngx_int_t                   rc;
+    ngx_str_t                   id, none = ngx_null_string;
+    ngx_uint_t                  found;
+    ngx_http_matte_ctx_t       *ctx;
+    ngx_http_matte_route_t     *route;
+    ngx_http_matte_loc_conf_t  *lcf;
 
     ctx = ngx_http_matte_get_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_matte_module);
+
     found = 0;
 
     for (route = ngx_http_matte_routes; route->methods; route++) {
 
-        if (!ngx_http_matte_match(&r->uri, &route->path, &id)) {
+        if (ngx_http_matte_is_upload(route) != lcf->upload
+            || !ngx_http_matte_match(&r->uri, &route->path, &id))
+        {
             continue;
         }
 
@@ -223,8 +226,8 @@ ngx_http_matte_handler(ngx_http_request_t *r)
     }
 
     if (route->methods == 0) {
-        return ngx_http_matte_refuse(r, found ? NGX_HTTP_MATTE_METHOD
-                                              : NGX_HTTP_MATTE_NOT_FOUND);
+        return ngx_http_matte_error(r, found ? NGX_HTTP_MATTE_METHOD
+                                             : NGX_HTTP_MATTE_NOT_FOUND);
     }
 
     ctx->route = route;
@@ -244,11 +247,11 @@ ngx_http_matte_handler(ngx_http_request_t *r)
         rc = ngx_http_matte_authenticate(r, ctx, route->auth
                                                  == NGX_HTTP_MATTE_AUTH_KEY);
         if (rc != NGX_OK) {
-            return ngx_http_matte_refuse(r, rc);
+            return ngx_http_matte_error(r, rc);
         }
     }
 
-    if (r->method == NGX_HTTP_POST) {
+    if (r->method == NGX_HTTP_POST && !lcf->upload) {
 
         rc = ngx_http_read_client_request_body(r, ngx_http_matte_body_handler);
 
@@ -264,10 +267,12 @@ ngx_http_matte_handler(ngx_http_request_t *r)
         return NGX_DONE;
     }
 
-    rc = ngx_http_discard_request_body(r);
+    if (!lcf->upload) {
+        rc = ngx_http_discard_request_body(r);
 
-    if (rc != NGX_OK) {
-        return rc;
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     rc = ngx_http_matte_run(r, ctx, &none);
@@ -457,13 +462,10 @@ static ngx_int_t
 ngx_http_matte_run(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_str_t *body)
 {
-    ngx_int_t                    rc;
-    ngx_http_cleanup_t          *cln;
-    ngx_http_matte_route_t      *route;
-    ngx_http_matte_query_t      *q;
-    ngx_http_matte_main_conf_t  *mcf;
+    ngx_int_t                rc;
+    ngx_http_cleanup_t      *cln;
+    ngx_http_matte_route_t  *route;
 
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
     route = ctx->route;
 
     if (route->statement == NGX_HTTP_MATTE_STATEMENTS) {
@@ -488,18 +490,34 @@ ngx_http_matte_run(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     cln->handler = ngx_http_matte_cleanup;
     cln->data = ctx;
 
+    if (rc == NGX_OK) {
+        return ngx_http_matte_ask(r, ctx, route->statement, route->args);
+    }
+
     /* who sends nonsense under a wrong key is told about the key */
 
-    q = ngx_http_matte_query(mcf->pg, rc == NGX_OK ? route->statement
-                                                   : NGX_HTTP_MATTE_GET);
+    return ngx_http_matte_ask(r, ctx, NGX_HTTP_MATTE_GET,
+                              ngx_http_matte_args_get);
+}
+
+
+ngx_int_t
+ngx_http_matte_ask(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_statement_e statement,
+    ngx_int_t (*args)(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_query_t *q))
+{
+    ngx_http_matte_query_t      *q;
+    ngx_http_matte_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+
+    q = ngx_http_matte_query(mcf->pg, statement);
     if (q == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if ((rc == NGX_OK ? route->args(r, ctx, q)
-                      : ngx_http_matte_args_get(r, ctx, q))
-        != NGX_OK)
-    {
+    if (args(r, ctx, q) != NGX_OK) {
         ngx_http_matte_query_free(q);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -831,6 +849,28 @@ ngx_http_matte_random_hex(u_char *p, size_t bytes)
     }
 
     ngx_hex_dump(p, buf, bytes);
+
+    return NGX_OK;
+}
+
+
+/* of version 4 */
+
+ngx_int_t
+ngx_http_matte_random_uuid(u_char *p)
+{
+    u_char  hex[32];
+
+    if (ngx_http_matte_random_hex(hex, 16) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    hex[12] = '4';
+    hex[16] = "89ab"[hex[16] & 3];
+
+    ngx_sprintf(p, "%*s-%*s-%*s-%*s-%*s", (size_t) 8, hex,
+                (size_t) 4, hex + 8, (size_t) 4, hex + 12,
+                (size_t) 4, hex + 16, (size_t) 12, hex + 20);
 
     return NGX_OK;
 }

@@ -22,7 +22,8 @@ ALTER ROLE matte_admin  SET idle_in_transaction_session_timeout = '10s';
 
 GRANT USAGE ON SCHEMA matte TO matte_api, matte_engine, matte_admin;
 
-GRANT EXECUTE ON FUNCTION api_get, api_list, api_download, api_create, api_start, api_cancel, api_answered
+GRANT EXECUTE ON FUNCTION api_get, api_list, api_download, api_create, api_start, api_cancel, api_answered,
+                          api_upload_begin, api_upload
   TO matte_api;
 GRANT EXECUTE ON FUNCTION job_claim, job_heartbeat, job_hold, job_complete, job_fail, job_release, job_reap,
                           webhook_claim, webhook_done
