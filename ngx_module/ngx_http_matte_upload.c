@@ -916,8 +916,8 @@ ngx_http_matte_upload_write_thread(void *data, ngx_log_t *log)
 
     if (u->received - u->size > NGX_HTTP_MATTE_ENVELOPE_MAX) {
         ngx_http_matte_upload_refuse(u, NGX_HTTP_MATTE_TOO_LARGE, "",
-                                     "Beside its file the body may have at "
-                                     "most 65536 bytes.");
+                                     "Beside its part named file the body may "
+                                     "have at most 65536 bytes.");
     }
 }
 
