@@ -53,6 +53,8 @@ static struct {
     uintptr_t                   data;
 } ngx_http_matte_variables[] = {
     { ngx_string("matte_route"), ngx_http_matte_route_variable, 0 },
+    { ngx_string("matte_traceparent"), ngx_http_matte_variable,
+      offsetof(ngx_http_matte_ctx_t, traceparent) },
     { ngx_string("matte_request_id"), ngx_http_matte_variable,
       offsetof(ngx_http_matte_ctx_t, request_id) },
     { ngx_string("matte_job_id"), ngx_http_matte_variable,
@@ -230,6 +232,27 @@ static ngx_command_t  ngx_http_matte_commands[] = {
       offsetof(ngx_http_matte_main_conf_t, formats),
       ngx_http_matte_formats },
 
+    { ngx_string("matte_require_prompt"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_matte_main_conf_t, prompt),
+      NULL },
+
+    { ngx_string("matte_admin_token"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_matte_set_digest,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_matte_main_conf_t, admin_token),
+      NULL },
+
+    { ngx_string("matte_legacy_key"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_matte_set_digest,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_matte_main_conf_t, legacy_key),
+      NULL },
+
     { ngx_string("matte_errors"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -404,6 +427,7 @@ ngx_http_matte_create_main_conf(ngx_conf_t *cf)
     mcf->negative_ttl = NGX_CONF_UNSET_MSEC;
     mcf->engine_wait = NGX_CONF_UNSET_MSEC;
     mcf->link_ttl = NGX_CONF_UNSET;
+    mcf->prompt = NGX_CONF_UNSET;
 
     return mcf;
 }
@@ -454,6 +478,7 @@ ngx_http_matte_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(mcf->negative_ttl, 2000);
     ngx_conf_init_msec_value(mcf->engine_wait, 50);
     ngx_conf_init_value(mcf->link_ttl, 900);
+    ngx_conf_init_value(mcf->prompt, 0);
 
     if (mcf->public_url == NULL) {
 

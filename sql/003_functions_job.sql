@@ -23,6 +23,16 @@ RETURN CASE p_options #>> '{background,type}'
                                             + (p_options #>> '{background,color,2}')::int), 6, '0')
          ELSE 'transparent' END;
 
+-- Seconds of output that a job takes from its key's month; what is released takes none.
+CREATE FUNCTION billed_seconds(j job) RETURNS bigint IMMUTABLE
+RETURN CASE j.billing_status
+         WHEN 'held'    THEN greatest(1, ceil(j.cost_s))
+         WHEN 'charged' THEN greatest(1, least(ceil(j.cost_s), ceil(j.output_ms / 1000.0)))
+         ELSE 0 END::bigint;
+
+CREATE FUNCTION month_of(p_time timestamptz) RETURNS date IMMUTABLE
+RETURN date_trunc('month', p_time AT TIME ZONE 'UTC')::date;
+
 -- What a start means once it is merged with the job: two starts with one hash are the same start. The text of jsonb is
 -- canonical.
 CREATE FUNCTION start_hash(p_model text, p_format text, p_webhook text, p_options jsonb) RETURNS bytea IMMUTABLE
@@ -103,4 +113,22 @@ BEGIN
       run_after        = clock_timestamp() + p_delay
     WHERE id = j.id;
   RETURN v_verdict;
+END $$;
+
+-- ---- the files of a deleted job -----------------------------------------------------------------------------------
+
+-- Its output, and its upload unless another job may still want that.
+CREATE FUNCTION job_forget(j job) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_upload uuid := upload_of(j.video_url);
+BEGIN
+  INSERT INTO removal (path) SELECT 'outputs/' || j.output_key WHERE j.output_key IS NOT NULL
+    ON CONFLICT DO NOTHING;
+  UPDATE upload SET deleted_at = now()
+    WHERE id = v_upload AND tenant_id = j.tenant_id AND deleted_at IS NULL
+      AND NOT EXISTS (SELECT FROM job q WHERE q.video_url = j.video_url AND q.video_url LIKE 'upload://%' AND q.tenant_id = j.tenant_id AND q.id <> j.id
+                         AND (q.deleted_at IS NULL OR q.finished_at IS NULL));
+  IF FOUND THEN
+    INSERT INTO removal (path) VALUES (format('uploads/%s/%s', j.tenant_id, v_upload)) ON CONFLICT DO NOTHING;
+  END IF;
 END $$;

@@ -60,7 +60,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
     RETURNING cancel_requested_at IS NOT NULL $$;
 
 -- Once the input was probed: places the hold. 'held' (also when an earlier attempt of this run has placed it), or the
--- code with which the job has now failed: insufficient_credits, too_long.
+-- code with which the job has now failed: insufficient_credits, quota_exceeded, too_long.
 CREATE FUNCTION job_hold(p_job uuid, p_lease bigint, p_output_ms bigint, p_frames int) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
 DECLARE
@@ -85,8 +85,12 @@ BEGIN
     RETURN 'held';
   EXCEPTION WHEN check_violation THEN                -- the account's own rule decides; undone up to the inner BEGIN
     GET STACKED DIAGNOSTICS v_constraint = CONSTRAINT_NAME;
-    IF v_constraint <> 'available_not_negative' THEN RAISE; END IF;
+    IF v_constraint NOT IN ('available_not_negative', 'month_within_limit') THEN RAISE; END IF;
   END;
+  IF v_constraint = 'month_within_limit' THEN
+    PERFORM job_unlease(j, 'quota_exceeded', 'The seconds of this month that the key allows are used up.', false, '0');
+    RETURN 'quota_exceeded';
+  END IF;
   PERFORM job_unlease(j, 'insufficient_credits', 'Not enough credits for the length of this video.', false, '0');
   RETURN 'insufficient_credits';
 END $$;
@@ -156,6 +160,17 @@ BEGIN
   END LOOP;
   RETURN v_count;
 END $$;
+
+-- ---- files of deleted jobs ----------------------------------------------------------------------------------------
+
+-- What is to be removed under the state folder, oldest first; every engine may ask, a file that is gone is no error.
+CREATE FUNCTION removal_due(p_max int) RETURNS SETOF text
+LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+  SELECT path FROM removal ORDER BY at LIMIT p_max $$;
+
+CREATE FUNCTION removal_done(p_path text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+  DELETE FROM removal WHERE path = p_path $$;
 
 -- ---- webhooks -----------------------------------------------------------------------------------------------------
 

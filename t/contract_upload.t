@@ -296,6 +296,19 @@ subtest 'limits' => sub {
     }
 };
 
+subtest 'the route without a key' => sub {
+    my @none = ('X-Api-Key' => undef, 'Content-Type' => "multipart/form-data; boundary=$B");
+    my $good = part('file', $video) . "--$B--";
+    refused($nginx->request('POST', '/api/upload', $good, @none), 404, 'not_found', undef, 'off by default');
+    $nginx->reconfigure(sub { s/(matte_link_ttl .*)/$1 matte_legacy_key sha256:@{[sha256_hex($key{other})]};/ });
+    my $answer = $nginx->request('POST', '/api/upload', $good, @none);
+    is($answer->{status}, 201, 'on where a key is named for it') or diag($answer->{content});
+    is($pg->psql("SELECT client_id FROM matte.tenant t JOIN matte.upload u ON u.tenant_id = t.id
+                   WHERE u.id = '$answer->{json}{video_id}'"), 'other', 'whose client has it');
+    refused($nginx->request('POST', '/v1/uploads', $good, @none), 401, 'missing_api_key', undef, 'the other still needs one');
+    clean('without a key');
+};
+
 subtest 'cut at every place' => sub {
     my $body = part('x', 'y') . part('file', "GIF89a\r\n--bOuN\r\n-\r", 'a.gif', 'image/gif') . "--$B--\r\n";
     my $sum = sha256_hex("GIF89a\r\n--bOuN\r\n-\r");

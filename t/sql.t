@@ -209,7 +209,7 @@ subtest 'reading' => sub {
     is_deeply([@$body{qw(progress webhook_events warnings queue_position)}], [0, {}, [], 1], 'what is empty is empty');
 
     is(get($job, 'acme2')->{outcome}, 'ok', 'another key of the client sees the job');
-    my $bare = {%$mine, map { $_ => undef } qw(key_id tenant_id rate_per_min burst)};
+    my $bare = {%$mine, map { $_ => undef } qw(key_id tenant_id rate_per_min burst starts_burst scope)};
     is_deeply(scalar $api->call('api_get', undef, $tenant{acme}, $job), $bare, 'for a known tenant: the job, no key');
     is_deeply(scalar $api->call('api_get', $unknown, $tenant{acme}, $job), $bare, 'the key is then ignored');
     is_deeply(get($job, 'other'), get(uuid(), 'other'), "another tenant's job and an unknown one answer alike");
@@ -488,6 +488,140 @@ subtest 'cancel' => sub {
     }
 };
 
+subtest 'delete' => sub {
+    my $delete = sub { my ($job, $key) = @_; scalar $api->call('api_delete', $key{$key // 'acme'}, $job) };
+    my $files  = sub { join ' ', map { $_->[0] } $root->query('DELETE FROM removal RETURNING path') };
+    my $hidden = sub {
+        my ($job) = @_;
+        my @list = map { $_->{job_id} // () } $api->call('api_list', $key{acme}, undef, 100, 0, undef);
+        return join ' ', map { $_->{outcome} } get($job), start($job), scalar $api->call('api_download', undef, $job),
+            scalar $api->call('api_cancel', $key{acme}, $job), scalar $api->call('api_webhooks', $key{acme}, undef, $job),
+            {outcome => (grep { $_ eq $job } @list) ? 'listed' : 'not_found'};
+    };
+    my $gone = join ' ', ('not_found') x 6;
+    $files->();
+    my $job = create(metadata => '{"a":1}')->{job_id};
+    is_deeply($delete->($job, 'other'), $delete->(uuid(), 'other'), "another tenant's job: as an unknown one");
+    is($delete->($job, 'other')->{outcome}, 'not_found', 'not_found');
+    is_deeply([@{$delete->($job)}{qw(outcome status)}], ['ok', 'cancelled'], 'while pending: cancelled');
+    is_deeply([@{$delete->($job)}{qw(outcome status)}], ['ok', 'cancelled'], 'again: the same');
+    is($hidden->($job), $gone, 'no route shows it');
+    is(column($job, "concat_ws(' ', status, metadata)"), 'cancelled', 'the row stays, without what the client said of it');
+    is($files->(), '', 'there was no file');
+
+    my $done = job_in('completed');
+    is($delete->($done)->{status}, 'completed', 'a completed one');
+    is($files->(), "outputs/$tenant{acme}/$done/1.webm", 'its output goes');
+    is($hidden->($done), $gone, 'no route shows it');
+
+    my $upload = uuid();
+    $root->query("INSERT INTO upload (id, tenant_id, filename, bytes) VALUES ('$upload', '$tenant{acme}', 'v.mp4', 9)");
+    my ($one, $two) = map { create(video => "upload://$upload")->{job_id} } 1, 2;
+    my $claim = claim();
+    is($claim->{id}, $one, 'one runs');
+    is($delete->($two)->{status}, 'cancelled', 'the other is deleted');
+    is($files->(), '', 'the upload stays while somebody wants it');
+    is($delete->($one)->{status}, 'processing', 'while processing: a wish');
+    is($hidden->($one), $gone, 'that no route shows any more');
+    is($files->(), '', 'its input is in use');
+    is($engine->call('job_hold', $one, 1, 1000, 1), 'held', 'the engine goes on');
+    is(complete($claim, 1000), 't', 'and is faster than the wish');
+    is_deeply([sort split ' ', $files->()], ["outputs/$tenant{acme}/$one/1.webm", "uploads/$tenant{acme}/$upload"],
+              'then both files go');
+    is(create(video => "upload://$upload")->{outcome}, 'not_found', 'no new job may name it');
+    $root->query("INSERT INTO removal (path) VALUES ('outputs/$tenant{acme}/x')");
+    is($engine->call('removal_due', 10), "outputs/$tenant{acme}/x", 'an engine learns of it');
+    $engine->query("SELECT matte.removal_done('outputs/$tenant{acme}/x')");
+    is($engine->call('removal_due', 10), undef, 'and strikes it out');
+    is(violations(), '', 'no violation');
+};
+
+subtest 'scopes' => sub {
+    my ($id) = map { $_->[0] } $root->query("SELECT id FROM api_key WHERE key_hash = '$key{acme}'");
+    my $job   = create(start => 'f')->{job_id};
+    my %calls = (
+        read  => sub { map { scalar $api->call(@$_) } ['api_get', $key{acme}, undef, $job], ['api_download', $key{acme}, $job],
+                       ['api_list', $key{acme}, undef, 1, 0, undef], ['api_usage', $key{acme}, undef, 7],
+                       ['api_events', $key{acme}, undef, 1], ['api_webhooks', $key{acme}, undef, $job] },
+        write => sub { create(), start($job), map { scalar $api->call(@$_) } ['api_redeliver', $key{acme}, $job, $job],
+                       ['api_cancel', $key{acme}, $job], ['api_delete', $key{acme}, uuid()] });
+    for my $scope (qw(read write)) {
+        $root->query("UPDATE api_key SET scope = '$scope' WHERE id = $id");
+        for my $kind (qw(read write)) {
+            my @outcomes = map { $_->{outcome} } $calls{$kind}->();
+            my @forbidden = grep { $_ eq 'forbidden' } @outcomes;
+            is(@forbidden, $kind eq $scope ? 0 : @outcomes, "scope $scope: a $kind") or diag("@outcomes");
+        }
+    }
+    $root->query("UPDATE api_key SET scope = 'read write' WHERE id = $id");
+    is(get($job)->{scope}, 'read write', 'the answer carries the scope');
+    clear();
+};
+
+subtest 'the month of a key' => sub {
+    my $used = sub { $root->value("SELECT coalesce(sum(seconds), 0) FROM api_key_month m JOIN api_key k
+                                     ON k.id = m.api_key_id WHERE k.key_hash = '$key{acme}'") };
+    my $limit = sub { $root->query("UPDATE api_key SET max_month_seconds = $_[0] WHERE key_hash = '$key{acme}'") };
+    my $before = $used->();
+    my $job = create()->{job_id};
+    my $claim = claim();
+    $engine->call('job_hold', $job, 1, 4200, 1);
+    is($used->() - $before, 5, 'what is held counts');
+    complete($claim, 2100);
+    is($used->() - $before, 3, 'in the end what was charged');
+    $job = create()->{job_id};
+    claim();
+    $engine->call('job_hold', $job, 1, 4200, 1);
+    $engine->call('job_fail', $job, 1, 'fetch_4xx', 'x', 'f');
+    is($used->() - $before, 3, 'a failure does not count');
+    $limit->($used->() + 2);
+    $job = create()->{job_id};
+    claim();
+    is($engine->call('job_hold', $job, 1, 2100, 1), 'quota_exceeded', 'a hold beyond the limit');
+    is(column($job, "concat_ws(' ', status, error_code, billing_status)"), 'failed quota_exceeded', 'fails the job');
+    $job = create()->{job_id};
+    claim();
+    is($engine->call('job_hold', $job, 1, 1900, 1), 'held', 'one up to it is held');
+    my $refused = create();
+    is($refused->{outcome}, 'rate_limited', 'then no job starts');
+    my $left = $root->value("SELECT ceil(extract(epoch FROM (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')
+                             AT TIME ZONE 'UTC' - now()))");
+    cmp_ok(abs($refused->{total} - $left), '<=', 5, 'until the next month');
+    $limit->('NULL');
+    is(create()->{outcome}, 'ok', 'the limit gone, it starts');
+    $engine->call('job_fail', $job, 1, 'fetch_4xx', 'x', 'f');
+    clear();
+    is(violations(), '', 'no violation');
+};
+
+subtest 'usage' => sub {
+    my $key = sha($pg->admin_key('user', credits => 100));
+    local $key{user} = $key;
+    my $none = decode_json($api->call('api_usage', $key, undef, 2)->{body});
+    is_deeply([@$none{qw(total_jobs completed_jobs failed_jobs credits_used balance)}], [0, 0, 0, 0, 100], 'nothing yet');
+    is_deeply([map { $_->{total_jobs} } @{$none->{daily}}], [0, 0], 'a row a day');
+    is_deeply(decode_json($api->call('api_events', $key, undef, 20)->{body}), {items => []}, 'no event');
+    my ($done, $failed, $old) = map { create(key => 'user')->{job_id} } 1 .. 3;
+    my $claim = claim();
+    $engine->call('job_hold', $done, 1, 5000, 1);
+    complete($claim, 3000);
+    fail_job(claim(), 'fetch_4xx', 'f');
+    $root->query("UPDATE job SET created_at = created_at - interval '3 days' WHERE id = '$old'");
+    my $usage = decode_json($api->call('api_usage', $key, undef, 2)->{body});
+    is_deeply([@$usage{qw(total_jobs completed_jobs failed_jobs credits_used balance)}], [2, 1, 1, 3, 97], 'the sums');
+    is_deeply($usage->{daily}[1], {date => $root->value("SELECT (now() AT TIME ZONE 'UTC')::date"), total_jobs => 2,
+              completed_jobs => 1, failed_jobs => 1, credits_used => 3}, 'the day');
+    is(decode_json($api->call('api_usage', $key, undef, 90)->{body})->{total_jobs}, 3, 'more days, more jobs');
+    my $events = decode_json($api->call('api_events', undef, $root->value("SELECT id FROM tenant WHERE client_id = 'user'"),
+                                        20)->{body})->{items};
+    is_deeply([map { [@$_{qw(type credits job_id)}] } @$events], [['released', 2, $done], ['charged', 3, $done],
+              ['held', 5, $done]], 'the events, newest first');
+    is(scalar @{decode_json($api->call('api_events', $key, undef, 1)->{body})->{items}}, 1, 'limit');
+    is_deeply(decode_json($api->call('api_pricing')->{body}), {model_pricing_credits_per_minute =>
+              {original => 60, light => 45, pro => 180, human => 45}}, 'the prices');
+    clear();
+};
+
 subtest 'a backlog' => sub {
     $root->query(<<"END");
 SET session_replication_role = replica;                -- no triggers: 20,000 jobs of a client that may run none
@@ -566,6 +700,30 @@ subtest 'webhooks' => sub {
        "and closes the job's other events");
 };
 
+subtest 'the log of webhooks' => sub {
+    my $job = job_in('completed');
+    my $log = sub { decode_json($api->call('api_webhooks', $key{acme}, undef, $job)->{body})->{items} };
+    is_deeply([map { [@$_{qw(event state attempts)}] } @{$log->()}],
+              [['job.started', 'pending', 0], ['job.completed', 'pending', 0]], 'in order');
+    my ($id) = map { $_->{id} } @{$log->()};
+    my $fence = sub { $root->value("SELECT attempts FROM webhook_delivery WHERE id = '$id'") };
+    $root->query("UPDATE webhook_delivery SET attempts = 7 WHERE id = '$id'");
+    $engine->call('webhook_done', $id, 7, 500, 'refused', 12, undef);
+    my $item = $log->()->[0];
+    is_deeply([@$item{qw(state last_status last_error next_attempt_at)}], ['failed', 500, 'refused', undef], 'a failure');
+    is_deeply([map { [@$_{qw(n status error ms)}] } @{$item->{log}}], [[7, 500, 'refused', 12]], 'and how it came to it');
+    for my $other ([$key{other}, $job, $id], [$key{acme}, uuid(), $id], [$key{acme}, $job, uuid()]) {
+        is($api->call('api_redeliver', @$other)->{outcome}, 'not_found', 'of another job: not_found');
+    }
+    my $again = $api->call('api_redeliver', $key{acme}, $job, $id);
+    is($again->{outcome}, 'ok', 'again');
+    is_deeply(decode_json($again->{body}), $log->()->[0], 'the answer is the delivery');
+    is($log->()->[0]{state}, 'pending', 'it is due');
+    my ($due) = grep { $_->[0] eq $id } $engine->query('SELECT id, attempts FROM matte.webhook_claim(1000)');
+    is($due->[1], 8, 'and counts on');
+    is($engine->call('webhook_done', $id, 8, 200, undef, 5, undef), 'sent', 'sent');
+};
+
 # ---- the operator ------------------------------------------------------------------------------------------------
 
 subtest 'the operator' => sub {
@@ -587,6 +745,19 @@ subtest 'the operator' => sub {
     is($list->(), 'invalid_api_key', 'disabled');
     $admin->call('key_enable', $fingerprint);
     is($list->(), 'ok', 'enabled');
+    my $made = $api->call('api_key_create', 'newcomer', 'n', 'read', undef);
+    my $body = decode_json($made->{body});
+    is_deeply([@$made{qw(outcome code)}, @$body{qw(client_id note scope enabled)}],
+              ['ok', 201, 'newcomer', 'n', 'read', JSON::PP::true()], 'a key by the module, and its client');
+    is($body->{key_fingerprint}, substr($body->{api_key}, 0, 14), 'its fingerprint');
+    is($api->call('api_list', sha($body->{api_key}), undef, 1, 0, undef)->{outcome}, 'ok', 'it is good');
+    my $page = decode_json($api->call('api_keys', 1, 0)->{body});
+    is_deeply([$page->{items}[0]{key_fingerprint}, exists $page->{items}[0]{api_key}, $page->{has_more}],
+              [$body->{key_fingerprint}, '', JSON::PP::true()], 'keys are listed, newest first, without the key');
+    is(decode_json($api->call('api_key_enable', $body->{key_fingerprint}, 'f')->{body})->{enabled}, JSON::PP::false(), 'disable');
+    is($api->call('api_list', sha($body->{api_key}), undef, 1, 0, undef)->{outcome}, 'invalid_api_key', 'it is disabled');
+    is(decode_json($api->call('api_key_enable', $body->{key_fingerprint}, 't')->{body})->{enabled}, JSON::PP::true(), 'enable');
+    is($api->call('api_key_enable', 'mt_live_nobody', 't')->{outcome}, 'not_found', 'nobody');
     is($root->value("SELECT base62('\\x00000000000f4240', 6)"), '004C92', 'base62 of 1000000');
     is($root->value("SELECT base62(decode(repeat('ff', 32), 'hex'), 44) LIKE '0_%'"), 't', '43 digits hold 256 bits');
 };
@@ -595,9 +766,11 @@ subtest 'the operator' => sub {
 
 subtest 'roles' => sub {
     my %may = (
-        matte_api    => [qw(api_answered api_cancel api_create api_download api_get api_list api_start)],
-        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release webhook_claim
-                            webhook_done)],
+        matte_api    => [qw(api_answered api_cancel api_create api_delete api_download api_events api_get
+                            api_key_create api_key_enable api_keys api_list api_pricing api_redeliver api_start api_usage
+                            api_webhooks)],
+        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release removal_done
+                            removal_due webhook_claim webhook_done)],
         matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create)]);
     for my $role (sort keys %may) {
         is_deeply([map { $_->[0] } $root->query(<<"END")], $may{$role}, "$role: its functions");
@@ -647,6 +820,10 @@ subtest 'constraints' => sub {
         fingerprint_form      => "UPDATE api_key SET fingerprint = 'mt_live_12345'",
         key_hash_sha256       => "UPDATE api_key SET key_hash = '\\x00'",
         key_limits            => 'UPDATE api_key SET burst = 0',
+        key_scope             => "UPDATE api_key SET scope = 'admin'",
+        month_seconds         => "INSERT INTO api_key_month SELECT id, '2026-01-01', -1 FROM api_key LIMIT 1",
+        removal_path          => "INSERT INTO removal (path) VALUES ('outputs/$acme/../../etc/passwd')",
+        removal_path          => "INSERT INTO removal (path) VALUES ('/etc/passwd')",
         slot_counts           => 'UPDATE tenant_slot SET pending = -1',
         slot_weight           => 'UPDATE tenant_slot SET weight = 0',
         price_not_negative    => 'UPDATE price SET mc_per_second = -1',
@@ -658,12 +835,13 @@ subtest 'constraints' => sub {
         video_url_form        => $update->("video_url = 'http://' || repeat('x', 2042)"),
         webhook_url_form      => $update->("webhook_url = 'gopher://x'"),
         options_size          => $update->("options = '[]'"),
-        options_size          => $update->("options = jsonb_build_object('x', repeat('x', 8192))"),
+        options_size          => $update->("options = jsonb_build_object('x', repeat('x', 16384))"),
         metadata_size         => $update->("metadata = '[]'"),
         metadata_size         => $update->("metadata = json_build_object('x', repeat('x', 4096))"),
         warnings_array        => $update->("warnings = '{}'"),
         request_id_form       => $update->("request_id = 'a b'"),
         request_id_form       => $update->("request_id = repeat('x', 129)"),
+        traceparent_form      => $update->("traceparent = '00-x-y-01'"),
         error_code_form       => $update->("error_code = 'No'"),
         error_detail_size     => $update->("error_detail = repeat('x', 2001)"),
         priority_range        => $update->('priority = 3'),

@@ -35,6 +35,7 @@ sub start {
         USER => $> == 0 ? 'www-data' : scalar getpwuid($>), MODULE => $module, RUN => $self->{dir},
         DATABASE => $options{database}, SOCKET => $options{socket} // "$dir/matted.sock", STATE => $self->{state},
         SECRET => $options{secret} // 'k1:' . '5a' x 32, PORT => "127.0.0.1:$self->{port}",
+        OPENAPI => spew("$self->{dir}/openapi.json", slurp(root() . '/conf/openapi.json')),
     );
     local $_ = slurp(root() . '/conf/nginx.conf');
     my $known = join '|', keys %words;
