@@ -22,6 +22,7 @@ typedef struct ngx_http_matte_route_s     ngx_http_matte_route_t;
 typedef struct ngx_http_matte_pg_s        ngx_http_matte_pg_t;
 typedef struct ngx_http_matte_query_s     ngx_http_matte_query_t;
 typedef struct ngx_http_matte_engine_s    ngx_http_matte_engine_t;
+typedef struct ngx_http_matte_upload_s    ngx_http_matte_upload_t;
 
 
 /* lanes of the pool: each has connections, a queue and rules of its own */
@@ -52,6 +53,8 @@ typedef enum {
     NGX_HTTP_MATTE_CANCEL,
     NGX_HTTP_MATTE_DELETE,
     NGX_HTTP_MATTE_ANSWERED,
+    NGX_HTTP_MATTE_UPLOAD_BEGIN,
+    NGX_HTTP_MATTE_UPLOAD,
     NGX_HTTP_MATTE_USAGE,
     NGX_HTTP_MATTE_EVENTS,
     NGX_HTTP_MATTE_WEBHOOKS,
@@ -82,7 +85,8 @@ typedef enum {
     NGX_HTTP_MATTE_COMBINATION,
     NGX_HTTP_MATTE_RATE_LIMITED,
     NGX_HTTP_MATTE_INTERNAL,
-    NGX_HTTP_MATTE_UNAVAILABLE
+    NGX_HTTP_MATTE_UNAVAILABLE,
+    NGX_HTTP_MATTE_FILE_TYPE
 } ngx_http_matte_error_e;
 
 
@@ -132,6 +136,12 @@ typedef struct {
     ngx_flag_t                 errors;       /* as JSON */
     ngx_flag_t                 api;
     ngx_flag_t                 files;
+
+    ngx_flag_t                 upload;       /* and no other route */
+    off_t                      upload_max_size;
+    ngx_str_t                  upload_too_large;
+    off_t                      min_free;
+    ngx_thread_pool_t         *upload_threads;
 } ngx_http_matte_loc_conf_t;
 
 
@@ -247,6 +257,7 @@ struct ngx_http_matte_ctx_s {
     ngx_http_matte_route_t    *route;
     ngx_http_matte_query_t    *query;
     ngx_http_matte_ring_t      ring;
+    ngx_http_matte_upload_t   *upload;
 
     u_char                     hash[NGX_HTTP_MATTE_HASH_LEN];
     ngx_http_matte_key_t       key;
@@ -521,9 +532,25 @@ char *ngx_http_matte_set_digest(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 
+/* uploads: ngx_http_matte_upload.c */
+
+ngx_int_t ngx_http_matte_check_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_args_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_answer_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+
+
 /* the routes and the life of a request: ngx_http_matte_route.c */
 
 ngx_int_t ngx_http_matte_handler(ngx_http_request_t *r);
+
+/* NGX_DONE: the route's answer() comes; else for finalize_request() */
+ngx_int_t ngx_http_matte_ask(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_statement_e statement,
+    ngx_int_t (*args)(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+                      ngx_http_matte_query_t *q));
 
 /* the end of a request that has waited */
 void ngx_http_matte_finish(ngx_http_request_t *r, ngx_int_t rc);
@@ -533,6 +560,7 @@ ngx_http_matte_ctx_t *ngx_http_matte_get_ctx(ngx_http_request_t *r);
 
 ngx_str_t *ngx_http_matte_header(ngx_http_request_t *r, ngx_str_t *name);
 ngx_int_t ngx_http_matte_random_hex(u_char *p, size_t bytes);
+ngx_int_t ngx_http_matte_random_uuid(u_char *p);
 ngx_int_t ngx_http_matte_uuid(ngx_str_t *s);
 
 /* a SHA-256 from its hexadecimal digits; NGX_ERROR: it is none */

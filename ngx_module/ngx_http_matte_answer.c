@@ -110,6 +110,10 @@ static ngx_http_matte_error_t  ngx_http_matte_errors[] = {
       ngx_string("The service is not available now: try again later.") },
 
     { 400, ngx_string("Bad Request"),
+      ngx_string("file_type"),
+      ngx_string("The file is not a video of a known kind.") },
+
+    { 400, ngx_string("Bad Request"),
       ngx_string("job_not_completed"),
       ngx_string("The job has no output yet.") },
 
@@ -325,8 +329,19 @@ ngx_http_matte_send_error(ngx_http_request_t *r, ngx_http_matte_error_t *e,
     ngx_str_t *message, ngx_str_t *field)
 {
     u_char                *p;
+    ngx_int_t              rc;
     ngx_str_t              body;
     ngx_http_matte_ctx_t  *ctx;
+
+    /* a body that was not read yet is not asked for */
+
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     ctx = ngx_http_matte_get_ctx(r);
     if (ctx == NULL) {

@@ -459,23 +459,14 @@ ngx_int_t
 ngx_http_matte_args_create(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_query_t *q)
 {
-    u_char     *p, hex[32];
-    ngx_str_t   args[15], id;
+    ngx_str_t  args[15], id;
 
-    p = ngx_pnalloc(r->pool, NGX_HTTP_MATTE_UUID_LEN);
+    id.len = NGX_HTTP_MATTE_UUID_LEN;
+    id.data = ngx_pnalloc(r->pool, id.len);
 
-    if (p == NULL || ngx_http_matte_random_hex(hex, 16) != NGX_OK) {
+    if (id.data == NULL || ngx_http_matte_random_uuid(id.data) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    hex[12] = '4';                      /* a UUID of version 4 */
-    hex[16] = "89ab"[hex[16] & 3];
-
-    id.data = p;
-    id.len = ngx_sprintf(p, "%*s-%*s-%*s-%*s-%*s", (size_t) 8, hex,
-                         (size_t) 4, hex + 8, (size_t) 4, hex + 12,
-                         (size_t) 4, hex + 16, (size_t) 12, hex + 20)
-             - p;
 
     if (ctx->job.start) {
         ngx_str_set(&ctx->status, "pending");

@@ -54,6 +54,14 @@ ngx_http_matte_statement_t
       NGX_HTTP_MATTE_COLUMNS "api_answered($1, $2, $3)",
       NGX_HTTP_MATTE_WRITE, 1 },
 
+    { "api_upload_begin",
+      NGX_HTTP_MATTE_COLUMNS "api_upload_begin($1)",
+      NGX_HTTP_MATTE_READ, 0 },
+
+    { "api_upload",
+      NGX_HTTP_MATTE_COLUMNS "api_upload($1, $2, $3, $4, $5)",
+      NGX_HTTP_MATTE_WRITE, 1 },
+
     { "api_usage",
       NGX_HTTP_MATTE_COLUMNS "api_usage($1, $2, $3)",
       NGX_HTTP_MATTE_SLOW, 0 },

@@ -122,6 +122,22 @@ static ngx_http_matte_route_t  ngx_http_matte_routes[] = {
       NULL, ngx_http_matte_args_job,
       ngx_http_matte_answer_download },
 
+    { ngx_string("upload"),
+      ngx_string("/v1/uploads"),
+      NGX_HTTP_POST, NGX_HTTP_MATTE_AUTH_KEY,
+      0,
+      NGX_HTTP_MATTE_UPLOAD_BEGIN,
+      ngx_http_matte_check_upload, ngx_http_matte_args_upload,
+      ngx_http_matte_answer_upload },
+
+    { ngx_string("legacy_upload"),
+      ngx_string("/api/upload"),
+      NGX_HTTP_POST, NGX_HTTP_MATTE_AUTH_LEGACY,
+      0,
+      NGX_HTTP_MATTE_UPLOAD_BEGIN,
+      ngx_http_matte_check_upload, ngx_http_matte_args_upload,
+      ngx_http_matte_answer_upload },
+
     { ngx_string("process"),
       ngx_string("/api/process"),
       NGX_HTTP_POST, NGX_HTTP_MATTE_AUTH_LEGACY,
@@ -215,6 +231,12 @@ static struct {
 };
 
 
+/* a location takes uploads, or everything else */
+
+#define ngx_http_matte_is_upload(route)                                       \
+    ((route)->statement == NGX_HTTP_MATTE_UPLOAD_BEGIN)
+
+
 /* of a route that is there at all: the whole path, with segments as ids */
 
 static ngx_uint_t
@@ -222,11 +244,14 @@ ngx_http_matte_match(ngx_http_request_t *r, ngx_http_matte_route_t *route,
     ngx_str_t *ids)
 {
     u_char                      *p, *u, *plast, *ulast;
+    ngx_http_matte_loc_conf_t   *lcf;
     ngx_http_matte_main_conf_t  *mcf;
 
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_matte_module);
     mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
 
-    if ((route->auth == NGX_HTTP_MATTE_AUTH_ADMIN && mcf->admin_token == NULL)
+    if (ngx_http_matte_is_upload(route) != lcf->upload
+        || (route->auth == NGX_HTTP_MATTE_AUTH_ADMIN && mcf->admin_token == NULL)
         || (route->auth == NGX_HTTP_MATTE_AUTH_LEGACY
             && mcf->legacy_key == NULL))
     {
@@ -313,31 +338,6 @@ ngx_http_matte_allow(ngx_http_request_t *r, ngx_str_t *value)
 }
 
 
-static ngx_int_t
-ngx_http_matte_refuse(ngx_http_request_t *r, ngx_uint_t error)
-{
-    ngx_int_t              rc;
-    ngx_http_matte_ctx_t  *ctx;
-
-    rc = ngx_http_discard_request_body(r);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ctx = ngx_http_matte_get_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ctx->problem.message.len) {
-        return ngx_http_matte_answer_problem(r, &ctx->problem);
-    }
-
-    return ngx_http_matte_error(r, error);
-}
-
-
 /* NULL if it is none: no job has that one */
 
 static ngx_int_t
@@ -362,17 +362,20 @@ ngx_http_matte_set_id(ngx_http_request_t *r, ngx_str_t *segment, ngx_str_t *id)
 ngx_int_t
 ngx_http_matte_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                rc;
-    ngx_str_t                ids[NGX_HTTP_MATTE_MAX_IDS];
-    ngx_str_t                none = ngx_null_string;
-    ngx_uint_t               found;
-    ngx_http_matte_ctx_t    *ctx;
-    ngx_http_matte_route_t  *route;
+    ngx_int_t                   rc;
+    ngx_str_t                   ids[NGX_HTTP_MATTE_MAX_IDS];
+    ngx_str_t                   none = ngx_null_string;
+    ngx_uint_t                  found;
+    ngx_http_matte_ctx_t       *ctx;
+    ngx_http_matte_route_t     *route;
+    ngx_http_matte_loc_conf_t  *lcf;
 
     ctx = ngx_http_matte_get_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_matte_module);
 
     found = 0;
     ngx_memzero(ids, sizeof(ids));
@@ -391,8 +394,8 @@ ngx_http_matte_handler(ngx_http_request_t *r)
     }
 
     if (route->methods == 0) {
-        return ngx_http_matte_refuse(r, found ? NGX_HTTP_MATTE_METHOD
-                                              : NGX_HTTP_MATTE_NOT_FOUND);
+        return ngx_http_matte_error(r, found ? NGX_HTTP_MATTE_METHOD
+                                             : NGX_HTTP_MATTE_NOT_FOUND);
     }
 
     ctx->route = route;
@@ -418,10 +421,12 @@ ngx_http_matte_handler(ngx_http_request_t *r)
     }
 
     if (rc != NGX_OK) {
-        return ngx_http_matte_refuse(r, rc);
+        return ctx->problem.message.len
+               ? ngx_http_matte_answer_problem(r, &ctx->problem)
+               : ngx_http_matte_error(r, rc);
     }
 
-    if (r->method == NGX_HTTP_POST) {
+    if (r->method == NGX_HTTP_POST && !lcf->upload) {
 
         rc = ngx_http_read_client_request_body(r, ngx_http_matte_body_handler);
 
@@ -437,10 +442,12 @@ ngx_http_matte_handler(ngx_http_request_t *r)
         return NGX_DONE;
     }
 
-    rc = ngx_http_discard_request_body(r);
+    if (!lcf->upload) {
+        rc = ngx_http_discard_request_body(r);
 
-    if (rc != NGX_OK) {
-        return rc;
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     rc = ngx_http_matte_run(r, ctx, &none);
@@ -678,13 +685,10 @@ static ngx_int_t
 ngx_http_matte_run(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_str_t *body)
 {
-    ngx_int_t                    rc;
-    ngx_http_cleanup_t          *cln;
-    ngx_http_matte_route_t      *route;
-    ngx_http_matte_query_t      *q;
-    ngx_http_matte_main_conf_t  *mcf;
+    ngx_int_t                rc;
+    ngx_http_cleanup_t      *cln;
+    ngx_http_matte_route_t  *route;
 
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
     route = ctx->route;
 
     if (route->statement == NGX_HTTP_MATTE_STATEMENTS) {
@@ -720,22 +724,34 @@ ngx_http_matte_run(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     cln->handler = ngx_http_matte_cleanup;
     cln->data = ctx;
 
+    if (rc == NGX_OK) {
+        return ngx_http_matte_ask(r, ctx, route->statement, route->args);
+    }
+
     /* who sends nonsense under a wrong key is told about the key */
 
-    q = ngx_http_matte_query(mcf->pg, rc == NGX_OK ? route->statement
-                                                   : NGX_HTTP_MATTE_GET);
+    return ngx_http_matte_ask(r, ctx, NGX_HTTP_MATTE_GET,
+                              ngx_http_matte_args_get);
+}
+
+
+ngx_int_t
+ngx_http_matte_ask(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_statement_e statement,
+    ngx_int_t (*args)(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_query_t *q))
+{
+    ngx_http_matte_query_t      *q;
+    ngx_http_matte_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+
+    q = ngx_http_matte_query(mcf->pg, statement);
     if (q == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc != NGX_OK) {
-        rc = ngx_http_matte_args_get(r, ctx, q);
-
-    } else if (route->args) {
-        rc = route->args(r, ctx, q);
-    }
-
-    if (rc != NGX_OK) {
+    if (args && args(r, ctx, q) != NGX_OK) {
         ngx_http_matte_query_free(q);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -1123,6 +1139,28 @@ ngx_http_matte_random_hex(u_char *p, size_t bytes)
     }
 
     ngx_hex_dump(p, buf, bytes);
+
+    return NGX_OK;
+}
+
+
+/* of version 4 */
+
+ngx_int_t
+ngx_http_matte_random_uuid(u_char *p)
+{
+    u_char  hex[32];
+
+    if (ngx_http_matte_random_hex(hex, 16) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    hex[12] = '4';
+    hex[16] = "89ab"[hex[16] & 3];
+
+    ngx_sprintf(p, "%*s-%*s-%*s-%*s-%*s", (size_t) 8, hex,
+                (size_t) 4, hex + 8, (size_t) 4, hex + 12,
+                (size_t) 4, hex + 16, (size_t) 12, hex + 20);
 
     return NGX_OK;
 }

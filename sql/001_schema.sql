@@ -16,9 +16,11 @@ CREATE TYPE billing_status AS ENUM ('held', 'charged', 'released');          -- 
 CREATE TABLE tenant (                               -- the API's client_id; owns jobs, uploads, keys and the balance
   id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   client_id    text NOT NULL UNIQUE,
+  max_upload_bytes bigint NOT NULL DEFAULT 20 * 1024^3,     -- of its uploads that are not deleted, together
   suspended_at timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now(),
-  CONSTRAINT client_id_length CHECK (length(client_id) BETWEEN 1 AND 200));
+  CONSTRAINT client_id_length CHECK (length(client_id) BETWEEN 1 AND 200),
+  CONSTRAINT upload_quota     CHECK (max_upload_bytes >= 0));
 
 CREATE TABLE api_key (                              -- the unit of limits; every key of a client sees all its jobs
   id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -84,6 +86,7 @@ CREATE TABLE upload (                               -- its file: uploads/<tenant
   CONSTRAINT upload_filename CHECK (octet_length(filename) BETWEEN 1 AND 255),
   CONSTRAINT upload_bytes    CHECK (bytes > 0),
   CONSTRAINT upload_sha256   CHECK (octet_length(sha256) = 32));
+CREATE INDEX upload_kept ON upload (tenant_id) INCLUDE (bytes) WHERE deleted_at IS NULL;
 
 CREATE TABLE job (
   id             uuid PRIMARY KEY,                  -- UUIDv4 made by the module: its 122 random bits are a capability

@@ -461,3 +461,42 @@ BEGIN
   END IF;
   RETURN a;
 END $$;
+
+-- ---- uploads ------------------------------------------------------------------------------------------------------
+
+-- What the client may still keep here, in bytes.
+CREATE FUNCTION upload_room(p_tenant uuid) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT t.max_upload_bytes - coalesce((SELECT sum(bytes) FROM upload u
+                                                 WHERE u.tenant_id = t.id AND u.deleted_at IS NULL), 0)
+            FROM tenant t WHERE t.id = p_tenant);
+END $$;
+
+-- POST /v1/uploads, before its body is read. total: the room.
+CREATE FUNCTION api_upload_begin(p_key bytea) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer := key_check(p_key);
+BEGIN
+  IF a.outcome = 'ok' THEN
+    a.total := upload_room(a.tenant_id);
+  END IF;
+  RETURN a;
+END $$;
+
+-- The file of p_upload is in its place.
+CREATE FUNCTION api_upload(p_key bytea, p_upload uuid, p_filename text, p_bytes bigint, p_sha bytea) RETURNS answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  a answer := key_check(p_key);
+BEGIN
+  IF a.outcome <> 'ok' THEN RETURN a; END IF;
+  PERFORM FROM tenant WHERE id = a.tenant_id FOR NO KEY UPDATE;         -- two uploads do not share the last room
+  IF p_bytes > upload_room(a.tenant_id) THEN
+    a.outcome := 'too_large';
+    RETURN a;
+  END IF;
+  INSERT INTO upload (id, tenant_id, filename, bytes, sha256)
+    VALUES (p_upload, a.tenant_id, p_filename, p_bytes, p_sha);
+  RETURN a;
+END $$;

@@ -24,7 +24,8 @@ GRANT USAGE ON SCHEMA matte TO matte_api, matte_engine, matte_admin;
 
 GRANT EXECUTE ON FUNCTION api_get, api_list, api_download, api_create, api_start, api_cancel, api_delete, api_answered,
                           api_pricing, api_usage, api_events, api_webhooks, api_redeliver,
-                          api_keys, api_key_create, api_key_enable
+                          api_keys, api_key_create, api_key_enable,
+                          api_upload_begin, api_upload
   TO matte_api;
 GRANT EXECUTE ON FUNCTION job_claim, job_heartbeat, job_hold, job_complete, job_fail, job_release, job_reap,
                           removal_due, removal_done, webhook_claim, webhook_done

@@ -24,7 +24,12 @@ sub start {
     my ($class, $dir, %options) = @_;
     my $self = bless {dir => "$dir/nginx", port => free_port(), key => $options{key}, owner => $$}, $class;
     $self->{state} = $options{state} // "$dir/state";
-    make_path($self->{dir}, map { "$self->{state}/$_" } qw(uploads outputs tmp));
+    make_path($self->{dir});
+    for my $folder (grep { !-d } $self->{state}, map { "$self->{state}/$_" } qw(uploads outputs tmp)) {
+        make_path($folder);
+        chown 0, scalar getgrnam 'www-data', $folder or croak "$folder: $!" if $> == 0;
+        chmod 02775, $folder or croak "$folder: $!";
+    }
     $module //= $ENV{MATTE_MODULE} // _build();
     my %words = (
         USER => $> == 0 ? 'www-data' : scalar getpwuid($>), MODULE => $module, RUN => $self->{dir},
