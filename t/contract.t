@@ -26,6 +26,8 @@ my $nginx = Matte::Nginx->start($dir, database => $pg->conninfo('matte_api'), ed
     s/matte_formats .*/matte_formats webm mov mp4 gif webp png_sequence;/;
     s/rate=100r/rate=10000r/;
     s/burst=\d+ nodelay/burst=5000 nodelay/g;
+    s/matte_upload_max_size .*/matte_upload_max_size 64k;/;
+    s/matte_min_free .*/matte_min_free 0;/;
     s/client_body_timeout .*/client_body_timeout 1s;/;
     s/# (matte_admin_token) .*/$1 file:$dir\/token;/;
     s/# (matte_legacy_key) .*/"$1 sha256:" . sha256_hex($key{acme}) . ';'/e;
@@ -46,6 +48,7 @@ for my $path (sort keys %{$document->{paths}}) {
         push @operations, $operation{$it->{operationId}} = {
             %$it, id => $it->{operationId}, path => $path, method => $method, pattern => qr/^$pattern$/,
             keyed => (grep { $_->{key} } @$security) > 0, open => (grep { !%$_ } @$security) > 0, admin => (grep { $_->{admin} } @$security) > 0,
+            multipart => $it->{requestBody} && exists $it->{requestBody}{content}{'multipart/form-data'},
             request => $it->{requestBody} && $it->{requestBody}{content}{'application/json'}, scope => $method eq 'get' ? 'read' : 'write'};
     }
 }
@@ -63,6 +66,10 @@ sub remember {
 my ($job, $delivery);
 my $unknown = '00000000-0000-4000-8000-000000000000';
 
+# A body of one part named file; what begins as an MP4 does.
+my $video = "\0\0\0\x18ftypmp42" . "\0" x 40;
+sub part { my ($content, $name) = @_; return "--b\r\nContent-Disposition: form-data; name=\"@{[$name // 'file']}\"; filename=\"a.mp4\"\r\n\r\n$content\r\n--b--\r\n"; }
+
 # One request to an operation. Options: id, delivery_id (those of a job that is there), body (the document's example; undef
 # sends none), query, headers (undef takes a default one away).
 sub ask {
@@ -70,8 +77,9 @@ sub ask {
     my $operation = $operation{$name} // die "no operation $name";
     my %in = (id => $o{id} // $job, delivery_id => $o{delivery_id} // $delivery);
     my $path = $operation->{path} =~ s/\{(\w+)\}/$in{$1}/gr;
-    my $body = exists $o{body} ? $o{body} : $operation->{request} && $operation->{request}{example};
-    my %headers = ($operation->{keyed} ? ('X-Api-Key' => $key{acme}) : $operation->{admin} ? ('X-Admin-Token' => $token) : (),
+    my $body = exists $o{body} ? $o{body} : $operation->{multipart} ? part($video) : $operation->{request} && $operation->{request}{example};
+    my %headers = ($operation->{multipart} ? ('Content-Type' => 'multipart/form-data; boundary=b') : (),
+                   $operation->{keyed} ? ('X-Api-Key' => $key{acme}) : $operation->{admin} ? ('X-Admin-Token' => $token) : (),
                    %{$o{headers} // {}});
     return remember($operation, $nginx->request(uc $operation->{method}, $path . ($o{query} // ''), $body, %headers));
 }
@@ -127,6 +135,9 @@ subtest 'what succeeds' => sub {
     is(ask('download')->{json}{output_format}, 'webm', 'download');
     is(ask('download', headers => {'X-Api-Key' => undef})->{status}, 200, 'without a key');
     is(ask('process', headers => {'X-Api-Key' => undef})->{status}, 201, 'the legacy twin, without a key');
+    my $upload = ask('upload')->{json};
+    is(ask('create_job', body => {video_url => $upload->{video_url}})->{status}, 201, 'a job of an upload');
+    is(ask('legacy_upload', headers => {'X-Api-Key' => undef})->{status}, 201, 'the legacy twin of uploads, without a key');
     is(ask('pricing')->{json}{model_pricing_credits_per_minute}{pro}, 180, 'prices');
     like(ask('health')->{json}{status}, qr/^(?:healthy|degraded)$/, 'health');
     is_deeply([grep { $_->{name} eq 'matte_formats' } @{ask('admin_config')->{json}{items}}],
@@ -253,9 +264,16 @@ subtest 'bodies' => sub {
             refused(ask($name, body => '{'), 400, 'invalid_json', undef, "$name: no JSON");
             refused(ask($name, headers => {'Content-Type' => 'text/plain'}), 415, 'unsupported_media_type', undef, "$name: no type of it");
         }
-        refused(ask($name, body => ' ' x 65537), 413, 'too_large', undef, "$name: too large");
+        if ($operation->{multipart}) {
+            refused(ask($name, body => part($video, 'other')), 400, 'invalid_request', 'file', "$name: no part named file");
+            refused(ask($name, body => part('x' x 1000)), 400, 'file_type', 'file', "$name: no video");
+            refused(ask($name, headers => {'Content-Type' => 'text/plain'}), 415, 'unsupported_media_type', undef, "$name: no multipart");
+        }
+        my $large = ask($name, body => $operation->{multipart} ? part($video x 1300) : ' ' x 65537);
+        is("$large->{status} $large->{json}{error}{code}", '413 too_large', "$name: too large");
         my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $nginx->port);
-        print $socket "POST $path HTTP/1.1\r\nHost: x\r\nX-Api-Key: $key{acme}\r\nX-Admin-Token: $token\r\nContent-Length: 9\r\n\r\n{";
+        print $socket "POST $path HTTP/1.1\r\nHost: x\r\nX-Api-Key: $key{acme}\r\nX-Admin-Token: $token\r\nContent-Length: 99\r\n"
+            . ($operation->{multipart} ? "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b" : "\r\n{");
         push @late, [$operation, $socket];
     }
     for (@late) {
