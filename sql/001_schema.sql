@@ -87,6 +87,7 @@ CREATE TABLE upload (                               -- its file: uploads/<tenant
   CONSTRAINT upload_bytes    CHECK (bytes > 0),
   CONSTRAINT upload_sha256   CHECK (octet_length(sha256) = 32));
 CREATE INDEX upload_kept ON upload (tenant_id) INCLUDE (bytes) WHERE deleted_at IS NULL;
+CREATE INDEX upload_age  ON upload (created_at) WHERE deleted_at IS NULL;
 
 CREATE TABLE job (
   id             uuid PRIMARY KEY,                  -- UUIDv4 made by the module: its 122 random bits are a capability
@@ -133,6 +134,7 @@ CREATE TABLE job (
   output_width   int,
   output_height  int,
   output_frames  int,
+  output_removed_at timestamptz,                    -- by retention: no route names it any more, its file goes
 
   request_id     text,                              -- of the create
   traceparent    text,                              -- W3C Trace Context, of the create
@@ -175,6 +177,9 @@ CREATE INDEX job_upload  ON job (video_url) WHERE video_url LIKE 'upload://%';
 CREATE INDEX job_ready   ON job (tenant_id, priority, pending_at, id) WHERE status = 'pending';
 CREATE INDEX job_running ON job (id) WHERE status = 'processing';        -- not the lease: heartbeats stay HOT
 CREATE INDEX job_list    ON job (tenant_id, created_at DESC, id DESC) INCLUDE (status, deleted_at); -- counts: no heap
+
+CREATE INDEX job_kept    ON job (finished_at)
+  WHERE status = 'completed' AND output_removed_at IS NULL AND deleted_at IS NULL;
 
 CREATE TABLE removal (                              -- files that nobody is to have any more; an engine removes them
   path text PRIMARY KEY,                            -- under the state folder
@@ -240,6 +245,7 @@ CREATE TABLE idempotency_key (                      -- of a request that was ans
   created_at    timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (tenant_id, key),
   CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255));
+CREATE INDEX idempotency_age ON idempotency_key (created_at);
 
 CREATE TABLE webhook_delivery (                     -- transactional outbox
   id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),    -- the webhook-id, the same over all attempts
@@ -272,3 +278,4 @@ CREATE TABLE webhook_attempt (
   error       text,
   ms          int,
   PRIMARY KEY (delivery_id, n));
+CREATE INDEX webhook_attempt_age ON webhook_attempt (at);

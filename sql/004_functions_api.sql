@@ -73,7 +73,7 @@ BEGIN
     a := key_check(p_key, 'read');
     IF a.outcome <> 'ok' THEN RETURN a; END IF;
   END IF;
-  SELECT 'ok',      j.id,     j.status, job_json(j), j.output_key
+  SELECT 'ok',      j.id,     j.status, job_json(j), output_of(j)
     INTO a.outcome, a.job_id, a.status, a.body,      a.output_key
     FROM job j WHERE j.id = p_job AND j.tenant_id = coalesce(p_tenant, a.tenant_id) AND j.deleted_at IS NULL;
   IF NOT FOUND THEN a.outcome := 'not_found'; END IF;
@@ -98,7 +98,7 @@ BEGIN
        WHERE j.tenant_id = v_tenant AND j.deleted_at IS NULL AND (p_status IS NULL OR j.status = p_status::job_status)
        ORDER BY j.created_at DESC, j.id DESC LIMIT p_limit OFFSET p_offset)
     SELECT 'ok', a.key_id, a.tenant_id, a.rate_per_min, a.burst, a.starts_per_min, a.starts_burst, a.scope,
-           (job).id, (job).status::text, NULL::smallint, job_json(job)::text, (job).output_key, n.total
+           (job).id, (job).status::text, NULL::smallint, job_json(job)::text, output_of(job), n.total
       FROM (SELECT count(*) AS total FROM job j
              WHERE j.tenant_id = v_tenant AND j.deleted_at IS NULL
                AND (p_status IS NULL OR j.status = p_status::job_status)) n
@@ -116,8 +116,9 @@ BEGIN
     a := key_check(p_key, 'read');
     IF a.outcome <> 'ok' THEN RETURN a; END IF;
   END IF;
-  SELECT CASE j.status WHEN 'completed' THEN 'ok' ELSE 'job_not_completed' END, j.id, j.status, j.output_format,
-         j.output_key
+  SELECT CASE WHEN j.status <> 'completed'   THEN 'job_not_completed'
+              WHEN output_of(j) IS NOT NULL THEN 'ok'
+              ELSE 'not_found' END, j.id, j.status, j.output_format, output_of(j)
     INTO a.outcome, a.job_id, a.status, a.body, a.output_key
     FROM job j WHERE j.id = p_job AND (p_key IS NULL OR j.tenant_id = a.tenant_id) AND j.deleted_at IS NULL;
   IF NOT FOUND THEN a.outcome := 'not_found'; END IF;
@@ -317,8 +318,7 @@ BEGIN
       RETURN a;
     END IF;
   END IF;
-  IF p_video LIKE 'upload://%' AND NOT EXISTS (
-       SELECT FROM upload WHERE id = upload_of(p_video) AND tenant_id = a.tenant_id AND deleted_at IS NULL) THEN
+  IF p_video LIKE 'upload://%' AND NOT upload_hold(p_video, a.tenant_id) THEN
     PERFORM refuse('not_found');
   END IF;
 
@@ -375,6 +375,9 @@ BEGIN
   j.options       := j.options || coalesce(p_options, '{}');
   a.status        := j.status;
   IF j.status IN ('created', 'failed') THEN
+    IF j.video_url LIKE 'upload://%' AND NOT upload_hold(j.video_url, a.tenant_id) THEN
+      PERFORM refuse('not_found');                              -- it was not kept that long
+    END IF;
     -- the module judges one request; only here are the draft's fields and the start's together
     IF j.output_format = 'mp4' AND coalesce(j.options #>> '{background,type}', 'transparent') = 'transparent'
        OR j.options ? 'text_prompt' AND j.model <> 'pro'
@@ -415,7 +418,7 @@ BEGIN
                  cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
     WHERE id = p_job AND tenant_id = a.tenant_id AND deleted_at IS NULL
       AND status IN ('created', 'pending', 'processing');
-  SELECT j.id,     j.status, job_json(j), j.output_key
+  SELECT j.id,     j.status, job_json(j), output_of(j)
     INTO a.job_id, a.status, a.body,      a.output_key
     FROM job j WHERE j.id = p_job AND j.tenant_id = a.tenant_id AND j.deleted_at IS NULL;
   IF NOT FOUND THEN a.outcome := 'not_found'; END IF;

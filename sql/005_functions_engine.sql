@@ -161,16 +161,59 @@ BEGIN
   RETURN v_count;
 END $$;
 
--- ---- files of deleted jobs ----------------------------------------------------------------------------------------
+-- ---- retention ----------------------------------------------------------------------------------------------------
+-- Any number of engines may call these at once. Paths are relative to the state folder, one a line.
 
--- What is to be removed under the state folder, oldest first; every engine may ask, a file that is gone is no error.
-CREATE FUNCTION removal_due(p_max int) RETURNS SETOF text
-LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
-  SELECT path FROM removal ORDER BY at LIMIT p_max $$;
+-- Gives up to p_max uploads, and as many outputs, that have had their time to be removed; then what is to be removed,
+-- oldest first. A job's upload has its time from the job's end.
+CREATE FUNCTION sweep_due(p_uploads interval, p_outputs interval, p_max int) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+BEGIN
+  PERFORM upload_forget(u.id, p_uploads)
+    FROM (SELECT id FROM upload
+           WHERE deleted_at IS NULL AND created_at < now() - p_uploads AND NOT upload_wanted(id, p_uploads)
+           ORDER BY created_at LIMIT p_max FOR UPDATE SKIP LOCKED) u;
+  WITH old AS MATERIALIZED (
+    SELECT id FROM job
+     WHERE status = 'completed' AND output_removed_at IS NULL AND deleted_at IS NULL AND finished_at < now() - p_outputs
+     ORDER BY finished_at LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
+  marked AS (
+    UPDATE job SET output_removed_at = now() WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING output_key)
+  INSERT INTO removal (path) SELECT 'outputs/' || output_key FROM marked ON CONFLICT DO NOTHING;
+  RETURN (SELECT string_agg(path, E'\n') FROM (SELECT path FROM removal ORDER BY at LIMIT p_max) r);
+END $$;
 
-CREATE FUNCTION removal_done(p_path text) RETURNS void
+-- They are removed. How many there were.
+CREATE FUNCTION sweep_done(p_paths text) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
-  DELETE FROM removal WHERE path = p_path $$;
+  WITH gone AS (DELETE FROM removal WHERE path = ANY (string_to_array(p_paths, E'\n')) RETURNING path)
+  SELECT count(*) FROM gone $$;
+
+-- Up to p_max rows of each kind that have had their time: requests of 24 hours ago, attempts of webhooks, uploads that
+-- are gone. Jobs, their transitions and the ledger stay. How many there were of the kind with the most.
+CREATE FUNCTION sweep_rows(p_keep interval, p_max int) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+  WITH i AS (DELETE FROM idempotency_key WHERE ctid = ANY (ARRAY(
+               SELECT ctid FROM idempotency_key WHERE created_at < now() - interval '24 hours' LIMIT p_max)) RETURNING 1),
+       w AS (DELETE FROM webhook_attempt WHERE ctid = ANY (ARRAY(
+               SELECT ctid FROM webhook_attempt WHERE at < now() - p_keep LIMIT p_max)) RETURNING 1),
+       u AS (DELETE FROM upload WHERE ctid = ANY (ARRAY(
+               SELECT ctid FROM upload WHERE deleted_at < now() - p_keep LIMIT p_max)) RETURNING 1)
+  SELECT greatest((SELECT count(*) FROM i), (SELECT count(*) FROM w), (SELECT count(*) FROM u)) $$;
+
+-- Of these files, those that no row claims. What is not named as one of ours is nobody's to remove.
+CREATE FUNCTION sweep_unclaimed(p_paths text) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+  SELECT string_agg(path, E'\n')
+    FROM unnest(string_to_array(p_paths, E'\n')) path,
+         regexp_match(path, '^(outputs|uploads)/([0-9a-f-]{36})/([0-9a-f-]{36})(/[0-9]+[.][a-z0-9]+)?$') part
+   WHERE CASE WHEN part[1] = 'uploads' AND part[4] IS NULL THEN
+                NOT EXISTS (SELECT FROM upload u WHERE u.id = part[3]::uuid AND u.tenant_id = part[2]::uuid
+                                                   AND u.deleted_at IS NULL)
+              WHEN part[1] = 'outputs' AND part[4] IS NOT NULL THEN
+                NOT EXISTS (SELECT FROM job j WHERE j.id = part[3]::uuid
+                                                AND 'outputs/' || j.output_key = path AND output_of(j) IS NOT NULL)
+              ELSE false END $$;
 
 -- ---- webhooks -----------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ GRANT EXECUTE ON FUNCTION api_get, api_list, api_download, api_create, api_start
                           api_upload_begin, api_upload
   TO matte_api;
 GRANT EXECUTE ON FUNCTION job_claim, job_heartbeat, job_hold, job_complete, job_fail, job_release, job_reap,
-                          removal_due, removal_done, webhook_claim, webhook_done
+                          sweep_due, sweep_done, sweep_rows, sweep_unclaimed, webhook_claim, webhook_done
   TO matte_engine;
 GRANT EXECUTE ON FUNCTION tenant_create, key_create, key_disable, key_enable, credit_grant
   TO matte_admin;

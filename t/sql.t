@@ -530,10 +530,104 @@ subtest 'delete' => sub {
               'then both files go');
     is(create(video => "upload://$upload")->{outcome}, 'not_found', 'no new job may name it');
     $root->query("INSERT INTO removal (path) VALUES ('outputs/$tenant{acme}/x')");
-    is($engine->call('removal_due', 10), "outputs/$tenant{acme}/x", 'an engine learns of it');
-    $engine->query("SELECT matte.removal_done('outputs/$tenant{acme}/x')");
-    is($engine->call('removal_due', 10), undef, 'and strikes it out');
+    is($engine->call('sweep_due', '1 day', '1 day', 10), "outputs/$tenant{acme}/x", 'an engine learns of it');
+    is($engine->call('sweep_done', "outputs/$tenant{acme}/x"), 1, 'and strikes it out');
+    is($engine->call('sweep_due', '1 day', '1 day', 10), undef, 'for all');
     is(violations(), '', 'no violation');
+};
+
+subtest 'uploads' => sub {
+    my ($room) = $api->call('api_upload_begin', $key{acme});
+    is($room->{outcome}, 'ok');
+    is($api->call('api_upload_begin', sha('wrong'))->{outcome}, 'invalid_api_key', 'a wrong key');
+    my $store = sub { my ($id, $bytes, $key) = @_; return $api->call('api_upload', $key // $key{acme}, $id, 'v.mp4', $bytes,
+                                                                     '\\x' . 'ab' x 32)->{outcome} };
+    my $id = uuid();
+    is($store->($id, 1000), 'ok', 'stored');
+    is($store->(uuid(), 1000, sha('wrong')), 'invalid_api_key', 'not with a wrong key');
+    is($api->call('api_upload_begin', $key{acme})->{total}, $room->{total} - 1000, 'there is less room');
+    $root->query("UPDATE tenant SET max_upload_bytes = max_upload_bytes - $room->{total} + 2000 WHERE id = '$tenant{acme}'");
+    is($store->(uuid(), 1001), 'too_large', 'more than there is room');
+    is($store->(uuid(), 1000), 'ok', 'all of it');
+    is($api->call('api_upload_begin', $key{acme})->{total}, 0, 'no room');
+    $root->query('UPDATE tenant SET max_upload_bytes = DEFAULT');
+};
+
+subtest 'retention' => sub {
+    $root->query('DELETE FROM removal');
+    $root->query('DELETE FROM upload');
+    my $due  = sub { my ($uploads, $outputs) = @_; return $engine->call('sweep_due', $uploads // '1 day', $outputs // '1 day', 10) // '' };
+    my $file = sub { my ($age) = @_; my $id = uuid(); $root->query("INSERT INTO upload (id, tenant_id, filename, bytes, created_at)
+                     VALUES ('$id', '$tenant{acme}', 'v.mp4', 9, now() - interval '$age')"); return $id };
+    my $name = sub { "uploads/$tenant{acme}/$_[0]" };
+    my ($young, $old) = map { $file->($_) } '23 hours', '25 hours';
+    is($due->(), $name->($old), 'an upload has its time');
+    is($due->(), $name->($old), 'and is due until it is removed');
+    is($engine->call('sweep_done', $name->($old)), 1);
+    is($due->(), '', 'once');
+
+    my $used = $file->('25 hours');
+    my $job = create(video => "upload://$used")->{job_id};
+    is($due->(), '', 'one that a job waits for stays');
+    my $claim = claim();
+    is($claim->{id}, $job, 'claimed');
+    is($due->(), '', 'or works with');
+    is($engine->call('job_fail', $job, 1, 'decode_error', 'x', 'f'), 'failed');
+    is($due->(), '', 'and for its time after the end: a failed job may be started again');
+    $root->query("UPDATE job SET finished_at = now() - interval '25 hours' WHERE id = '$job'");
+    is($due->(), $name->($used), 'then it goes');
+    is(start($job)->{outcome}, 'not_found', 'and the job cannot be started again');
+    my $draft = $file->('25 hours');
+    my $first = create(video => "upload://$draft", start => 'f')->{job_id};
+    is($due->(), $name->($used), 'a draft holds it');
+    $root->query("UPDATE job SET created_at = now() - interval '25 hours' WHERE id = '$first'");
+    is_deeply([sort split /\n/, $due->()], [sort map { $name->($_) } $used, $draft], 'as long as a job that ended');
+    $engine->call('sweep_done', join "\n", map { $name->($_) } $used, $draft);
+
+    # whoever makes a job of an upload holds it until the job can be seen
+    my $held = $file->('25 hours');
+    my $other = $pg->session('matte_api');
+    $other->query('BEGIN');
+    my $new = uuid();
+    is($other->call('api_create', $key{acme}, undef, undef, $new, 'human', 'webm', "upload://$held", undef, '{}', undef, 'f',
+                    undef, 201, '{}')->{outcome}, 'ok', 'a job that is being made');
+    is($due->(), '', 'its upload is left alone');
+    $other->query('COMMIT');
+    is($due->(), '', 'as when it is made');
+    $root->query("UPDATE job SET status = 'cancelled', finished_at = now() WHERE id = '$new'");
+
+    my $done = job_in('completed');
+    my $key = column($done, 'output_key');
+    is($due->(), '', 'an output has its time');
+    $root->query("UPDATE job SET finished_at = now() - interval '25 hours' WHERE id = '$done'");
+    is($due->(), "outputs/$key", 'then it goes');
+    my $answer = get($done);
+    is_deeply([@$answer{qw(outcome status output_key)}], ['ok', 'completed', undef], 'the job stays, without it');
+    is($api->call('api_download', undef, $done)->{outcome}, 'not_found', 'there is nothing to download');
+    is($engine->call('sweep_done', "outputs/$key"), 1);
+
+    my ($here) = map { $_->[0] } $root->query("SELECT output_key FROM job WHERE id = '" . job_in('completed') . "'");
+    my $unclaimed = sub { join ' ', sort split /\n/, $engine->call('sweep_unclaimed', join "\n", @_) // '' };
+    is($unclaimed->("outputs/$here", $name->($young)), '', 'what a row claims is not an orphan');
+    my $attempt = "outputs/$here" =~ s{/1.webm}{/7.webm}r;
+    my $stranger = 'uploads/' . uuid() . '/' . uuid();
+    is($unclaimed->($attempt, "outputs/$here", $stranger, "outputs/$key"), join(' ', sort $attempt, $stranger, "outputs/$key"),
+       'what none does is: another attempt, an upload without a row, an output that had its time');
+    is($unclaimed->($name->($young) =~ s/^uploads/outputs/r, "outputs/$here.part", 'outputs/x', 'tmp/x', '../x', ''), '',
+       'other names are nobody\'s to remove');
+
+    $root->query("DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'");
+    $root->query("INSERT INTO idempotency_key (tenant_id, key, route, body_sha256, created_at)
+                  SELECT '$tenant{acme}', 'age' || n, 'x', 'x', now() - n * interval '9 hours' FROM generate_series(1, 5) n");
+    my $count = sub { $root->value("SELECT count(*) FROM idempotency_key WHERE key LIKE 'age%'") };
+    is($engine->call('sweep_rows', '1 day', 2), 2, 'rows go in steps');
+    is($engine->call('sweep_rows', '1 day', 2), 1, 'until the last');
+    is($count->(), 2, 'requests are known for 24 hours');
+    $root->query("UPDATE upload SET deleted_at = now() - interval '25 hours' WHERE id = '$old'");
+    is($engine->call('sweep_rows', '1 day', 2), 1, 'an upload that is long gone');
+    is($root->value("SELECT count(*) FROM upload WHERE id = '$old'"), 0);
+    is(violations(), '', 'no violation');
+    $root->query("DELETE FROM idempotency_key WHERE key LIKE 'age%'");
 };
 
 subtest 'scopes' => sub {
@@ -633,13 +727,16 @@ SET session_replication_role = origin;
 ANALYZE job
 END
     my $job = create()->{job_id};
+    my $reads = sub { my ($row) = $engine->query("SELECT pg_stat_get_xact_tuples_returned('matte.job'::regclass),
+                                                         pg_stat_get_xact_tuples_returned('matte.job_ready'::regclass)"); $row };
     $engine->query('BEGIN');
+    my $before = $reads->();                            # of earlier transactions that were not reported yet
     is(claim()->{id}, $job, 'a claim passes over a backlog');
-    my ($reads) = $engine->query("SELECT pg_stat_get_xact_tuples_returned('matte.job'::regclass),
-                                         pg_stat_get_xact_tuples_returned('matte.job_ready'::regclass)");
+    my $after = $reads->();
     $engine->query('COMMIT');
-    is($reads->[0], 0, 'and scans no table for it');
-    cmp_ok($reads->[1], '<', 1000, "nor its index: $reads->[1] entries read, dead ones among them");
+    my ($rows, $entries) = map { $after->[$_] - $before->[$_] } 0, 1;
+    is($rows, 0, 'and scans no table for it');
+    cmp_ok($entries, '<', 1000, "nor its index: $entries entries read, dead ones among them");
     $root->query("SET session_replication_role = replica; DELETE FROM job WHERE run_no = 1 AND rate_mc_s = 1;
                   UPDATE tenant_slot SET max_processing = 4, pending = 0 WHERE tenant_id = '$tenant{other}';
                   SET session_replication_role = origin");
@@ -767,10 +864,10 @@ subtest 'the operator' => sub {
 subtest 'roles' => sub {
     my %may = (
         matte_api    => [qw(api_answered api_cancel api_create api_delete api_download api_events api_get
-                            api_key_create api_key_enable api_keys api_list api_pricing api_redeliver api_start api_usage
-                            api_webhooks)],
-        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release removal_done
-                            removal_due webhook_claim webhook_done)],
+                            api_key_create api_key_enable api_keys api_list api_pricing api_redeliver api_start api_upload
+                            api_upload_begin api_usage api_webhooks)],
+        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release sweep_done
+                            sweep_due sweep_rows sweep_unclaimed webhook_claim webhook_done)],
         matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create)]);
     for my $role (sort keys %may) {
         is_deeply([map { $_->[0] } $root->query(<<"END")], $may{$role}, "$role: its functions");
@@ -827,6 +924,7 @@ subtest 'constraints' => sub {
         slot_counts           => 'UPDATE tenant_slot SET pending = -1',
         slot_weight           => 'UPDATE tenant_slot SET weight = 0',
         price_not_negative    => 'UPDATE price SET mc_per_second = -1',
+        upload_quota          => 'UPDATE tenant SET max_upload_bytes = -1',
         upload_filename       => "UPDATE upload SET filename = ''",
         upload_bytes          => 'UPDATE upload SET bytes = 0',
         upload_sha256         => "UPDATE upload SET sha256 = '\\x00'",
