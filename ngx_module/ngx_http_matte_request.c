@@ -431,8 +431,9 @@ ngx_http_matte_background(ngx_http_matte_parser_t *p,
 
     if (flat.type
         && (flat.type != bg->type || ngx_memcmp(flat.rgb, bg->rgb, 3) != 0
-            || flat.url.len != bg->url.len
-            || ngx_memcmp(flat.url.data, bg->url.data, bg->url.len) != 0))
+            || ngx_memn2cmp(flat.url.data, bg->url.data, flat.url.len,
+                            bg->url.len)
+               != 0))
     {
         return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST,
                                       NGX_HTTP_MATTE_BACKGROUND,

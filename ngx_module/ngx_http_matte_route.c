@@ -912,7 +912,7 @@ ngx_http_matte_answer(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
         ctx->charged = 0;
 
         (void) ngx_http_matte_keys_put(mcf->zone, ctx->hash, NULL, ctx->sent,
-                                       mcf->negative_ttl, NULL, 0);
+                                       mcf->negative_ttl, &ctx->bucket, 0);
 
         return ngx_http_matte_error(r, NGX_HTTP_MATTE_INVALID_KEY);
     }

@@ -276,8 +276,9 @@ BEGIN
      >= (SELECT max_pending FROM api_key WHERE id = j.api_key_id) THEN
     PERFORM refuse('rate_limited', 10);                        -- when a place is free nobody knows
   END IF;
-  IF (SELECT m.seconds >= k.max_month_seconds FROM api_key_month m JOIN api_key k ON k.id = m.api_key_id
-       WHERE k.id = j.api_key_id AND m.month = month_of(now())) THEN
+  IF (SELECT coalesce((SELECT seconds FROM api_key_month WHERE api_key_id = k.id AND month = month_of(now())), 0)
+             >= k.max_month_seconds
+        FROM api_key k WHERE k.id = j.api_key_id) THEN
     PERFORM refuse('rate_limited',
                    ceil(extract(epoch FROM (month_of(now()) + interval '1 month') AT TIME ZONE 'UTC' - now()))::bigint);
   END IF;

@@ -46,6 +46,7 @@ sub start {
     $options{edit}->() if $options{edit};
     $self->{conf} = spew("$self->{dir}/nginx.conf", $_);
     $self->{program} = $ENV{MATTE_NGINX} // 'nginx';
+    unlink "$self->{dir}/nginx.pid";                    # of one that was killed
     $self->{pid} = spawn("$self->{dir}/output.log", $self->{program}, '-c', $self->{conf}, '-g', 'daemon off;');
     push @running, $self;
     wait_for { -e "$self->{dir}/nginx.pid" or !running($self->{pid}) } 20, 'nginx';
