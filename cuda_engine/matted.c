@@ -25,6 +25,7 @@
 #include "supervisor/pool.h"
 #include "supervisor/privilege.h"
 #include "supervisor/storage.h"
+#include "supervisor/sweep.h"
 
 enum { MANIFESTS = 16, LAST_CALLS_MS = 6000 };
 
@@ -213,6 +214,7 @@ static int start(struct error *e)
     }
     explicit_bzero(config.database, strlen(config.database));
     child_forget(database_abandon);
+    sweep_open(&config);
     dispatch_open(&(struct dispatch_params) { engine_id, config.lease, config.poll, stop_if_done });
     log_event(LOG_INFO, "ready", log_str("engine_id", engine_id), log_str("socket", config.socket),
         log_num("pid", getpid()), log_num("workers", config.workers), log_num("threads", threads()),
@@ -223,6 +225,7 @@ static int start(struct error *e)
 static void stop(void)
 {
     doorbell_close();
+    sweep_close();
     database_close();
     storage_close();
     loop_close();

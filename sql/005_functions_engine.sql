@@ -168,6 +168,8 @@ END $$;
 -- oldest first. A job's upload has its time from the job's end.
 CREATE FUNCTION sweep_due(p_uploads interval, p_outputs interval, p_max int) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  v_paths text;
 BEGIN
   PERFORM upload_forget(u.id, p_uploads)
     FROM (SELECT id FROM upload
@@ -180,7 +182,11 @@ BEGIN
   marked AS (
     UPDATE job SET output_removed_at = now() WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING output_key)
   INSERT INTO removal (path) SELECT 'outputs/' || output_key FROM marked ON CONFLICT DO NOTHING;
-  RETURN (SELECT string_agg(path, E'\n') FROM (SELECT path FROM removal ORDER BY at LIMIT p_max) r);
+  WITH next AS MATERIALIZED (SELECT path FROM removal ORDER BY at LIMIT p_max FOR UPDATE SKIP LOCKED),
+       last AS (UPDATE removal SET at = clock_timestamp()       -- one that cannot be removed holds up no other
+                 WHERE path = ANY (ARRAY(SELECT path FROM next)) RETURNING path)
+  SELECT string_agg(path, E'\n') INTO v_paths FROM last;
+  RETURN v_paths;
 END $$;
 
 -- They are removed. How many there were.

@@ -22,7 +22,19 @@ enum {
 };
 
 /* One row a call: name, SQL and the types of its arguments. Columns come in the order of struct claim for CLAIM. */
-enum statement { CLAIM, REAP, HEARTBEAT, HOLD, COMPLETE, FAIL, RELEASE };
+enum statement {
+    CLAIM,
+    REAP,
+    HEARTBEAT,
+    HOLD,
+    COMPLETE,
+    FAIL,
+    RELEASE,
+    SWEEP_DUE,
+    SWEEP_DONE,
+    SWEEP_ROWS,
+    SWEEP_UNCLAIMED
+};
 static const struct {
     const char *name, *types, *sql;
     int values;
@@ -41,6 +53,11 @@ static const struct {
     [FAIL] = { "fail", "uuid, bigint, text, text, boolean",
         "SELECT matte.job_fail($1, $2, $3, $4, $5)", 5 },
     [RELEASE] = { "release", "uuid, bigint", "SELECT matte.job_release($1, $2)", 2 },
+    [SWEEP_DUE] = { "sweep_due", "interval, interval, int", "SELECT matte.sweep_due($1, $2, $3)",
+        3 },
+    [SWEEP_DONE] = { "sweep_done", "text", "SELECT matte.sweep_done($1)", 1 },
+    [SWEEP_ROWS] = { "sweep_rows", "interval, int", "SELECT matte.sweep_rows($1, $2)", 2 },
+    [SWEEP_UNCLAIMED] = { "sweep_unclaimed", "text", "SELECT matte.sweep_unclaimed($1)", 1 },
 };
 enum { STATEMENTS = sizeof statements / sizeof *statements };
 
@@ -228,6 +245,38 @@ void database_release(const struct claim *claim, int64_t until, database_done *d
     submit(call_of_job(RELEASE, claim, until, done, data));
 }
 
+void database_sweep_due(
+    int64_t keep_uploads, int64_t keep_outputs, int max, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_DUE, 0, done, data);
+    value_ms(c, 0, keep_uploads);
+    value_ms(c, 1, keep_outputs);
+    value_number(c, 2, max);
+    submit(c);
+}
+
+void database_sweep_done(const char *paths, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_DONE, 0, done, data);
+    value_text(c, 0, paths);
+    submit(c);
+}
+
+void database_sweep_rows(int64_t keep, int max, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_ROWS, 0, done, data);
+    value_ms(c, 0, keep);
+    value_number(c, 1, max);
+    submit(c);
+}
+
+void database_sweep_unclaimed(const char *paths, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_UNCLAIMED, 0, done, data);
+    value_text(c, 0, paths);
+    submit(c);
+}
+
 void database_forget(const void *data)
 {
     for (struct call *c = db.first; c; c = c->next) {
@@ -396,7 +445,7 @@ static void advance(void)
 /* Prepares every statement and listens, in one round trip and one transaction. */
 static int prepare(void)
 {
-    char sql[2048];
+    char sql[4096];
     size_t at = 0;
     for (int i = 0; i < STATEMENTS; i++) {
         at += (size_t)snprintf(sql + at, sizeof sql - at, "PREPARE %s(%s) AS %s;",

@@ -77,4 +77,19 @@ void database_fail(
     const struct claim *c, const struct error *why, int64_t until, database_done *done, void *data);
 void database_release(const struct claim *c, int64_t until, database_done *done, void *data);
 
+/* Retention. Lists of paths are one a line, relative to the state folder. */
+
+/* Gives what is older to be removed, max of a kind. DATABASE_ROW: the paths that are due, at most max. */
+void database_sweep_due(
+    int64_t keep_uploads, int64_t keep_outputs, int max, database_done *done, void *data);
+
+/* These are gone. */
+void database_sweep_done(const char *paths, database_done *done, void *data);
+
+/* Removes rows that are older, max of a kind. DATABASE_ROW: how many of the kind that had the most. */
+void database_sweep_rows(int64_t keep, int max, database_done *done, void *data);
+
+/* DATABASE_ROW: those of the paths that no row claims. */
+void database_sweep_unclaimed(const char *paths, database_done *done, void *data);
+
 #endif
