@@ -116,7 +116,7 @@ subtest 'what succeeds' => sub {
     $pg->psql('UPDATE matte.tenant_slot SET max_processing = 1000');
     $job = completed();
     $delivery = ask('list_webhooks')->{json}{items}[0]{id};
-    $pg->psql("SELECT matte.webhook_done(id, attempts, 200, NULL, 12, NULL) FROM matte.webhook_claim(1)");
+    $pg->psql("SELECT matte.webhook_done(id, attempt, 200, NULL, 12, NULL) FROM matte.webhook_claim(false, 1, '1 minute')");
     my $draft = draft(metadata => {a => [1]}, webhook_url => 'https://example.com/hook');
     is(ask('get_job')->{json}{status}, 'completed', 'a completed job');
     is(ask('get_job', id => $draft)->{json}{status}, 'created', 'a draft');
