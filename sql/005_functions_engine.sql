@@ -380,8 +380,8 @@ BEGIN
   END IF;
   UPDATE webhook_delivery SET next_attempt_at = v_now           -- the job's next event
     WHERE next_attempt_at IS NULL
-      AND seq = (SELECT min(seq) FROM webhook_delivery
-                  WHERE job_id = d.job_id AND endpoint_id = e.id AND state = 'pending');
+      AND id = (SELECT id FROM webhook_delivery
+                 WHERE job_id = d.job_id AND endpoint_id = e.id AND state = 'pending' ORDER BY seq LIMIT 1);
   UPDATE webhook_endpoint SET
       failures      = e.failures,
       failing_since = e.failing_since,

@@ -5,7 +5,8 @@
  * threads. A process that forks workers, as the supervisor does, had better have none.)
  *
  * The process is started when it is first needed and again after it has died, which ends what was under way with an
- * error. Every address is judged (egress.h); a redirect is an answer like another.
+ * error. A name is resolved once a POST, and each address judged when it is connected to (egress.h); a redirect is
+ * an answer like another.
  */
 #ifndef MATTE_SENDER_H
 #define MATTE_SENDER_H

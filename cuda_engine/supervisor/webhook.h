@@ -11,7 +11,7 @@
 
 #include "config.h"
 
-/* c must outlive the webhooks; ended is called whenever an attempt has been told to the database, or has not. */
+/* c must outlive the webhooks; ended is called after each attempt. */
 void webhook_open(const struct config *c, void (*ended)(void));
 
 /* Something may be due; without it the outbox is looked at as often as `poll` says. */

@@ -23,7 +23,7 @@ use Time::HiRes qw(time);
 my $PAGE = "Content-Length: 2\r\n\r\nok";
 my @HOW = (
     refuse   => undef,                  # nobody listens there
-    ok       => sub { my ($n) = @_; return ((200, 201, 204)[$n % 3], '', 'drop') },
+    ok       => sub { return ((200, 201, 204)[rand 3], '', 'drop') },
     redirect => sub { return (302, "Location: $_[1]\r\n", 'drop') },
     drop     => sub { return (undef, '', 'drop') },
     half     => sub { return (0, "HTTP/1.1 200 OK\r\nServer: half\r\n", 'drop') },
