@@ -27,10 +27,10 @@ die() { echo "build.sh: $*" >&2; exit 1; }
 # ---- deps -----------------------------------------------------------------------------------------------------------
 
 packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-dev libssl-dev zlib1g-dev libavformat-dev
-    libavcodec-dev libavutil-dev libswscale-dev libswresample-dev libcurl4-openssl-dev libdnnl-dev libprotobuf-c-dev
-    protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
+    libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libcurl4-openssl-dev
+    libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
+packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -81,7 +81,11 @@ ajv@8.17.1 . f09dae78b8cc984dbf178eba92a7b19bff9e5f7c990508f3af0bf8f118770308 np
 fast-deep-equal@3.1.3 . b019a0980f27638dc3f85836b0e478f188e00d7a6e5852c0819fa86f56e47b8f npm/fast-deep-equal.tgz
 fast-uri@3.0.6 . 8c7120461dab066f21379551862b380fadb724ec90c4a149181079a05bf1e81c npm/fast-uri.tgz
 json-schema-traverse@1.0.0 . 023222622df29fc274bde5d3590e47aa1d4a8e3c1d6e2aba029948ed79799b21 npm/json-schema-traverse.tgz
-require-from-string@2.0.2 . cb694a4965908f7775a0c757f00cf4e624d193cd71d77988fbcca0f597b88d82 npm/require-from-string.tgz'
+require-from-string@2.0.2 . cb694a4965908f7775a0c757f00cf4e624d193cd71d77988fbcca0f597b88d82 npm/require-from-string.tgz
+standardwebhooks@1.1.1 dist/index.js 7dc47b591774d44680060e16473041c449329fa1e5c7264666a37d4aea461437 node_modules/standardwebhooks/index.js
+standardwebhooks@1.1.1 dist/timing_safe_equal.js ce12efbf5a53a8bc985879ed2e413b9cb4d0f90b2b931603a05fb121a183b0ba node_modules/standardwebhooks/timing_safe_equal.js
+@stablelib/base64@1.0.1 lib/base64.js e6fbabe53d8926cfd3baa4057493493f24d8c51ece428d97d7dbb68d5f001160 node_modules/@stablelib/base64/index.js
+fast-sha256@1.3.0 sha256.js 08abbd6528bcc26760f49399b9064b87199b9245ad22eea283f30fcffd79c8b3 node_modules/fast-sha256/index.js'
 
 is() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; } # is FILE SHA256
 

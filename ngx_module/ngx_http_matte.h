@@ -122,7 +122,7 @@ typedef struct {
     ngx_uint_t                 formats;
     ngx_flag_t                 prompt;       /* pro needs a text_prompt */
 
-    u_char                    *admin_token;  /* SHA-256, NULL: no such routes */
+    u_char                    *admin_token;  /* SHA-256, NULL: no routes */
     u_char                    *legacy_key;
 
     ngx_uint_t                 used;         /* by a location */

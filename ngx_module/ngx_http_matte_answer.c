@@ -71,7 +71,7 @@ static ngx_http_matte_error_t  ngx_http_matte_errors[] = {
 
     { 403, ngx_string("Forbidden"),
       ngx_string("forbidden"),
-      ngx_string("Access is denied: the key has not the scope for it.") },
+      ngx_string("Neither the server nor the key's scope allows this.") },
 
     { 404, ngx_string("Not Found"),
       ngx_string("not_found"),

@@ -85,7 +85,8 @@ ngx_http_matte_field_t  ngx_http_matte_fields[] = {
     { ngx_null_string, 0, NGX_HTTP_MATTE_OBJECT, 0, 0, 0, 0, NULL, NULL, 0 },
 
     { ngx_string("video_url"), NGX_HTTP_MATTE_TOP,
-      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_CREATE, NGX_HTTP_MATTE_ON_CREATE,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_CREATE,
+      NGX_HTTP_MATTE_ON_CREATE,
       1, 2048, ngx_http_matte_check_video_url, NULL, 0 },
 
     { ngx_string("model"), NGX_HTTP_MATTE_TOP,
@@ -135,11 +136,13 @@ ngx_http_matte_field_t  ngx_http_matte_fields[] = {
       0, 0, NULL, NULL, 0 },
 
     { ngx_string("composition.canvas.width"), NGX_HTTP_MATTE_CANVAS,
-      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH, NGX_HTTP_MATTE_ON_BOTH,
+      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH,
+      NGX_HTTP_MATTE_ON_BOTH,
       16, 7680, NULL, NULL, 0 },
 
     { ngx_string("composition.canvas.height"), NGX_HTTP_MATTE_CANVAS,
-      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH, NGX_HTTP_MATTE_ON_BOTH,
+      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH,
+      NGX_HTTP_MATTE_ON_BOTH,
       16, 7680, NULL, NULL, 0 },
 
     { ngx_string("composition.foreground"), NGX_HTTP_MATTE_COMPOSITION,
@@ -203,7 +206,8 @@ ngx_http_matte_field_t  ngx_http_matte_fields[] = {
       0, 40, ngx_http_matte_check_time, NULL, 0 },
 
     { ngx_string("key_fingerprint"), NGX_HTTP_MATTE_TOP,
-      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_ENABLE, NGX_HTTP_MATTE_ON_ENABLE,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_ENABLE,
+      NGX_HTTP_MATTE_ON_ENABLE,
       1, 100, NULL, NULL, 0 }
 };
 

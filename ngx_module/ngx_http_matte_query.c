@@ -10,7 +10,7 @@
 
 #define NGX_HTTP_MATTE_COLUMNS                                                \
     "SELECT outcome, key_id, tenant_id, rate_per_min, burst, starts_per_min," \
-    " starts_burst, scope, job_id, status, code, body, output_key, total"      \
+    " starts_burst, scope, job_id, status, code, body, output_key, total"     \
     " FROM matte."
 
 

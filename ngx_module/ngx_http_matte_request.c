@@ -235,7 +235,8 @@ ngx_http_matte_check_time(ngx_http_matte_parser_t *p, ngx_uint_t field)
     }
 
     if (time->data[time->len - 1] == 'Z'
-        || time->data[time->len - 6] == '+' || time->data[time->len - 6] == '-')
+        || time->data[time->len - 6] == '+'
+        || time->data[time->len - 6] == '-')
     {
         return NGX_OK;
     }

@@ -251,7 +251,8 @@ ngx_http_matte_match(ngx_http_request_t *r, ngx_http_matte_route_t *route,
     mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
 
     if (ngx_http_matte_is_upload(route) != lcf->upload
-        || (route->auth == NGX_HTTP_MATTE_AUTH_ADMIN && mcf->admin_token == NULL)
+        || (route->auth == NGX_HTTP_MATTE_AUTH_ADMIN
+            && mcf->admin_token == NULL)
         || (route->auth == NGX_HTTP_MATTE_AUTH_LEGACY
             && mcf->legacy_key == NULL))
     {

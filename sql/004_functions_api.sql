@@ -198,7 +198,7 @@ END $$;
 CREATE FUNCTION delivery_json(w webhook_delivery) RETURNS json LANGUAGE sql STABLE SET search_path = matte, pg_temp AS $$
   SELECT json_build_object('id', w.id, 'event', w.event, 'url', w.url, 'state', w.state, 'attempts', w.attempts,
     'last_status', w.last_status, 'last_error', w.last_error, 'created_at', utc_z(w.created_at),
-    'next_attempt_at', CASE WHEN w.state = 'pending' THEN utc_z(w.next_attempt_at) END, 'done_at', utc_z(w.done_at),
+    'next_attempt_at', CASE WHEN w.state = 'pending' AND NOT w.in_flight THEN utc_z(w.next_attempt_at) END, 'done_at', utc_z(w.done_at),
     'log', coalesce((SELECT json_agg(json_build_object('n', n, 'at', utc_z(at), 'status', http_status, 'error', error,
                                                        'ms', ms) ORDER BY n)
                        FROM webhook_attempt WHERE delivery_id = w.id), '[]')) $$;
@@ -445,24 +445,20 @@ BEGIN
   RETURN a;
 END $$;
 
--- Due now, in whatever state it is. Its attempts go on counting: one that had all of them is tried once more.
 CREATE FUNCTION api_redeliver(p_key bytea, p_job uuid, p_delivery uuid) RETURNS answer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
 DECLARE
   a answer := key_check(p_key);
-  w webhook_delivery;
 BEGIN
   IF a.outcome <> 'ok' THEN RETURN a; END IF;
-  UPDATE webhook_delivery d SET state = 'pending', next_attempt_at = now(), done_at = NULL
-    FROM job j
-   WHERE d.id = p_delivery AND d.job_id = p_job AND j.id = p_job AND j.tenant_id = a.tenant_id AND j.deleted_at IS NULL
-    RETURNING d.* INTO w;
-  IF NOT FOUND THEN
+  IF NOT EXISTS (SELECT FROM webhook_delivery d JOIN job j ON j.id = d.job_id
+                  WHERE d.id = p_delivery AND j.id = p_job AND j.tenant_id = a.tenant_id AND j.deleted_at IS NULL) THEN
     a.outcome := 'not_found';
-  ELSE
-    a.job_id := p_job;
-    a.body   := delivery_json(w);
+    RETURN a;
   END IF;
+  PERFORM webhook_redeliver(p_delivery);
+  a.job_id := p_job;
+  a.body   := (SELECT delivery_json(d) FROM webhook_delivery d WHERE d.id = p_delivery);
   RETURN a;
 END $$;
 

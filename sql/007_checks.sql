@@ -16,6 +16,12 @@ UNION ALL
   SELECT 'spent <> charged', a.tenant_id::text FROM credit_account a
    WHERE spent <> (SELECT coalesce(sum(charged_mc), 0) FROM job j WHERE j.tenant_id = a.tenant_id)
 UNION ALL
+  SELECT 'month <> seconds of its jobs', api_key_id::text
+    FROM api_key_month m
+    FULL JOIN (SELECT api_key_id, month_of(started_at) AS month, sum(billed_seconds(j)) AS billed
+                 FROM job j WHERE billing_status IS NOT NULL GROUP BY 1, 2) b USING (api_key_id, month)
+   WHERE coalesce(m.seconds, 0) <> coalesce(b.billed, 0)
+UNION ALL
   SELECT 'slot counters', s.tenant_id::text
     FROM tenant_slot s,
          LATERAL (SELECT count(*) FILTER (WHERE status = 'pending') AS q,
@@ -44,4 +50,12 @@ UNION ALL
   SELECT 'no terminal webhook', j.id::text FROM job j
    WHERE webhook_url IS NOT NULL AND finished_at IS NOT NULL
      AND NOT EXISTS (SELECT 1 FROM webhook_delivery w
-                      WHERE w.job_id = j.id AND w.run_no = j.run_no AND w.event = 'job.' || j.status);
+                      WHERE w.job_id = j.id AND w.run_no = j.run_no AND w.event = 'job.' || j.status)
+UNION ALL
+  SELECT 'a delivery that nothing will wake', d.id::text
+    FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d.endpoint_id
+   WHERE d.state = 'pending'
+     AND (e.wake_at IS NULL
+          OR (d.next_attempt_at IS NULL
+              AND NOT EXISTS (SELECT 1 FROM webhook_delivery b WHERE b.job_id = d.job_id
+                                 AND b.endpoint_id = d.endpoint_id AND b.state = 'pending' AND b.seq < d.seq)));

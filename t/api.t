@@ -480,6 +480,41 @@ subtest 'headers' => sub {
     is($problem->{json}{error}{code}, 'not_found', 'beside the same error');
 };
 
+subtest 'a prompt that is required' => sub {
+    my ($usual, $pro) = (slurp($nginx->{conf}), {model => 'pro'});
+    is(create($pro)->{status}, 201, 'as a rule it is not');
+    $nginx->reconfigure(sub { s/(matte_require_prompt) off/$1 on/ });
+    refused(create($pro), 422, 'unsupported_combination', 'text_prompt', 'none');
+    refused(create({%$pro, text_prompt => ''}), 422, 'unsupported_combination', 'text_prompt', 'an empty one');
+    is(create({%$pro, text_prompt => 'dog'})->{status}, 201, 'one');
+    is(create({})->{status}, 201, 'other models need none');
+    my @ids = map { draft($pro) } 1, 2;
+    refused($nginx->post("/v1/jobs/$ids[0]/start", {}), 422, 'unsupported_combination', undef, 'a draft without one is not started');
+    is($nginx->post("/v1/jobs/$ids[1]/start", {text_prompt => 'dog'})->{status}, 200, 'but with one');
+    $nginx->reconfigure(sub { $_ = $usual });
+};
+
+subtest 'cancel and delete' => sub {
+    my @heard = $engine->heard;
+    my $rung = sub { my $n = @heard; @heard = $engine->heard; return join ' ', map { s/^(\w+) \d+/$1/r } @heard[$n .. $#heard]; };
+    my $id = draft();
+    is($nginx->post("/v1/jobs/$id/cancel")->{json}{status}, 'cancelled', 'a draft');
+    is($nginx->post("/v1/jobs/$id/cancel", {})->{json}{status}, 'cancelled', 'again');
+    is($rung->(), '', 'concerns no engine');
+    for my $end (['POST', '/cancel'], ['DELETE', '']) {
+        my $job = create({metadata => {a => 1}})->{json}{id};
+        $rung->();
+        $pg->psql("UPDATE matte.job SET priority = -2 WHERE id = '$job'; UPDATE matte.tenant_slot SET vtime = -1, max_processing = 100
+                   WHERE tenant_id = (SELECT tenant_id FROM matte.job WHERE id = '$job')");
+        is($pg->psql("SELECT id FROM matte.job_claim('t', '1 minute')"), $job, 'a worker has the job');
+        my $answer = $nginx->request($end->[0], "/v1/jobs/$job$end->[1]");
+        is($answer->{json}{status}, 'processing', "$end->[0]: a wish");
+        wait_for { @{[$engine->heard]} > @heard } 5, 'the engine to hear it';
+        is($rung->(), "cancel $job", "$end->[0]: the engine hears it");
+        is($nginx->get("/v1/jobs/$job")->{status}, $end->[0] eq 'POST' ? 200 : 404, "$end->[0]: afterwards");
+    }
+};
+
 subtest 'methods and paths' => sub {
     my %allow = ('/v1/jobs' => 'GET, HEAD, POST', '/v1/jobs/abc' => 'GET, HEAD, DELETE', '/v1/jobs/abc/start' => 'POST',
                  '/v1/jobs/abc/cancel' => 'POST', '/v1/jobs/abc/webhooks' => 'GET, HEAD',
