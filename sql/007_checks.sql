@@ -16,12 +16,6 @@ UNION ALL
   SELECT 'spent <> charged', a.tenant_id::text FROM credit_account a
    WHERE spent <> (SELECT coalesce(sum(charged_mc), 0) FROM job j WHERE j.tenant_id = a.tenant_id)
 UNION ALL
-  SELECT 'month <> seconds of its jobs', api_key_id::text
-    FROM api_key_month m
-    FULL JOIN (SELECT api_key_id, month_of(started_at) AS month, sum(billed_seconds(j)) AS billed
-                 FROM job j WHERE billing_status IS NOT NULL GROUP BY 1, 2) b USING (api_key_id, month)
-   WHERE coalesce(m.seconds, 0) <> coalesce(b.billed, 0)
-UNION ALL
   SELECT 'slot counters', s.tenant_id::text
     FROM tenant_slot s,
          LATERAL (SELECT count(*) FILTER (WHERE status = 'pending') AS q,

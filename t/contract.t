@@ -93,7 +93,8 @@ sub ask {
 # What is expected: "status code", or "status code field".
 sub refused {
     my ($answer, $expected, $name) = @_;
-    my $got = join ' ', $answer->{status}, grep { defined } @{$answer->{json}{error}}{qw(code field)};
+    my @said = @{$answer->{json}{error}}{qw(code field)};
+    my $got = join ' ', $answer->{status}, grep { defined } @said;
     is($got, $expected, $name) or diag($answer->{content});
     return $answer;
 }

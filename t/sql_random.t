@@ -378,6 +378,14 @@ sub run {
     }
     my @violations = map { "@$_" } $root->query('SELECT what, "which" FROM violation');
     return "violation: $violations[0]" if @violations;
+    my ($month) = $root->query(<<'END');
+SELECT api_key_id, seconds, billed
+  FROM api_key_month m
+  FULL JOIN (SELECT api_key_id, month_of(started_at) AS month, sum(billed_seconds(j)) AS billed
+               FROM job j WHERE billing_status IS NOT NULL GROUP BY 1, 2) b USING (api_key_id, month)
+ WHERE coalesce(seconds, 0) <> coalesce(billed, 0)
+END
+    return "the month of key $month->[0] has not the seconds of its jobs" if $month;
     for my $name (sort keys %heard) {
         note("$name: ", join ', ', map { "$_ $heard{$name}{$_}" } sort keys %{$heard{$name}});
     }
@@ -425,6 +433,7 @@ for my $defect (
     ["another tenant's job shown",          'api_get',       ' AND j.tenant_id = coalesce(p_tenant, a.tenant_id)', ''],
     ["another tenant's job deleted",        'api_delete',    ' AND tenant_id = a.tenant_id AND deleted_at', ' AND deleted_at'],
     ['a deleted job shown',                 'api_get',       ' AND j.deleted_at IS NULL', ''],
+    ['a month that gives nothing back',     'job_month',     'ELSIF v_delta < 0', 'ELSIF false'],
     ['usage that counts holds',              'api_usage',     "kind = 'capture' AND", "kind = 'hold' AND"],
     ['a replay for another payload',        'idem_begin',    "PERFORM refuse('idempotency_mismatch')", 'NULL'],
     ['a full queue that takes more',        'job_enqueue',   "PERFORM refuse('rate_limited', 10)", 'NULL'],
