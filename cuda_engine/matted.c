@@ -25,6 +25,7 @@
 #include "supervisor/pool.h"
 #include "supervisor/privilege.h"
 #include "supervisor/storage.h"
+#include "supervisor/sweep.h"
 #include "supervisor/webhook.h"
 
 enum { MANIFESTS = 16, LAST_CALLS_MS = 6000 };
@@ -230,6 +231,7 @@ static int start(struct error *e)
     }
     explicit_bzero(config.database, strlen(config.database));
     child_forget(forget_secrets);
+    sweep_open(&config);
     webhook_open(&config, stop_if_done);
     dispatch_open(&(struct dispatch_params) { engine_id, config.lease, config.poll, stop_if_done });
     log_event(LOG_INFO, "ready", log_str("engine_id", engine_id), log_str("socket", config.socket),
@@ -241,6 +243,7 @@ static int start(struct error *e)
 static void stop(void)
 {
     doorbell_close();
+    sweep_close();
     webhook_close();
     database_close();
     storage_close();

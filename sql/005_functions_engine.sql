@@ -13,6 +13,13 @@ CREATE TYPE claim AS (
   video_url     text,
   input_path    text,         -- of an upload, under the state folder; NULL: video_url is to be fetched
   background    text,         -- transparent or #rrggbb
+  image_url     text,         -- of a background that is an image; else NULL
+  canvas_width  int,          -- 0: the source's size, as canvas_height
+  canvas_height int,
+  anchor        text,         -- top-left, ... center, ...
+  scale         float8,
+  offset_x      float8,       -- pixels
+  offset_y      float8,
   preview_ms    bigint,       -- 0: all of it
   max_ms        bigint,       -- what the key allows
   request_id    text,
@@ -47,6 +54,13 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
     RETURNING j.id, j.tenant_id, j.lease_no, j.attempt, j.max_attempts, j.model, j.output_format, j.video_url,
               'uploads/' || j.tenant_id || '/' || upload_of(j.video_url),
               background_of(j.options),
+              CASE WHEN j.options #>> '{background,type}' = 'image' THEN j.options #>> '{background,image_url}' END,
+              coalesce((j.options #>> '{composition,canvas,width}')::int, 0),
+              coalesce((j.options #>> '{composition,canvas,height}')::int, 0),
+              coalesce(j.options #>> '{composition,foreground,anchor}', 'center'),
+              coalesce((j.options #>> '{composition,foreground,scale}')::float8, 1),
+              coalesce((j.options #>> '{composition,foreground,offset,x}')::float8, 0),
+              coalesce((j.options #>> '{composition,foreground,offset,y}')::float8, 0),
               ceil(coalesce((j.options ->> 'preview_duration')::numeric, 0) * 1000)::bigint,
               (SELECT 1000 * k.max_video_seconds::bigint FROM api_key k WHERE k.id = j.api_key_id),
               j.request_id,
@@ -62,7 +76,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
     RETURNING cancel_requested_at IS NOT NULL $$;
 
 -- Once the input was probed: places the hold. 'held' (also when an earlier attempt of this run has placed it), or the
--- code with which the job has now failed: insufficient_credits, too_long.
+-- code with which the job has now failed: insufficient_credits, quota_exceeded, too_long.
 CREATE FUNCTION job_hold(p_job uuid, p_lease bigint, p_output_ms bigint, p_frames int) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
 DECLARE
@@ -87,8 +101,12 @@ BEGIN
     RETURN 'held';
   EXCEPTION WHEN check_violation THEN                -- the account's own rule decides; undone up to the inner BEGIN
     GET STACKED DIAGNOSTICS v_constraint = CONSTRAINT_NAME;
-    IF v_constraint <> 'available_not_negative' THEN RAISE; END IF;
+    IF v_constraint NOT IN ('available_not_negative', 'month_within_limit') THEN RAISE; END IF;
   END;
+  IF v_constraint = 'month_within_limit' THEN
+    PERFORM job_unlease(j, 'quota_exceeded', 'The seconds of this month that the key allows are used up.', false, '0');
+    RETURN 'quota_exceeded';
+  END IF;
   PERFORM job_unlease(j, 'insufficient_credits', 'Not enough credits for the length of this video.', false, '0');
   RETURN 'insufficient_credits';
 END $$;
@@ -156,6 +174,66 @@ BEGIN
   END LOOP;
   RETURN v_count;
 END $$;
+
+-- ---- retention ----------------------------------------------------------------------------------------------------
+-- Any number of engines may call these at once. Paths are relative to the state folder, one a line.
+
+-- Gives up to p_max uploads, and as many outputs, that have had their time to be removed; then what is to be removed,
+-- oldest first. A job's upload has its time from the job's end.
+CREATE FUNCTION sweep_due(p_uploads interval, p_outputs interval, p_max int) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  v_paths text;
+BEGIN
+  PERFORM upload_forget(u.id, p_uploads)
+    FROM (SELECT id FROM upload
+           WHERE deleted_at IS NULL AND created_at < now() - p_uploads AND NOT upload_wanted(id, p_uploads)
+           ORDER BY created_at LIMIT p_max FOR UPDATE SKIP LOCKED) u;
+  WITH old AS MATERIALIZED (
+    SELECT id FROM job
+     WHERE status = 'completed' AND output_removed_at IS NULL AND deleted_at IS NULL AND finished_at < now() - p_outputs
+     ORDER BY finished_at LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
+  marked AS (
+    UPDATE job SET output_removed_at = now() WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING output_key)
+  INSERT INTO removal (path) SELECT 'outputs/' || output_key FROM marked ON CONFLICT DO NOTHING;
+  WITH next AS MATERIALIZED (SELECT path FROM removal ORDER BY at LIMIT p_max FOR UPDATE SKIP LOCKED),
+       last AS (UPDATE removal SET at = clock_timestamp()       -- one that cannot be removed holds up no other
+                 WHERE path = ANY (ARRAY(SELECT path FROM next)) RETURNING path)
+  SELECT string_agg(path, E'\n') INTO v_paths FROM last;
+  RETURN v_paths;
+END $$;
+
+-- They are removed. How many there were.
+CREATE FUNCTION sweep_done(p_paths text) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+  WITH gone AS (DELETE FROM removal WHERE path = ANY (string_to_array(p_paths, E'\n')) RETURNING path)
+  SELECT count(*) FROM gone $$;
+
+-- Up to p_max rows of each kind that have had their time: requests of 24 hours ago, attempts of webhooks, uploads that
+-- are gone. Jobs, their transitions and the ledger stay. How many there were of the kind with the most.
+CREATE FUNCTION sweep_rows(p_keep interval, p_max int) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+  WITH i AS (DELETE FROM idempotency_key WHERE ctid = ANY (ARRAY(
+               SELECT ctid FROM idempotency_key WHERE created_at < now() - interval '24 hours' LIMIT p_max)) RETURNING 1),
+       w AS (DELETE FROM webhook_attempt WHERE ctid = ANY (ARRAY(
+               SELECT ctid FROM webhook_attempt WHERE at < now() - p_keep LIMIT p_max)) RETURNING 1),
+       u AS (DELETE FROM upload WHERE ctid = ANY (ARRAY(
+               SELECT ctid FROM upload WHERE deleted_at < now() - p_keep LIMIT p_max)) RETURNING 1)
+  SELECT greatest((SELECT count(*) FROM i), (SELECT count(*) FROM w), (SELECT count(*) FROM u)) $$;
+
+-- Of these files, those that no row claims. What is not named as one of ours is nobody's to remove.
+CREATE FUNCTION sweep_unclaimed(p_paths text) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+  SELECT string_agg(path, E'\n')
+    FROM unnest(string_to_array(p_paths, E'\n')) path,
+         regexp_match(path, '^(outputs|uploads)/([0-9a-f-]{36})/([0-9a-f-]{36})(/[0-9]+[.][a-z0-9]+)?$') part
+   WHERE CASE WHEN part[1] = 'uploads' AND part[4] IS NULL THEN
+                NOT EXISTS (SELECT FROM upload u WHERE u.id = part[3]::uuid AND u.tenant_id = part[2]::uuid
+                                                   AND u.deleted_at IS NULL)
+              WHEN part[1] = 'outputs' AND part[4] IS NOT NULL THEN
+                NOT EXISTS (SELECT FROM job j WHERE j.id = part[3]::uuid
+                                                AND 'outputs/' || j.output_key = path AND output_of(j) IS NOT NULL)
+              ELSE false END $$;
 
 -- ---- webhooks -----------------------------------------------------------------------------------------------------
 -- Deliveries to one endpoint go four at a time, and one at a time, with pauses, while it fails. Within a job they go in
@@ -241,7 +319,7 @@ BEGIN
         FROM job j
         WHERE w.id IN (SELECT due.id FROM due) AND j.id = w.job_id
         RETURNING w.id, w.attempts, w.job_id, w.event, w.url, utc_z(w.created_at), w.data::text,
-                  CASE WHEN w.event = 'job.completed' THEN j.output_key END,
+                  CASE WHEN w.event = 'job.completed' THEN output_of(j) END,
                   (SELECT string_agg('whsec_' || encode(s.secret, 'base64'), ' ' ORDER BY s.expires_at DESC)
                      FROM webhook_secret s
                     WHERE s.tenant_id = w.tenant_id AND (s.expires_at IS NULL OR s.expires_at > now())),

@@ -72,7 +72,7 @@ sub credits {
 
 # What is due is claimed by $engine: the claim as a hash, undef when there is none.
 my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
-               preview_ms max_ms request_id trace_id);
+               image_url canvas_width canvas_height anchor scale offset_x offset_y preview_ms max_ms request_id trace_id);
 sub claim {
     my ($session, $ttl) = @_;
     my ($row) = ($session // $engine)->query(sprintf "SELECT * FROM matte.job_claim('e1', '%s')", $ttl // '20 s');
@@ -209,7 +209,7 @@ subtest 'reading' => sub {
     is_deeply([@$body{qw(progress webhook_events warnings queue_position)}], [0, {}, [], 1], 'what is empty is empty');
 
     is(get($job, 'acme2')->{outcome}, 'ok', 'another key of the client sees the job');
-    my $bare = {%$mine, map { $_ => undef } qw(key_id tenant_id rate_per_min burst)};
+    my $bare = {%$mine, map { $_ => undef } qw(key_id tenant_id rate_per_min burst starts_burst scope)};
     is_deeply(scalar $api->call('api_get', undef, $tenant{acme}, $job), $bare, 'for a known tenant: the job, no key');
     is_deeply(scalar $api->call('api_get', $unknown, $tenant{acme}, $job), $bare, 'the key is then ignored');
     is_deeply(get($job, 'other'), get(uuid(), 'other'), "another tenant's job and an unknown one answer alike");
@@ -279,7 +279,9 @@ subtest 'create and start' => sub {
     my $claim = claim();
     is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
         model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
-        background => 'transparent', preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1', trace_id => undef},
+        background => 'transparent', image_url => undef, canvas_width => 0, canvas_height => 0, anchor => 'center',
+        scale => 1, offset_x => 0, offset_y => 0, preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1',
+        trace_id => undef},
         'the claim has what the engine needs');
     is_deeply([@{start($job)}{qw(status total)}], ['processing', 1], 'the same start answers with the present state');
     $engine->call('job_hold', $job, 1, 1000, 25);
@@ -293,6 +295,12 @@ subtest 'create and start' => sub {
     is_deeply([@$claim{qw(model output_format background preview_ms)}], ['light', 'mp4', '#00ff10', 1000],
               'options are merged key by key');
     is(column($job, 'rate_mc_s'), 750, "the price is the model's");
+    clear();
+
+    create(options => '{"background":{"type":"image","image_url":"http://i/1.png"},"composition":{"canvas":{"width":300,'
+        . '"height":400},"foreground":{"anchor":"top-left","scale":0.5,"offset":{"x":-7,"y":8.5}}}}');
+    is_deeply([@{claim()}{qw(image_url canvas_width canvas_height anchor scale offset_x offset_y)}],
+              ['http://i/1.png', 300, 400, 'top-left', 0.5, -7, 8.5], 'an image and a composition');
     clear();
 
     is(create(key => 'poor')->{outcome}, 'insufficient_credits', 'no credits: no start');
@@ -488,6 +496,234 @@ subtest 'cancel' => sub {
     }
 };
 
+subtest 'delete' => sub {
+    my $delete = sub { my ($job, $key) = @_; scalar $api->call('api_delete', $key{$key // 'acme'}, $job) };
+    my $files  = sub { join ' ', map { $_->[0] } $root->query('DELETE FROM removal RETURNING path') };
+    my $hidden = sub {
+        my ($job) = @_;
+        my @list = map { $_->{job_id} // () } $api->call('api_list', $key{acme}, undef, 100, 0, undef);
+        return join ' ', map { $_->{outcome} } get($job), start($job), scalar $api->call('api_download', undef, $job),
+            scalar $api->call('api_cancel', $key{acme}, $job), scalar $api->call('api_webhooks', $key{acme}, undef, $job),
+            {outcome => (grep { $_ eq $job } @list) ? 'listed' : 'not_found'};
+    };
+    my $gone = join ' ', ('not_found') x 6;
+    $files->();
+    my $job = create(metadata => '{"a":1}')->{job_id};
+    is_deeply($delete->($job, 'other'), $delete->(uuid(), 'other'), "another tenant's job: as an unknown one");
+    is($delete->($job, 'other')->{outcome}, 'not_found', 'not_found');
+    is_deeply([@{$delete->($job)}{qw(outcome status)}], ['ok', 'cancelled'], 'while pending: cancelled');
+    is_deeply([@{$delete->($job)}{qw(outcome status)}], ['ok', 'cancelled'], 'again: the same');
+    is($hidden->($job), $gone, 'no route shows it');
+    is(column($job, "concat_ws(' ', status, metadata)"), 'cancelled', 'the row stays, without what the client said of it');
+    is($files->(), '', 'there was no file');
+
+    my $done = job_in('completed');
+    is($delete->($done)->{status}, 'completed', 'a completed one');
+    is($files->(), "outputs/$tenant{acme}/$done/1.webm", 'its output goes');
+    is($hidden->($done), $gone, 'no route shows it');
+
+    my $upload = uuid();
+    $root->query("INSERT INTO upload (id, tenant_id, filename, bytes) VALUES ('$upload', '$tenant{acme}', 'v.mp4', 9)");
+    my ($one, $two) = map { create(video => "upload://$upload")->{job_id} } 1, 2;
+    my $claim = claim();
+    is($claim->{id}, $one, 'one runs');
+    is($delete->($two)->{status}, 'cancelled', 'the other is deleted');
+    is($files->(), '', 'the upload stays while somebody wants it');
+    is($delete->($one)->{status}, 'processing', 'while processing: a wish');
+    is($hidden->($one), $gone, 'that no route shows any more');
+    is($files->(), '', 'its input is in use');
+    is($engine->call('job_hold', $one, 1, 1000, 1), 'held', 'the engine goes on');
+    is(complete($claim, 1000), 't', 'and is faster than the wish');
+    is_deeply([sort split ' ', $files->()], ["outputs/$tenant{acme}/$one/1.webm", "uploads/$tenant{acme}/$upload"],
+              'then both files go');
+    is(create(video => "upload://$upload")->{outcome}, 'not_found', 'no new job may name it');
+    $root->query("INSERT INTO removal (path) VALUES ('outputs/$tenant{acme}/x')");
+    is($engine->call('sweep_due', '1 day', '1 day', 10), "outputs/$tenant{acme}/x", 'an engine learns of it');
+    is($engine->call('sweep_done', "outputs/$tenant{acme}/x"), 1, 'and strikes it out');
+    is($engine->call('sweep_due', '1 day', '1 day', 10), undef, 'for all');
+    is(violations(), '', 'no violation');
+};
+
+subtest 'uploads' => sub {
+    my ($room) = $api->call('api_upload_begin', $key{acme});
+    is($room->{outcome}, 'ok');
+    is($api->call('api_upload_begin', sha('wrong'))->{outcome}, 'invalid_api_key', 'a wrong key');
+    my $store = sub { my ($id, $bytes, $key) = @_; return $api->call('api_upload', $key // $key{acme}, $id, 'v.mp4', $bytes,
+                                                                     '\\x' . 'ab' x 32)->{outcome} };
+    my $id = uuid();
+    is($store->($id, 1000), 'ok', 'stored');
+    is($store->(uuid(), 1000, sha('wrong')), 'invalid_api_key', 'not with a wrong key');
+    is($api->call('api_upload_begin', $key{acme})->{total}, $room->{total} - 1000, 'there is less room');
+    $root->query("UPDATE tenant SET max_upload_bytes = max_upload_bytes - $room->{total} + 2000 WHERE id = '$tenant{acme}'");
+    is($store->(uuid(), 1001), 'too_large', 'more than there is room');
+    is($store->(uuid(), 1000), 'ok', 'all of it');
+    is($api->call('api_upload_begin', $key{acme})->{total}, 0, 'no room');
+    $root->query('UPDATE tenant SET max_upload_bytes = DEFAULT');
+};
+
+subtest 'retention' => sub {
+    $root->query('DELETE FROM removal');
+    $root->query('DELETE FROM upload');
+    my $due  = sub { my ($uploads, $outputs) = @_; return $engine->call('sweep_due', $uploads // '1 day', $outputs // '1 day', 10) // '' };
+    my $file = sub { my ($age) = @_; my $id = uuid(); $root->query("INSERT INTO upload (id, tenant_id, filename, bytes, created_at)
+                     VALUES ('$id', '$tenant{acme}', 'v.mp4', 9, now() - interval '$age')"); return $id };
+    my $name = sub { "uploads/$tenant{acme}/$_[0]" };
+    my ($young, $old) = map { $file->($_) } '23 hours', '25 hours';
+    is($due->(), $name->($old), 'an upload has its time');
+    is($due->(), $name->($old), 'and is due until it is removed');
+    is($engine->call('sweep_done', $name->($old)), 1);
+    is($due->(), '', 'once');
+
+    my $used = $file->('25 hours');
+    my $job = create(video => "upload://$used")->{job_id};
+    is($due->(), '', 'one that a job waits for stays');
+    my $claim = claim();
+    is($claim->{id}, $job, 'claimed');
+    is($due->(), '', 'or works with');
+    is($engine->call('job_fail', $job, 1, 'decode_error', 'x', 'f'), 'failed');
+    is($due->(), '', 'and for its time after the end: a failed job may be started again');
+    $root->query("UPDATE job SET finished_at = now() - interval '25 hours' WHERE id = '$job'");
+    is($due->(), $name->($used), 'then it goes');
+    is(start($job)->{outcome}, 'not_found', 'and the job cannot be started again');
+    my $draft = $file->('25 hours');
+    my $first = create(video => "upload://$draft", start => 'f')->{job_id};
+    is($due->(), $name->($used), 'a draft holds it');
+    $root->query("UPDATE job SET created_at = now() - interval '25 hours' WHERE id = '$first'");
+    is_deeply([sort split /\n/, $due->()], [sort map { $name->($_) } $used, $draft], 'as long as a job that ended');
+    $engine->call('sweep_done', join "\n", map { $name->($_) } $used, $draft);
+
+    # whoever makes a job of an upload holds it until the job can be seen
+    my $held = $file->('25 hours');
+    my $other = $pg->session('matte_api');
+    $other->query('BEGIN');
+    my $new = uuid();
+    is($other->call('api_create', $key{acme}, undef, undef, $new, 'human', 'webm', "upload://$held", undef, '{}', undef, 'f',
+                    undef, 201, '{}')->{outcome}, 'ok', 'a job that is being made');
+    is($due->(), '', 'its upload is left alone');
+    $other->query('COMMIT');
+    is($due->(), '', 'as when it is made');
+    $root->query("UPDATE job SET status = 'cancelled', finished_at = now() WHERE id = '$new'");
+
+    my $done = job_in('completed');
+    my $key = column($done, 'output_key');
+    is($due->(), '', 'an output has its time');
+    $root->query("UPDATE job SET finished_at = now() - interval '25 hours' WHERE id = '$done'");
+    is($due->(), "outputs/$key", 'then it goes');
+    my $answer = get($done);
+    is_deeply([@$answer{qw(outcome status output_key)}], ['ok', 'completed', undef], 'the job stays, without it');
+    is($api->call('api_download', undef, $done)->{outcome}, 'not_found', 'there is nothing to download');
+    is($engine->call('sweep_done', "outputs/$key"), 1);
+
+    my ($here) = map { $_->[0] } $root->query("SELECT output_key FROM job WHERE id = '" . job_in('completed') . "'");
+    my $unclaimed = sub { join ' ', sort split /\n/, $engine->call('sweep_unclaimed', join "\n", @_) // '' };
+    is($unclaimed->("outputs/$here", $name->($young)), '', 'what a row claims is not an orphan');
+    my $attempt = "outputs/$here" =~ s{/1.webm}{/7.webm}r;
+    my $stranger = 'uploads/' . uuid() . '/' . uuid();
+    is($unclaimed->($attempt, "outputs/$here", $stranger, "outputs/$key"), join(' ', sort $attempt, $stranger, "outputs/$key"),
+       'what none does is: another attempt, an upload without a row, an output that had its time');
+    is($unclaimed->($name->($young) =~ s/^uploads/outputs/r, "outputs/$here.part", 'outputs/x', 'tmp/x', '../x', ''), '',
+       'other names are nobody\'s to remove');
+
+    $root->query("DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'");
+    $root->query("INSERT INTO idempotency_key (tenant_id, key, route, body_sha256, created_at)
+                  SELECT '$tenant{acme}', 'age' || n, 'x', 'x', now() - n * interval '9 hours' FROM generate_series(1, 5) n");
+    my $count = sub { $root->value("SELECT count(*) FROM idempotency_key WHERE key LIKE 'age%'") };
+    is($engine->call('sweep_rows', '1 day', 2), 2, 'rows go in steps');
+    is($engine->call('sweep_rows', '1 day', 2), 1, 'until the last');
+    is($count->(), 2, 'requests are known for 24 hours');
+    $root->query("UPDATE upload SET deleted_at = now() - interval '25 hours' WHERE id = '$old'");
+    is($engine->call('sweep_rows', '1 day', 2), 1, 'an upload that is long gone');
+    is($root->value("SELECT count(*) FROM upload WHERE id = '$old'"), 0);
+    is(violations(), '', 'no violation');
+    $root->query("DELETE FROM idempotency_key WHERE key LIKE 'age%'");
+};
+
+subtest 'scopes' => sub {
+    my ($id) = map { $_->[0] } $root->query("SELECT id FROM api_key WHERE key_hash = '$key{acme}'");
+    my $job   = create(start => 'f')->{job_id};
+    my %calls = (
+        read  => sub { map { scalar $api->call(@$_) } ['api_get', $key{acme}, undef, $job], ['api_download', $key{acme}, $job],
+                       ['api_list', $key{acme}, undef, 1, 0, undef], ['api_usage', $key{acme}, undef, 7],
+                       ['api_events', $key{acme}, undef, 1], ['api_webhooks', $key{acme}, undef, $job] },
+        write => sub { create(), start($job), map { scalar $api->call(@$_) } ['api_redeliver', $key{acme}, $job, $job],
+                       ['api_cancel', $key{acme}, $job], ['api_delete', $key{acme}, uuid()] });
+    for my $scope (qw(read write)) {
+        $root->query("UPDATE api_key SET scope = '$scope' WHERE id = $id");
+        for my $kind (qw(read write)) {
+            my @outcomes = map { $_->{outcome} } $calls{$kind}->();
+            my @forbidden = grep { $_ eq 'forbidden' } @outcomes;
+            is(@forbidden, $kind eq $scope ? 0 : @outcomes, "scope $scope: a $kind") or diag("@outcomes");
+        }
+    }
+    $root->query("UPDATE api_key SET scope = 'read write' WHERE id = $id");
+    is(get($job)->{scope}, 'read write', 'the answer carries the scope');
+    clear();
+};
+
+subtest 'the month of a key' => sub {
+    my $used = sub { $root->value("SELECT coalesce(sum(seconds), 0) FROM api_key_month m JOIN api_key k
+                                     ON k.id = m.api_key_id WHERE k.key_hash = '$key{acme}'") };
+    my $limit = sub { $root->query("UPDATE api_key SET max_month_seconds = $_[0] WHERE key_hash = '$key{acme}'") };
+    my $before = $used->();
+    my $job = create()->{job_id};
+    my $claim = claim();
+    $engine->call('job_hold', $job, 1, 4200, 1);
+    is($used->() - $before, 5, 'what is held counts');
+    complete($claim, 2100);
+    is($used->() - $before, 3, 'in the end what was charged');
+    $job = create()->{job_id};
+    claim();
+    $engine->call('job_hold', $job, 1, 4200, 1);
+    $engine->call('job_fail', $job, 1, 'fetch_4xx', 'x', 'f');
+    is($used->() - $before, 3, 'a failure does not count');
+    $limit->($used->() + 2);
+    $job = create()->{job_id};
+    claim();
+    is($engine->call('job_hold', $job, 1, 2100, 1), 'quota_exceeded', 'a hold beyond the limit');
+    is(column($job, "concat_ws(' ', status, error_code, billing_status)"), 'failed quota_exceeded', 'fails the job');
+    $job = create()->{job_id};
+    claim();
+    is($engine->call('job_hold', $job, 1, 1900, 1), 'held', 'one up to it is held');
+    my $refused = create();
+    is($refused->{outcome}, 'rate_limited', 'then no job starts');
+    my $left = $root->value("SELECT ceil(extract(epoch FROM (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')
+                             AT TIME ZONE 'UTC' - now()))");
+    cmp_ok(abs($refused->{total} - $left), '<=', 5, 'until the next month');
+    $limit->('NULL');
+    is(create()->{outcome}, 'ok', 'the limit gone, it starts');
+    $engine->call('job_fail', $job, 1, 'fetch_4xx', 'x', 'f');
+    clear();
+    is(violations(), '', 'no violation');
+};
+
+subtest 'usage' => sub {
+    my $key = sha($pg->admin_key('user', credits => 100));
+    local $key{user} = $key;
+    my $none = decode_json($api->call('api_usage', $key, undef, 2)->{body});
+    is_deeply([@$none{qw(total_jobs completed_jobs failed_jobs credits_used balance)}], [0, 0, 0, 0, 100], 'nothing yet');
+    is_deeply([map { $_->{total_jobs} } @{$none->{daily}}], [0, 0], 'a row a day');
+    is_deeply(decode_json($api->call('api_events', $key, undef, 20)->{body}), {items => []}, 'no event');
+    my ($done, $failed, $old) = map { create(key => 'user')->{job_id} } 1 .. 3;
+    my $claim = claim();
+    $engine->call('job_hold', $done, 1, 5000, 1);
+    complete($claim, 3000);
+    fail_job(claim(), 'fetch_4xx', 'f');
+    $root->query("UPDATE job SET created_at = created_at - interval '3 days' WHERE id = '$old'");
+    my $usage = decode_json($api->call('api_usage', $key, undef, 2)->{body});
+    is_deeply([@$usage{qw(total_jobs completed_jobs failed_jobs credits_used balance)}], [2, 1, 1, 3, 97], 'the sums');
+    is_deeply($usage->{daily}[1], {date => $root->value("SELECT (now() AT TIME ZONE 'UTC')::date"), total_jobs => 2,
+              completed_jobs => 1, failed_jobs => 1, credits_used => 3}, 'the day');
+    is(decode_json($api->call('api_usage', $key, undef, 90)->{body})->{total_jobs}, 3, 'more days, more jobs');
+    my $events = decode_json($api->call('api_events', undef, $root->value("SELECT id FROM tenant WHERE client_id = 'user'"),
+                                        20)->{body})->{items};
+    is_deeply([map { [@$_{qw(type credits job_id)}] } @$events], [['released', 2, $done], ['charged', 3, $done],
+              ['held', 5, $done]], 'the events, newest first');
+    is(scalar @{decode_json($api->call('api_events', $key, undef, 1)->{body})->{items}}, 1, 'limit');
+    is_deeply(decode_json($api->call('api_pricing')->{body}), {model_pricing_credits_per_minute =>
+              {original => 60, light => 45, pro => 180, human => 45}}, 'the prices');
+    clear();
+};
+
 subtest 'a backlog' => sub {
     $root->query(<<"END");
 SET session_replication_role = replica;                -- no triggers: 20,000 jobs of a client that may run none
@@ -499,13 +735,16 @@ SET session_replication_role = origin;
 ANALYZE job
 END
     my $job = create()->{job_id};
+    my $reads = sub { my ($row) = $engine->query("SELECT pg_stat_get_xact_tuples_returned('matte.job'::regclass),
+                                                         pg_stat_get_xact_tuples_returned('matte.job_ready'::regclass)"); $row };
     $engine->query('BEGIN');
+    my $before = $reads->();                            # of earlier transactions that were not reported yet
     is(claim()->{id}, $job, 'a claim passes over a backlog');
-    my ($reads) = $engine->query("SELECT pg_stat_get_xact_tuples_returned('matte.job'::regclass),
-                                         pg_stat_get_xact_tuples_returned('matte.job_ready'::regclass)");
+    my $after = $reads->();
     $engine->query('COMMIT');
-    is($reads->[0], 0, 'and scans no table for it');
-    cmp_ok($reads->[1], '<', 1000, "nor its index: $reads->[1] entries read, dead ones among them");
+    my ($rows, $entries) = map { $after->[$_] - $before->[$_] } 0, 1;
+    is($rows, 0, 'and scans no table for it');
+    cmp_ok($entries, '<', 1000, "nor its index: $entries entries read, dead ones among them");
     $root->query("SET session_replication_role = replica; DELETE FROM job WHERE run_no = 1 AND rate_mc_s = 1;
                   UPDATE tenant_slot SET max_processing = 4, pending = 0 WHERE tenant_id = '$tenant{other}';
                   SET session_replication_role = origin");
@@ -731,6 +970,31 @@ subtest 'webhooks: secrets' => sub {
     quiet();
 };
 
+subtest 'webhooks: the log, and again' => sub {
+    quiet();
+    my $job = events_at('log.example');
+    my $log = sub { decode_json($api->call('api_webhooks', $key{acme}, undef, $job)->{body})->{items} };
+    is_deeply([map { [@$_{qw(event state attempts log)}] } @{$log->()}],
+              [['job.started', 'pending', 0, []], ['job.completed', 'pending', 0, []]], 'in order');
+    my ($due) = due();
+    is($log->()->[0]{next_attempt_at}, undef, 'in flight');
+    heard($due, 410);
+    my $item = $log->()->[0];
+    is_deeply([@$item{qw(id state last_status next_attempt_at)}], [$due->{id}, 'failed', 410, undef], 'a failure');
+    is_deeply([map { [@$_{qw(n status)}] } @{$item->{log}}], [[1, 410]], 'and how it came to it');
+    for my $other ([$key{other}, $job, $due->{id}], [$key{acme}, uuid(), $due->{id}], [$key{acme}, $job, uuid()]) {
+        is($api->call('api_redeliver', @$other)->{outcome}, 'not_found', 'of another job: not_found');
+    }
+    my $again = $api->call('api_redeliver', $key{acme}, $job, $due->{id});
+    is($again->{outcome}, 'ok', 'again');
+    is_deeply(decode_json($again->{body}), $log->()->[0], 'the answer is the delivery');
+    is($log->()->[0]{state}, 'pending', 'it is due');
+    hurry();
+    my ($more) = due(1);
+    is_deeply([@$more{qw(id attempt)}], [$due->{id}, 2], 'and counts on');
+    is(heard($more, 200), 'sent', 'sent');
+};
+
 # ---- the operator ------------------------------------------------------------------------------------------------
 
 subtest 'the operator' => sub {
@@ -752,6 +1016,19 @@ subtest 'the operator' => sub {
     is($list->(), 'invalid_api_key', 'disabled');
     $admin->call('key_enable', $fingerprint);
     is($list->(), 'ok', 'enabled');
+    my $made = $api->call('api_key_create', 'newcomer', 'n', 'read', undef);
+    my $body = decode_json($made->{body});
+    is_deeply([@$made{qw(outcome code)}, @$body{qw(client_id note scope enabled)}],
+              ['ok', 201, 'newcomer', 'n', 'read', JSON::PP::true()], 'a key by the module, and its client');
+    is($body->{key_fingerprint}, substr($body->{api_key}, 0, 14), 'its fingerprint');
+    is($api->call('api_list', sha($body->{api_key}), undef, 1, 0, undef)->{outcome}, 'ok', 'it is good');
+    my $page = decode_json($api->call('api_keys', 1, 0)->{body});
+    is_deeply([$page->{items}[0]{key_fingerprint}, exists $page->{items}[0]{api_key}, $page->{has_more}],
+              [$body->{key_fingerprint}, '', JSON::PP::true()], 'keys are listed, newest first, without the key');
+    is(decode_json($api->call('api_key_enable', $body->{key_fingerprint}, 'f')->{body})->{enabled}, JSON::PP::false(), 'disable');
+    is($api->call('api_list', sha($body->{api_key}), undef, 1, 0, undef)->{outcome}, 'invalid_api_key', 'it is disabled');
+    is(decode_json($api->call('api_key_enable', $body->{key_fingerprint}, 't')->{body})->{enabled}, JSON::PP::true(), 'enable');
+    is($api->call('api_key_enable', 'mt_live_nobody', 't')->{outcome}, 'not_found', 'nobody');
     is($root->value("SELECT base62('\\x00000000000f4240', 6)"), '004C92', 'base62 of 1000000');
     is($root->value("SELECT base62(decode(repeat('ff', 32), 'hex'), 44) LIKE '0_%'"), 't', '43 digits hold 256 bits');
 };
@@ -760,9 +1037,11 @@ subtest 'the operator' => sub {
 
 subtest 'roles' => sub {
     my %may = (
-        matte_api    => [qw(api_answered api_cancel api_create api_download api_get api_list api_start)],
-        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release webhook_claim
-                            webhook_done)],
+        matte_api    => [qw(api_answered api_cancel api_create api_delete api_download api_events api_get
+                            api_key_create api_key_enable api_keys api_list api_pricing api_redeliver api_start api_upload
+                            api_upload_begin api_usage api_webhooks)],
+        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release sweep_done
+                            sweep_due sweep_rows sweep_unclaimed webhook_claim webhook_done)],
         matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create webhook_secret
                             webhook_secret_rotate)]);
     for my $role (sort keys %may) {
@@ -813,9 +1092,14 @@ subtest 'constraints' => sub {
         fingerprint_form      => "UPDATE api_key SET fingerprint = 'mt_live_12345'",
         key_hash_sha256       => "UPDATE api_key SET key_hash = '\\x00'",
         key_limits            => 'UPDATE api_key SET burst = 0',
+        key_scope             => "UPDATE api_key SET scope = 'admin'",
+        month_seconds         => "INSERT INTO api_key_month SELECT id, '2026-01-01', -1 FROM api_key LIMIT 1",
+        removal_path          => "INSERT INTO removal (path) VALUES ('outputs/$acme/../../etc/passwd')",
+        removal_path          => "INSERT INTO removal (path) VALUES ('/etc/passwd')",
         slot_counts           => 'UPDATE tenant_slot SET pending = -1',
         slot_weight           => 'UPDATE tenant_slot SET weight = 0',
         price_not_negative    => 'UPDATE price SET mc_per_second = -1',
+        upload_quota          => 'UPDATE tenant SET max_upload_bytes = -1',
         upload_filename       => "UPDATE upload SET filename = ''",
         upload_bytes          => 'UPDATE upload SET bytes = 0',
         upload_sha256         => "UPDATE upload SET sha256 = '\\x00'",
@@ -824,7 +1108,7 @@ subtest 'constraints' => sub {
         video_url_form        => $update->("video_url = 'http://' || repeat('x', 2042)"),
         webhook_url_form      => $update->("webhook_url = 'gopher://x'"),
         options_size          => $update->("options = '[]'"),
-        options_size          => $update->("options = jsonb_build_object('x', repeat('x', 8192))"),
+        options_size          => $update->("options = jsonb_build_object('x', repeat('x', 16384))"),
         metadata_size         => $update->("metadata = '[]'"),
         metadata_size         => $update->("metadata = json_build_object('x', repeat('x', 4096))"),
         warnings_array        => $update->("warnings = '{}'"),

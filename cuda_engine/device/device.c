@@ -6,7 +6,10 @@
 
 static const struct device_backend *const backends[] = { &device_cpu, NULL }; /* best first */
 
-enum { SIDE_MAX = 16384 }; /* of a picture, in pixels */
+enum {
+    SIDE_MAX = 16384,     /* of a picture, in pixels */
+    PLACED_MAX = 1 << 24, /* of a picture that lies mostly outside its canvas: exact in float */
+};
 
 struct device *device_open(const char *name, struct error *e)
 {
@@ -43,6 +46,18 @@ void device_close(struct device *device)
 static int check_side(int side)
 {
     return side > 0 && side <= SIDE_MAX;
+}
+
+static int check_placement(const struct compositor_params *p, struct error *e)
+{
+    const struct placement *at = &p->place;
+    if (check_side(p->canvas_width) && check_side(p->canvas_height) && at->width > 0 &&
+        at->height > 0 && at->width <= PLACED_MAX && at->height <= PLACED_MAX &&
+        abs(at->x) <= PLACED_MAX && abs(at->y) <= PLACED_MAX)
+        return 0;
+    return error_set(e, "too_large",
+        "A picture of %dx%d at %d, %d of a canvas of %dx%d is outside what can be placed.",
+        at->width, at->height, at->x, at->y, p->canvas_width, p->canvas_height);
 }
 
 static int check_sizes(int width, int height, int low_width, int low_height, struct error *e)
@@ -85,7 +100,8 @@ void sampler_close(struct sampler *sampler)
 struct compositor *compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e)
 {
-    if (check_sizes(params->width, params->height, params->low_width, params->low_height, e))
+    if (check_sizes(params->width, params->height, params->low_width, params->low_height, e) ||
+        check_placement(params, e))
         return NULL;
     struct compositor *compositor = device->backend->compositor_open(device, params);
     if (!compositor) {
@@ -103,7 +119,7 @@ void compositor_run(struct compositor *compositor, const struct frame *source,
 {
     const struct compositor_params *p = &compositor->params;
     assert(source->width == p->width && source->height == p->height);
-    assert(output->width == p->width && output->height == p->height);
+    assert(output->width == p->canvas_width && output->height == p->canvas_height);
     assert(p->opaque || output->plane[FRAME_A]);
     compositor->device->backend->compositor_run(compositor, source, low, output);
     output->pts = source->pts;

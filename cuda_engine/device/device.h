@@ -42,13 +42,21 @@ void sampler_close(struct sampler *sampler);
 
 struct compositor;
 
+/* Where the whole source goes on the canvas, in pixels from its top left; any part may lie outside. */
+struct placement {
+    int x, y, width, height;
+};
+
 struct compositor_params {
-    int width, height;         /* of the frames, source and output alike */
-    int low_width, low_height; /* of the network's answer */
-    enum frame_matrix matrix;
-    float mean[3], std[3]; /* as given to the sampler */
-    int opaque;            /* 1: over color; 0: straight alpha, black where it is 0 */
-    uint8_t color[3];      /* R, G, B, full range */
+    int width, height;               /* of the source frames */
+    int low_width, low_height;       /* of the network's answer */
+    int canvas_width, canvas_height; /* of the output frames */
+    struct placement place;
+    enum frame_matrix matrix; /* of all of them */
+    float mean[3], std[3];    /* as given to the sampler */
+    int opaque;       /* 0: straight alpha, transparent pixels filled (fill_math.h); 1: over ... */
+    uint8_t color[3]; /* ... this, R, G, B, full range, or over ... */
+    const struct frame *background; /* ... this, of the canvas' size, kept by the caller; or NULL */
 };
 
 /* All planar, of the network's size and in device memory; values as in matte/model.h. */
@@ -62,7 +70,7 @@ struct compositor_low {
 struct compositor *compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e);
 
-/* output has an alpha plane unless the compositor is opaque. Times are copied from source. */
+/* output is of the canvas' size and has an alpha plane unless the compositor is opaque. Times are copied from source. */
 void compositor_run(struct compositor *compositor, const struct frame *source,
     const struct compositor_low *low, struct frame *output);
 void compositor_close(struct compositor *compositor);

@@ -45,6 +45,11 @@ const struct config_key config_keys[] = {
     { "max_seconds",           CONFIG_NUMBER,   AT(max_seconds),           "3600",      1, 1000000, 0 },
     { "job_timeout",           CONFIG_DURATION, AT(job_timeout),           "600s",      1 S, 864000 S, 0 },
     { "job_timeout_factor",    CONFIG_NUMBER,   AT(job_timeout_factor),    "100",       0, 100000, 0 },
+    { "sweep",                 CONFIG_DURATION, AT(sweep),                 "60s",       100, 86400 S, 0 },
+    { "keep_uploads",          CONFIG_DURATION, AT(keep_uploads),          "24h",       1 S, 315360000 S, 0 },
+    { "keep_outputs",          CONFIG_DURATION, AT(keep_outputs),          "168h",      1 S, 315360000 S, 0 },
+    { "keep_records",          CONFIG_DURATION, AT(keep_records),          "720h",      1 S, 315360000 S, 0 },
+    { "keep_orphans",          CONFIG_DURATION, AT(keep_orphans),          "24h",       2 S, 86400000 S, 0 },
 };
 /* clang-format on */
 const int config_key_count = sizeof config_keys / sizeof *config_keys;
@@ -272,6 +277,9 @@ static int read_file(struct config *c, const char *path, FILE *in, struct error 
     }
     if (c->heartbeat * 4 > c->lease) { /* three may be lost */
         return error_set(e, "config", "%s: heartbeat must be at most a quarter of lease.", path);
+    }
+    if (c->keep_orphans <= c->lease) { /* an output has its name before its row has */
+        return error_set(e, "config", "%s: keep_orphans must be longer than lease.", path);
     }
     if (*c->public_url && !link_base_is_valid(c->public_url)) {
         return error_set(e, "config",

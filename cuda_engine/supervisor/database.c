@@ -32,6 +32,10 @@ enum statement {
     COMPLETE,
     FAIL,
     RELEASE,
+    SWEEP_DUE,
+    SWEEP_DONE,
+    SWEEP_ROWS,
+    SWEEP_UNCLAIMED,
     WEBHOOK_CLAIM,
     WEBHOOK_DONE
 };
@@ -42,7 +46,9 @@ static const struct {
     [CLAIM] = { "claim", "text, interval",
         "SELECT id, tenant_id, request_id, lease_no, attempt, max_attempts, model, output_format, "
         "video_url,"
-        " input_path, background, preview_ms, max_ms, trace_id FROM matte.job_claim($1, $2)",
+        " input_path, background, preview_ms, max_ms, image_url, canvas_width, canvas_height, "
+        "anchor,"
+        " scale, offset_x, offset_y, trace_id FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
@@ -53,6 +59,11 @@ static const struct {
     [FAIL] = { "fail", "uuid, bigint, text, text, boolean",
         "SELECT matte.job_fail($1, $2, $3, $4, $5)", 5 },
     [RELEASE] = { "release", "uuid, bigint", "SELECT matte.job_release($1, $2)", 2 },
+    [SWEEP_DUE] = { "sweep_due", "interval, interval, int", "SELECT matte.sweep_due($1, $2, $3)",
+        3 },
+    [SWEEP_DONE] = { "sweep_done", "text", "SELECT matte.sweep_done($1)", 1 },
+    [SWEEP_ROWS] = { "sweep_rows", "interval, int", "SELECT matte.sweep_rows($1, $2)", 2 },
+    [SWEEP_UNCLAIMED] = { "sweep_unclaimed", "text", "SELECT matte.sweep_unclaimed($1)", 1 },
     [WEBHOOK_CLAIM] = { "webhook_claim", "boolean, int, interval",
         "SELECT id, attempt, job_id, event, url, at, data, output_key, secrets, request_id, "
         "traceparent"
@@ -247,6 +258,38 @@ void database_release(const struct claim *claim, int64_t until, database_done *d
     submit(call_of_job(RELEASE, claim, until, done, data));
 }
 
+void database_sweep_due(
+    int64_t keep_uploads, int64_t keep_outputs, int max, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_DUE, 0, done, data);
+    value_ms(c, 0, keep_uploads);
+    value_ms(c, 1, keep_outputs);
+    value_number(c, 2, max);
+    submit(c);
+}
+
+void database_sweep_done(const char *paths, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_DONE, 0, done, data);
+    value_text(c, 0, paths);
+    submit(c);
+}
+
+void database_sweep_rows(int64_t keep, int max, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_ROWS, 0, done, data);
+    value_ms(c, 0, keep);
+    value_number(c, 1, max);
+    submit(c);
+}
+
+void database_sweep_unclaimed(const char *paths, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_UNCLAIMED, 0, done, data);
+    value_text(c, 0, paths);
+    submit(c);
+}
+
 void database_webhook_claim(int failing, int max, int64_t lease, database_done *done, void *data)
 {
     struct call *c = call_make(WEBHOOK_CLAIM, 0, done, data);
@@ -299,11 +342,15 @@ static int64_t integer(const PGresult *r, int column)
     return strtoll(PQgetvalue(r, 0, column), 0, 10);
 }
 
-/* 'transparent' or '#rrggbb' */
-static int read_background(struct claim *c, const char *text)
+/* An image's URL, or 'transparent' or '#rrggbb'. */
+static int read_background(struct claim *c, const char *image_url, const char *text)
 {
     unsigned r, g, b;
     int length = 0;
+    if (*image_url) {
+        c->background = BACKGROUND_IMAGE;
+        return 0;
+    }
     if (!strcmp(text, "transparent")) {
         c->background = BACKGROUND_TRANSPARENT;
         return 0;
@@ -314,6 +361,20 @@ static int read_background(struct claim *c, const char *text)
     c->background = BACKGROUND_COLOR;
     c->color[0] = (uint8_t)r, c->color[1] = (uint8_t)g, c->color[2] = (uint8_t)b;
     return 0;
+}
+
+static int read_composition(struct composition *c, const PGresult *r)
+{
+    int anchor = anchor_of(PQgetvalue(r, 0, 16));
+    *c = (struct composition) {
+        .canvas_width = (int)integer(r, 14),
+        .canvas_height = (int)integer(r, 15),
+        .anchor = (enum anchor)anchor,
+        .scale = strtod(PQgetvalue(r, 0, 17), 0),
+        .offset_x = strtod(PQgetvalue(r, 0, 18), 0),
+        .offset_y = strtod(PQgetvalue(r, 0, 19), 0),
+    };
+    return anchor < 0 ? -1 : 0;
 }
 
 static int is_uuid(const char *s)
@@ -329,16 +390,17 @@ static int read_claim(struct claim *c, const PGresult *r)
     c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
-    return PQnfields(r) != 14 || copy(c->id, sizeof c->id, r, 0) ||
+    return PQnfields(r) != 21 || copy(c->id, sizeof c->id, r, 0) ||
                    copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
                    copy(c->request_id, sizeof c->request_id, r, 2) ||
                    copy(c->model, sizeof c->model, r, 6) ||
                    copy(c->format, sizeof c->format, r, 7) ||
                    copy(c->video_url, sizeof c->video_url, r, 8) ||
                    copy(c->input_path, sizeof c->input_path, r, 9) ||
-                   copy(c->trace_id, sizeof c->trace_id, r, 13) ||
-                   read_background(c, PQgetvalue(r, 0, 10)) || !is_uuid(c->id) ||
-                   !is_uuid(c->tenant_id)
+                   copy(c->trace_id, sizeof c->trace_id, r, 20) ||
+                   copy(c->image_url, sizeof c->image_url, r, 13) ||
+                   read_background(c, c->image_url, PQgetvalue(r, 0, 10)) ||
+                   read_composition(&c->composition, r) || !is_uuid(c->id) || !is_uuid(c->tenant_id)
                ? -1
                : 0;
 }

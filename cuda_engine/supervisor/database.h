@@ -33,6 +33,8 @@ struct claim {
     char input_path[128]; /* of upload://; else "" */
     enum job_background background;
     uint8_t color[3];
+    char image_url[2049]; /* of BACKGROUND_IMAGE */
+    struct composition composition;
     int64_t preview_ms, max_ms;
 };
 
@@ -99,6 +101,21 @@ void database_complete(const struct claim *c, const char *output_key, const stru
 void database_fail(
     const struct claim *c, const struct error *why, int64_t until, database_done *done, void *data);
 void database_release(const struct claim *c, int64_t until, database_done *done, void *data);
+
+/* Retention. Lists of paths are one a line, relative to the state folder. */
+
+/* Gives what is older to be removed, max of a kind. DATABASE_ROW: the paths that are due, at most max. */
+void database_sweep_due(
+    int64_t keep_uploads, int64_t keep_outputs, int max, database_done *done, void *data);
+
+/* These are gone. */
+void database_sweep_done(const char *paths, database_done *done, void *data);
+
+/* Removes rows that are older, max of a kind. DATABASE_ROW: how many of the kind that had the most. */
+void database_sweep_rows(int64_t keep, int max, database_done *done, void *data);
+
+/* DATABASE_ROW: those of the paths that no row claims. */
+void database_sweep_unclaimed(const char *paths, database_done *done, void *data);
 
 /* Up to max deliveries that are due, to endpoints that fail or to those that do not. */
 void database_webhook_claim(int failing, int max, int64_t lease, database_done *done, void *data);

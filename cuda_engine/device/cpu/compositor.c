@@ -1,85 +1,38 @@
-/*
- * The network's small planes are enlarged bilinearly, half-pixel centres, in two passes: a small row is stretched to
- * full width once and kept while it is needed (few rows, an indexed load), then two stretched rows are blended for each
- * row of the picture (many rows, contiguous loads that the compiler vectorises). Nothing of full size is stored but the
- * output.
- */
+/* A compositor in its steps: cut out at the source's size, place on the canvas, fill what is transparent. */
 #include "cpu.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* Along one axis: each full-size sample lies between small samples at[i] and at[i] + 1 (or the last, again). */
-struct axis {
-    int count, last;
-    int *at;
-    float *weight; /* of the second */
-};
-
-/* Two stretched rows of one small plane; row r lives in slot r & 1. */
-struct stretch {
-    const struct axis *x, *y;
-    int index[2];
-    float *row[2];
-};
-
-enum { ALPHA, DIFF_Y, DIFF_U, DIFF_V, LOW_PLANES };
 
 struct cpu_compositor {
     struct compositor base;
-    struct axis x[2], y[2]; /* luma, chroma */
-    float *diff;            /* small planes: foreground minus source, Y, U, V codes */
-    struct stretch stretch[LOW_PLANES];
-    float *alpha[2]; /* of the two rows above one chroma row */
-    float *move;     /* one row of an enlarged difference */
+    struct cpu_cutout *cutout;
+    struct cpu_place *place; /* NULL: the output is the cut-out itself */
+    struct cpu_fill *fill;   /* NULL: opaque */
+    struct frame_pool *pool; /* of one, the cut-out before it is placed */
+    struct frame *cut;
 };
 
-/* grain: full-size pixels per sample of this axis, 1 for luma and 2 for chroma; size: full-size pixels. */
-static int axis_open(struct axis *a, int size, int grain, int low)
+/* The whole source, as it is, is the whole output. */
+static int is_cutout(const struct compositor_params *p)
 {
-    a->count = (size + grain - 1) / grain;
-    a->last = low - 1;
-    a->at = malloc((size_t)a->count * sizeof *a->at);
-    a->weight = malloc((size_t)a->count * sizeof *a->weight);
-    if (!a->at || !a->weight)
-        return -1;
-    for (int i = 0; i < a->count; i++) {
-        double at = fmin(fmax((i + .5) * grain * low / size - .5, 0), a->last);
-        a->at[i] = (int)at;
-        a->weight[i] = (float)(at - a->at[i]);
-    }
-    return 0;
+    const struct placement *at = &p->place;
+    return !p->opaque && !at->x && !at->y && at->width == p->width && at->height == p->height &&
+           p->canvas_width == p->width && p->canvas_height == p->height;
 }
 
 struct compositor *cpu_compositor_open(struct device *device, const struct compositor_params *p)
 {
-    (void)device;
+    struct frame_pool_params one = { p->width, p->height, 1, 1 };
     struct cpu_compositor *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    size_t low = (size_t)p->low_width * (size_t)p->low_height, width = (size_t)p->width;
-    int failed = 0;
-    for (int chroma = 0; chroma < 2; chroma++) {
-        failed |= axis_open(&c->x[chroma], p->width, 1 + chroma, p->low_width);
-        failed |= axis_open(&c->y[chroma], p->height, 1 + chroma, p->low_height);
-    }
-    for (int i = 0; i < LOW_PLANES; i++) {
-        struct stretch *s = &c->stretch[i];
-        int chroma = i == DIFF_U || i == DIFF_V;
-        s->x = &c->x[chroma];
-        s->y = &c->y[chroma];
-        for (int k = 0; k < 2; k++) {
-            s->row[k] = malloc(width * sizeof *s->row[k]);
-            failed |= !s->row[k];
-        }
-    }
-    c->diff = malloc(3 * low * sizeof *c->diff);
-    c->move = calloc(width, sizeof *c->move);
-    failed |= !c->diff || !c->move;
-    for (int k = 0; k < 2; k++) {
-        c->alpha[k] = malloc(width * sizeof *c->alpha[k]);
-        failed |= !c->alpha[k];
+    int failed = !(c->cutout = cpu_cutout_open(p));
+    if (!p->opaque)
+        failed |= !(c->fill = cpu_fill_open(p->canvas_width, p->canvas_height));
+    if (!is_cutout(p)) {
+        failed |= !(c->place = cpu_place_open(p));
+        failed |= !(c->pool = frame_pool_open(device, &one, NULL));
+        failed |= !c->pool || !(c->cut = frame_take(c->pool, NULL));
     }
     if (!failed)
         return &c->base;
@@ -87,177 +40,24 @@ struct compositor *cpu_compositor_open(struct device *device, const struct compo
     return NULL;
 }
 
-static const float *stretched(struct stretch *s, const float *low, int row)
-{
-    float *restrict to = s->row[row & 1];
-    if (s->index[row & 1] == row)
-        return to;
-    const struct axis *x = s->x;
-    const float *restrict from = low + (ptrdiff_t)row * (x->last + 1);
-    for (int i = 0; i < x->count; i++) {
-        int at = x->at[i], next = at < x->last ? at + 1 : at;
-        to[i] = mix(from[at], from[next], x->weight[i]);
-    }
-    s->index[row & 1] = row;
-    return to;
-}
-
-static void blend(float *restrict to, const float *restrict upper, const float *restrict lower,
-    float weight, int n)
-{
-    for (int i = 0; i < n; i++)
-        to[i] = mix(upper[i], lower[i], weight);
-}
-
-/* Row y of a small plane at full size. */
-static void enlarge(struct stretch *s, const float *low, int y, float *to)
-{
-    int at = s->y->at[y], next = at < s->y->last ? at + 1 : at;
-    const float *upper = stretched(s, low, at), *lower = stretched(s, low, next);
-    blend(to, upper, lower, s->y->weight[y], s->x->count);
-}
-
-static void level_row(float *restrict alpha, int n)
-{
-    for (int i = 0; i < n; i++)
-        alpha[i] = level_alpha(alpha[i]);
-}
-
-/* Differences of the network's foreground and what it saw, as codes. */
-static void differences(struct cpu_compositor *c, const struct compositor_low *low)
-{
-    const struct compositor_params p =
-        c->base.params; /* a copy, which the loop's stores cannot change */
-    const struct color_matrix m = cpu_matrix(p.matrix);
-    size_t n = (size_t)p.low_width * (size_t)p.low_height;
-    float *restrict y = c->diff, *restrict u = y + n, *restrict v = u + n;
-    const float *fr = low->foreground, *fg = fr + n, *fb = fg + n;
-    const float *sr = low->input, *sg = sr + n, *sb = sg + n;
-    for (size_t i = 0; i < n; i++) {
-        float r = clamp_to(fr[i], 0, 1) - (sr[i] * p.std[0] + p.mean[0]);
-        float g = clamp_to(fg[i], 0, 1) - (sg[i] * p.std[1] + p.mean[1]);
-        float b = clamp_to(fb[i], 0, 1) - (sb[i] * p.std[2] + p.mean[2]);
-        y[i] = m.y[0] * r + m.y[1] * g + m.y[2] * b;
-        u[i] = m.u[0] * r + m.u[1] * g + m.u[2] * b;
-        v[i] = m.v[0] * r + m.v[1] * g + m.v[2] * b;
-    }
-}
-
-static void luma_straight(uint8_t *restrict to, uint8_t *restrict to_alpha,
-    const uint8_t *restrict source, const float *restrict alpha, const float *restrict move, int n)
-{
-    for (int i = 0; i < n; i++) {
-        float f = foreground_luma(source[i], move[i]);
-        to_alpha[i] = round_code(alpha[i] * 255);
-        to[i] = round_code(alpha[i] > 0 ? f : LUMA_BLACK);
-    }
-}
-
-static void luma_opaque(uint8_t *restrict to, const uint8_t *restrict source,
-    const float *restrict alpha, const float *restrict move, float back, int n)
-{
-    for (int i = 0; i < n; i++)
-        to[i] = round_code(mix(back, foreground_luma(source[i], move[i]), alpha[i]));
-}
-
-static void chroma_straight(uint8_t *restrict to, const uint8_t *restrict source,
-    const float *restrict alpha, const float *restrict move, int n)
-{
-    for (int i = 0; i < n; i++) {
-        float f = foreground_chroma(source[i], move[i]);
-        to[i] = round_code(alpha[i] > 0 ? f : CHROMA_GREY);
-    }
-}
-
-static void chroma_opaque(uint8_t *restrict to, const uint8_t *restrict source,
-    const float *restrict alpha, const float *restrict move, float back, int n)
-{
-    for (int i = 0; i < n; i++)
-        to[i] = round_code(mix(back, foreground_chroma(source[i], move[i]), alpha[i]));
-}
-
-/* Alpha of a chroma sample: the mean over the pixels it covers, into `upper`. */
-static void halve(float *upper, const float *lower, int width)
-{
-    for (int i = 0; i < width / 2; i++) {
-        const float *a = upper + 2 * (ptrdiff_t)i, *b = lower + 2 * (ptrdiff_t)i;
-        upper[i] = (a[0] + a[1] + b[0] + b[1]) * .25f;
-    }
-    if (width & 1)
-        upper[width / 2] = (upper[width - 1] + lower[width - 1]) * .5f;
-}
-
 void cpu_compositor_run(struct compositor *compositor, const struct frame *source,
     const struct compositor_low *low, struct frame *output)
 {
     struct cpu_compositor *c = (struct cpu_compositor *)compositor;
-    const struct compositor_params *p = &compositor->params;
-    struct color_matrix m = cpu_matrix(p->matrix);
-    size_t plane = (size_t)p->low_width * (size_t)p->low_height;
-    int width = p->width, half = (width + 1) / 2;
-    float r = p->color[0] / 255.f, g = p->color[1] / 255.f, b = p->color[2] / 255.f;
-    const float back[3] = {
-        LUMA_BLACK + m.y[0] * r + m.y[1] * g + m.y[2] * b,
-        CHROMA_GREY + m.u[0] * r + m.u[1] * g + m.u[2] * b,
-        CHROMA_GREY + m.v[0] * r + m.v[1] * g + m.v[2] * b,
-    };
-
-    for (int i = 0; i < LOW_PLANES; i++)
-        c->stretch[i].index[0] = c->stretch[i].index[1] = -1;
-    if (low->foreground)
-        differences(c, low);
-    else
-        memset(c->move, 0, (size_t)width * sizeof *c->move);
-
-    for (int y = 0; y < p->height; y++) {
-        float *alpha = c->alpha[y & 1];
-        ptrdiff_t at = (ptrdiff_t)y * source->stride[FRAME_Y];
-        ptrdiff_t to = (ptrdiff_t)y * output->stride[FRAME_Y];
-        enlarge(&c->stretch[ALPHA], low->alpha, y, alpha);
-        level_row(alpha, width);
-        if (low->foreground)
-            enlarge(&c->stretch[DIFF_Y], c->diff, y, c->move);
-        if (p->opaque)
-            luma_opaque(output->plane[FRAME_Y] + to, source->plane[FRAME_Y] + at, alpha, c->move,
-                back[0], width);
-        else
-            luma_straight(output->plane[FRAME_Y] + to,
-                output->plane[FRAME_A] + (ptrdiff_t)y * output->stride[FRAME_A],
-                source->plane[FRAME_Y] + at, alpha, c->move, width);
-
-        if (!(y & 1) && y + 1 < p->height)
-            continue;
-        halve(c->alpha[0], alpha, width);
-        for (int i = FRAME_U; i <= FRAME_V; i++) {
-            at = (ptrdiff_t)(y / 2) * source->stride[i];
-            to = (ptrdiff_t)(y / 2) * output->stride[i];
-            if (low->foreground)
-                enlarge(&c->stretch[ALPHA + 1 + i], c->diff + (size_t)i * plane, y / 2, c->move);
-            if (p->opaque)
-                chroma_opaque(output->plane[i] + to, source->plane[i] + at, c->alpha[0], c->move,
-                    back[i], half);
-            else
-                chroma_straight(
-                    output->plane[i] + to, source->plane[i] + at, c->alpha[0], c->move, half);
-        }
-    }
+    cpu_cutout_run(c->cutout, source, low, c->place ? c->cut : output);
+    if (c->place)
+        cpu_place_run(c->place, c->cut, output);
+    if (c->fill)
+        cpu_fill_run(c->fill, output);
 }
 
 void cpu_compositor_close(struct compositor *compositor)
 {
     struct cpu_compositor *c = (struct cpu_compositor *)compositor;
-    for (int i = 0; i < 2; i++) {
-        free(c->x[i].at);
-        free(c->x[i].weight);
-        free(c->y[i].at);
-        free(c->y[i].weight);
-        free(c->alpha[i]);
-    }
-    for (int i = 0; i < LOW_PLANES; i++) {
-        free(c->stretch[i].row[0]);
-        free(c->stretch[i].row[1]);
-    }
-    free(c->diff);
-    free(c->move);
+    cpu_cutout_close(c->cutout);
+    cpu_place_close(c->place);
+    cpu_fill_close(c->fill);
+    frame_release(c->cut);
+    frame_pool_close(c->pool);
     free(c);
 }

@@ -2,17 +2,58 @@
 #ifndef MATTE_DEVICE_CPU_H
 #define MATTE_DEVICE_CPU_H
 
+#include <stddef.h>
+
 #include "../backend.h"
 #include "../compose_math.h"
+#include "../taps.h"
 
 static inline struct color_matrix cpu_matrix(enum frame_matrix matrix)
 {
     return matrix == MATRIX_BT709 ? color_matrix(.2126f, .0722f) : color_matrix(.299f, .114f);
 }
 
+static inline uint8_t *frame_row(const struct frame *f, int plane, int y)
+{
+    return f->plane[plane] + (ptrdiff_t)y * f->stride[plane];
+}
+
+/* One row along its axis. */
+static inline void cpu_resize(float *restrict to, const float *restrict from, const struct taps *t)
+{
+    const float *weight = t->weight;
+    for (int i = 0; i < t->count; i++, weight += t->most) {
+        const float *at = from + t->first[i];
+        float sum = 0;
+        for (int k = 0; k < t->most; k++)
+            sum += weight[k] * at[k];
+        to[i] = sum;
+    }
+}
+
 struct sampler *cpu_sampler_open(struct device *device, const struct sampler_params *params);
 void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float *rgb);
 void cpu_sampler_close(struct sampler *sampler);
+
+/* The steps of a compositor; NULL: no memory. Each may be closed as NULL. */
+
+struct cpu_cutout;
+struct cpu_cutout *cpu_cutout_open(const struct compositor_params *params);
+void cpu_cutout_run(struct cpu_cutout *cutout, const struct frame *source,
+    const struct compositor_low *low, struct frame *to);
+void cpu_cutout_close(struct cpu_cutout *cutout);
+
+/* cutout: of the source's size, with alpha. output: of the canvas' size; its alpha is written unless opaque. */
+struct cpu_place;
+struct cpu_place *cpu_place_open(const struct compositor_params *params);
+void cpu_place_run(struct cpu_place *place, const struct frame *cutout, struct frame *output);
+void cpu_place_close(struct cpu_place *place);
+
+/* In place, of the canvas' size. */
+struct cpu_fill;
+struct cpu_fill *cpu_fill_open(int width, int height);
+void cpu_fill_run(struct cpu_fill *fill, struct frame *picture);
+void cpu_fill_close(struct cpu_fill *fill);
 
 struct compositor *cpu_compositor_open(
     struct device *device, const struct compositor_params *params);

@@ -5,15 +5,7 @@
  */
 #include "cpu.h"
 
-#include <math.h>
 #include <stdlib.h>
-
-/* For each result sample: the first source sample it takes and the weights of `most` following ones. */
-struct taps {
-    int count, most;
-    int *first;
-    float *weight;
-};
 
 struct cpu_sampler {
     struct sampler base;
@@ -21,47 +13,6 @@ struct cpu_sampler {
     float *wide;            /* one row of a source plane */
     float *row[3];          /* Y, U, V of one row of the result */
 };
-
-/*
- * samples: of the source plane; span: how many of them (a fraction for chroma of an odd size) the picture covers.
- * Shrinking, a result sample is the mean over the source it covers; growing, it lies between its two neighbours.
- */
-static int taps_open(struct taps *t, int samples, double span, int count)
-{
-    double scale = span / count;
-    t->count = count;
-    t->most = scale > 1 ? (int)ceil(scale) + 1 : 2;
-    if (t->most > samples)
-        t->most = samples;
-    t->first = calloc((size_t)count, sizeof *t->first);
-    t->weight = calloc((size_t)count * (size_t)t->most, sizeof *t->weight);
-    if (!t->first || !t->weight)
-        return -1;
-    for (int i = 0; i < count; i++) {
-        /* linear: a box of one source sample's width around the centre has the two neighbours' weights */
-        double middle = (i + .5) * scale, half = scale > 1 ? scale / 2 : .5;
-        double from = fmax(middle - half, 0), to = fmin(middle + half, samples), sum = 0;
-        int first = (int)from;
-        if (first > samples - t->most)
-            first = samples - t->most;
-        t->first[i] = first;
-        float *weight = t->weight + (size_t)i * (size_t)t->most;
-        for (int k = 0; k < t->most; k++) {
-            double part = fmin(to, first + k + 1) - fmax(from, first + k);
-            weight[k] = part > 0 ? (float)part : 0;
-            sum += weight[k];
-        }
-        for (int k = 0; k < t->most; k++)
-            weight[k] = (float)(weight[k] / sum);
-    }
-    return 0;
-}
-
-static void taps_close(struct taps *t)
-{
-    free(t->first);
-    free(t->weight);
-}
 
 struct sampler *cpu_sampler_open(struct device *device, const struct sampler_params *p)
 {
@@ -71,11 +22,12 @@ struct sampler *cpu_sampler_open(struct device *device, const struct sampler_par
         return NULL;
     int failed = 0;
     for (int chroma = 0; chroma < 2; chroma++) {
-        int shift = chroma;
-        failed |= taps_open(&s->x[chroma], (p->width + shift) >> shift,
-            chroma ? p->width / 2.0 : p->width, p->to_width);
-        failed |= taps_open(&s->y[chroma], (p->height + shift) >> shift,
-            chroma ? p->height / 2.0 : p->height, p->to_height);
+        struct taps_params x = { (p->width + chroma) >> chroma, chroma ? p->width / 2.0 : p->width,
+            p->to_width, 0, p->to_width };
+        struct taps_params y = { (p->height + chroma) >> chroma,
+            chroma ? p->height / 2.0 : p->height, p->to_height, 0, p->to_height };
+        failed |= taps_open(&s->x[chroma], &x);
+        failed |= taps_open(&s->y[chroma], &y);
     }
     s->wide = malloc((size_t)p->width * sizeof *s->wide);
     failed |= !s->wide;
@@ -95,18 +47,6 @@ static void gather(float *restrict sum, const uint8_t *restrict source, float we
         sum[i] += weight * (float)source[i];
 }
 
-static void narrow(float *restrict to, const float *restrict from, const struct taps *t)
-{
-    const float *weight = t->weight;
-    for (int i = 0; i < t->count; i++, weight += t->most) {
-        const float *at = from + t->first[i];
-        float sum = 0;
-        for (int k = 0; k < t->most; k++)
-            sum += weight[k] * at[k];
-        to[i] = sum;
-    }
-}
-
 static void resize_row(struct cpu_sampler *s, const struct frame *f, int plane, int y)
 {
     int chroma = plane != FRAME_Y, width = (f->width + chroma) >> chroma;
@@ -119,7 +59,7 @@ static void resize_row(struct cpu_sampler *s, const struct frame *f, int plane, 
             gather(s->wide, f->plane[plane] + (ptrdiff_t)(t->first[y] + k) * f->stride[plane],
                 weight, width);
     }
-    narrow(s->row[plane], s->wide, &s->x[chroma]);
+    cpu_resize(s->row[plane], s->wide, &s->x[chroma]);
 }
 
 void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float *rgb)
