@@ -129,6 +129,20 @@ subtest 'workers that crash' => sub {
     settled('crashed');
 };
 
+subtest 'an output that cannot be stored' => sub {
+    my $theirs = Matte::Jobs->new($pg, $pg->admin_key('nowhere', credits => 1000));
+    my $tenant = $pg->psql("SELECT id FROM matte.tenant WHERE client_id = 'nowhere'");
+    spew("$state/outputs/$tenant", 'in the place of a folder');
+    spew("$dir/www/nowhere", join '', map { "$_\n" } good());
+    my $id = $theirs->create($origin->base . '/nowhere');
+    my $job = $theirs->over($id);
+    is_deeply [@$job{qw(status error_code attempt)}], ['failed', 'storage_error', 3], 'is tried again, then failed';
+    like $job->{error_detail}, qr/^The output cannot be stored: Not a directory\.$/, 'and says why';
+    is $theirs->ledger($id), 'hold release', 'and the credits are given back';
+    unlink "$state/outputs/$tenant";
+    settled('not stored');
+};
+
 subtest 'workers that lie' => sub {
     my $job = $jobs->over(script('probe! 10 2000', 'progress 1', 'sleep 3000'));
     is $job->{error_code}, 'worker_crashed', 'work before the credits were held';

@@ -50,13 +50,13 @@ static int folder(int at, const char *name)
 /* A process holds a lock on its file for as long as it or its worker lives. */
 void storage_sweep(void)
 {
-    DIR *list = fdopendir(openat(state, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *list = fdopendir(openat(tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     for (struct dirent *d; list && (d = readdir(list));) {
         if (d->d_name[0] == '.') {
             continue;
         }
-        int fd = openat(dirfd(list), d->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && !unlinkat(dirfd(list), d->d_name, 0)) {
+        int fd = openat(tmp, d->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && !unlinkat(tmp, d->d_name, 0)) {
             log_event(LOG_INFO, "stale_file_removed", log_str("file", d->d_name));
         }
         if (fd >= 0) {
@@ -138,9 +138,9 @@ static int open_beneath(const char *path, uint64_t flags)
     return (int)syscall(SYS_openat2, state, path, &how, sizeof how);
 }
 
-int storage_folder(void)
+void storage_folders(int fds[STORAGE_FOLDERS])
 {
-    return state;
+    fds[0] = state, fds[1] = tmp, fds[2] = outputs;
 }
 
 int storage_remove(const char *path)

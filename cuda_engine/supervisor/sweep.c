@@ -62,14 +62,14 @@ static void walk(FTS *tree, time_t before, char *old, size_t *length)
     }
 }
 
-static _Noreturn void be_sweeper(int control, int64_t keep_orphans)
+static _Noreturn void be_sweeper(int control, int state, int64_t keep_orphans)
 {
     static char *const folders[] = { "uploads", "outputs", 0 };
     static char request[LIST + 1], answer[LIST + 1];
     ssize_t n;
     setpriority(PRIO_PROCESS, 0, NICENESS);
     storage_sweep();
-    FTS *tree = fchdir(storage_folder()) ? 0 : fts_open(folders, FTS_PHYSICAL | FTS_NOCHDIR, 0);
+    FTS *tree = fchdir(state) ? 0 : fts_open(folders, FTS_PHYSICAL | FTS_NOCHDIR, 0);
     while (tree && (n = recv(control, request, LIST, 0)) > 0) {
         size_t length = 0;
         request[n] = answer[0] = 0;
@@ -264,15 +264,17 @@ static void on_end(void *data, int status)
 static void begin(void *data)
 {
     (void)data;
-    int ends[2];
+    int ends[2], kept[STORAGE_FOLDERS + 1];
     sweep.again = 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
         timer_set(&sweep.timer, loop_now() + config->sweep, begin, 0);
         return;
     }
-    pid_t pid = child_fork(&sweep.child, (int[]) { ends[1], storage_folder() }, 2, on_end, 0);
+    storage_folders(kept);
+    kept[STORAGE_FOLDERS] = ends[1];
+    pid_t pid = child_fork(&sweep.child, kept, STORAGE_FOLDERS + 1, on_end, 0);
     if (!pid) {
-        be_sweeper(ends[1], config->keep_orphans);
+        be_sweeper(ends[1], kept[0], config->keep_orphans);
     }
     close(ends[1]);
     sweep.control = ends[0];
