@@ -22,8 +22,9 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 enum { MANIFESTS = 32, BAR = 30, QUIET_S = 5 };
 
 /* wide: the machine is the user's */
-#define MAX_PIXELS ((int64_t)8192 * 8192)
-#define MAX_MS     ((int64_t)7 * 24 * 3600 * 1000)
+#define MAX_PIXELS      ((int64_t)8192 * 8192)
+#define MAX_MS          ((int64_t)7 * 24 * 3600 * 1000)
+#define MAX_IMAGE_BYTES ((int64_t)1 << 30)
 
 static const char usage[] =
     "usage: matte [options] INPUT OUTPUT.{webm,mov,mp4,gif,webp,zip}\n"
@@ -241,6 +242,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     o->threads = processors();
     o->job.max_pixels = MAX_PIXELS;
     o->job.max_ms = MAX_MS;
+    o->job.max_image_bytes = MAX_IMAGE_BYTES;
     set_model(o, "human", e);
     o->list = argc > 1 && strcmp(argv[1], "models") == 0;
     opterr = 0;

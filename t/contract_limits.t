@@ -12,7 +12,7 @@ use Time::HiRes qw(time sleep);
 
 my $dir = workspace();
 my $pg = Matte::Postgres->start($dir, fsync => 0);
-my %key = map { $_ => $pg->admin_key($_) } qw(burst shared starts queue month flood);
+my %key = map { $_ => $pg->admin_key($_) } qw(burst shared starts queue month revoked);
 allow_in_logs(qr/connect\(\) to the engine/);
 my $nginx = Matte::Nginx->start($dir, database => $pg->conninfo('matte_api'), edit => sub {
     s/rate=100r/rate=1000r/;
@@ -20,7 +20,10 @@ my $nginx = Matte::Nginx->start($dir, database => $pg->conninfo('matte_api'), ed
 });
 my $job = {video_url => 'https://example.com/a.mp4'};
 
-sub limits { my ($client, $set) = @_; $pg->psql("UPDATE matte.api_key SET $set WHERE tenant_id = (SELECT id FROM matte.tenant WHERE client_id = '$client')"); }
+sub limits {
+    my ($client, $set) = @_;
+    return $pg->psql("UPDATE matte.api_key SET $set WHERE tenant_id = (SELECT id FROM matte.tenant WHERE client_id = '$client')");
+}
 sub list   { my ($client) = @_; return $nginx->get('/v1/jobs', 'X-Api-Key' => $key{$client}); }
 sub post   { my ($client, $fields) = @_; return $nginx->post('/v1/jobs', {%$job, %{$fields // {}}}, 'X-Api-Key' => $key{$client}); }
 
@@ -74,6 +77,24 @@ subtest 'what PostgreSQL counts' => sub {
     is($month->{status}, 429, 'seconds of a month') or diag($month->{content});
     my $left = $pg->psql("SELECT extract(epoch FROM (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' - now())");
     cmp_ok(abs($month->{headers}{'retry-after'} - $left), '<', 10, 'Retry-After: the end of the month');
+};
+
+subtest 'a revoked key' => sub {
+    allow_in_logs(qr/terminating connection/);
+    my $becomes = sub {
+        my ($status) = @_;
+        return wait_for { 4 == grep { list('revoked')->{status} == $status } 1 .. 4 } 10, "every worker to answer $status", 0.5;
+    };
+    my $listener = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN matte_keys'";
+    $becomes->(200);                                        # and is known for 30 s
+    limits('revoked', 'disabled_at = now()');
+    ok($becomes->(401), 'the notification is heard');
+    limits('revoked', 'disabled_at = NULL');
+    ok($becomes->(200), 'and the one that gives it back');
+    is($pg->psql("BEGIN; $listener; UPDATE matte.api_key SET disabled_at = now(); COMMIT"), 't', 'nobody listens');
+    ok($becomes->(401), 'who listens next trusts no key that was known before');
+    $pg->psql('UPDATE matte.api_key SET disabled_at = NULL');
+    ok($becomes->(200));
 };
 
 subtest 'floods without a key' => sub {

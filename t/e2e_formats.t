@@ -8,7 +8,7 @@ use Matte::Stack;
 use Matte::Test;
 use Test::More;
 
-my $stack = Matte::Stack->start(backoff => 0.05);
+my $stack = Matte::Stack->start(backoff => 0.05, engine => {image_max_bytes => '20k'});
 my $dir = workspace();
 my $key = $stack->key('acme');
 my $webcam = $stack->serve($stack->webcam);
@@ -16,6 +16,15 @@ my %clip = (video_url => $webcam, preview_duration => 0.2);
 
 # A job to its end.
 sub job { return $stack->finished($key, $stack->create($key, %clip, @_)); }
+
+# The same with options as the API stores them; how a client says them is for the API's own tests.
+sub job_with {
+    my (%options) = @_;
+    my $id = $stack->create($key, %clip, auto_start => JSON::PP::false);
+    $stack->postgres->psql("UPDATE matte.job SET options = options || '" . encode_json(\%options) . "' WHERE id = '$id'");
+    is +($stack->call(POST => "/v1/jobs/$id/start", key => $key, body => {}))[0], 200, 'started';
+    return $stack->finished($key, $id);
+}
 
 # ---- formats ----
 
@@ -53,7 +62,7 @@ sub pixel {
 subtest 'a canvas with an image behind it' => sub {
     my $image = $stack->serve(made('-f', 'lavfi', '-i', 'color=red:s=60x60', '-f', 'lavfi', '-i', 'color=blue:s=60x60',
         '-filter_complex', '[0][1]hstack', '-frames:v', 1, "$dir/image.png"));
-    my $job = job(output_format => 'mp4', background => {type => 'image', image_url => $image},
+    my $job = job_with(background => {type => 'image', image_url => $image},
         composition => {canvas => {width => 300, height => 400},
             foreground => {anchor => 'bottom-center', scale => 1.5, offset => {x => 0, y => 0}}});
     is $job->{status}, 'completed', 'completed' or return diag($job->{error});
@@ -69,15 +78,18 @@ subtest 'a canvas with an image behind it' => sub {
 
 subtest 'what is wrong is said' => sub {
     my $origin = $stack->origin->base;
+    my $text = $stack->serve(spew("$dir/text.png", "This is no image.\n"));
+    my $large = $stack->serve(made('-f', 'lavfi', '-i', 'nullsrc=s=200x200,geq=random(1)*255:128:128', '-frames:v', 1, "$dir/large.png"));
     my %size = (composition => {canvas => {width => 7680, height => 7680}});
     for (
-        ['an image that is none', 'unreadable_image', background => {type => 'image', image_url => $webcam}],
+        ['an image that is none', 'unreadable_image', background => {type => 'image', image_url => $text}],
         ['an image that is not there', 'fetch_4xx', background => {type => 'image', image_url => "$origin/404"}],
         ['an image of a private address', 'url_denied', background => {type => 'image', image_url => 'http://127.0.0.1:1/a.png'}],
+        ['an image of too many bytes', 'too_large', background => {type => 'image', image_url => $large}],
         ['a canvas of too many pixels', 'too_large', %size],
     ) {
         my ($name, $code, @fields) = @$_;
-        my $job = job(@fields);
+        my $job = job_with(@fields);
         is $job->{status}, 'failed', "$name: failed";
         is $job->{error_code}, $code, "$name: $code";
         like $job->{error}, qr/^(?:background\.image_url|composition\.canvas)\b.*\.$/s, "$name: names the field ($job->{error})";

@@ -68,7 +68,7 @@ subtest 'how failures are said' => sub {
         ["$base/503",   'fetch_5xx', qr/status 503\.$/, 3],
         ["$base/redirect/1/missing", 'fetch_4xx', qr/status 404/, 1],
         ["$base/empty", 'empty_input', qr/no bytes/, 1],
-        ["$base/big",   'too_large', qr/^The video is larger than 1048576 bytes\.$/, 1],
+        ["$base/big",   'too_large', qr/^The file is larger than 1048576 bytes\.$/, 1],
         ["$base/endless", 'too_large', qr/1048576/, 1],
         ["$base/hang",  'fetch_timeout', qr/did not arrive from 127\.0\.0\.1 in time/, 3],
         ["$base/slow",  'fetch_timeout', qr/did not arrive from 127\.0\.0\.1 in time/, 3],

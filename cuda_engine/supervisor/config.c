@@ -34,6 +34,7 @@ const struct config_key config_keys[] = {
     { "egress_ports",          CONFIG_PORTS,    AT(egress),                "80 443",    1, 65535, 0 },
     { "egress_allow",          CONFIG_RULES,    AT(egress),                "",          0, 0, 0 },
     { "fetch_max_bytes",       CONFIG_BYTES,    AT(fetch_max_bytes),       "2g",        1, 1024 K K K, 0 },
+    { "image_max_bytes",       CONFIG_BYTES,    AT(image_max_bytes),       "32m",       1, 1 K K K, 0 },
     { "fetch_timeout",         CONFIG_DURATION, AT(fetch_timeout),         "1800s",     1 S, 86400 S, 0 },
     { "fetch_connect_timeout", CONFIG_DURATION, AT(fetch_connect_timeout), "10s",       100, 300 S, 0 },
     { "webhook_connections",   CONFIG_NUMBER,   AT(webhook_connections),   "32",        4, 256, 0 },

@@ -39,7 +39,7 @@ static long status_of(const struct transfer *t)
 
 static int too_large(struct transfer *t)
 {
-    return error_set(&t->result->error, "too_large", "The video is larger than %lld bytes.",
+    return error_set(&t->result->error, "too_large", "The file is larger than %lld bytes.",
         (long long)t->params->max_bytes);
 }
 
@@ -56,7 +56,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *data)
     for (size_t at = 0; at < size * n;) {
         ssize_t written = write(t->params->file, bytes + at, size * n - at);
         if (written < 0 && errno != EINTR) {
-            error_retry(&t->result->error, "storage_error", "The video cannot be stored: %s.",
+            error_retry(&t->result->error, "storage_error", "The file cannot be stored: %s.",
                 strerror(errno));
             return 0;
         }
@@ -228,7 +228,7 @@ static void on_end(void *data, int status)
     ssize_t n = read(f->pipe, &result, sizeof result);
     if (f->timed_out) {
         result.failed = 1;
-        error_retry(&result.error, "fetch_timeout", "The video did not arrive in time.");
+        error_retry(&result.error, "fetch_timeout", "The file did not arrive in time.");
     } else if (n != sizeof result || (result.failed && untrusted_error(&result.error))) {
         result.failed = 1;
         error_retry(&result.error, "worker_crashed", "The fetcher ended early (%s %d).",

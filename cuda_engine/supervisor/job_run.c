@@ -290,6 +290,7 @@ static void fill_job(const struct claim *c, struct job *job)
     job->composition = c->composition;
     job->preview_ms = c->preview_ms;
     job->max_pixels = config->max_pixels;
+    job->max_image_bytes = config->image_max_bytes;
     job->max_ms = c->max_ms > 0 && c->max_ms < max_ms ? c->max_ms : max_ms;
 }
 
@@ -358,7 +359,7 @@ static void get_image(struct job_run *r)
         fail(r, &why);
         return;
     }
-    start_fetch(r, r->claim.image_url, r->image, JOB_IMAGE_BYTES, on_image);
+    start_fetch(r, r->claim.image_url, r->image, config->image_max_bytes, on_image);
 }
 
 /* The input is there. */

@@ -20,10 +20,7 @@
 #include "../error.h"
 #include "composition.h"
 
-enum {
-    JOB_WARNINGS = 16,
-    JOB_IMAGE_BYTES = 32 << 20, /* of a background's image, at most */
-};
+enum { JOB_WARNINGS = 16 };
 
 enum job_background { BACKGROUND_TRANSPARENT, BACKGROUND_COLOR, BACKGROUND_IMAGE };
 
@@ -35,9 +32,10 @@ struct job {
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
-    int64_t preview_ms; /* > 0: only frames whose time is below it; 0: all */
-    int64_t max_pixels; /* of one frame, one image, the canvas; above it: too_large */
-    int64_t max_ms;     /* of the input; above it: too_long */
+    int64_t preview_ms;      /* > 0: only frames whose time is below it; 0: all */
+    int64_t max_pixels;      /* of one frame, one image, the canvas; above it: too_large */
+    int64_t max_image_bytes; /* of BACKGROUND_IMAGE; above it: too_large */
+    int64_t max_ms;          /* of the input; above it: too_long */
 };
 
 struct verdict {

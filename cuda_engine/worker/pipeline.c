@@ -465,7 +465,7 @@ static int open_image(struct run *r, struct error *e)
     r->image = r->images ? frame_take(r->images, e) : NULL;
     struct image_params image = {
         .fd = r->params->image,
-        .max_bytes = JOB_IMAGE_BYTES,
+        .max_bytes = job->max_image_bytes,
         .max_pixels = job->max_pixels,
         .matrix = r->info.matrix,
     };

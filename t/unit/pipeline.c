@@ -64,6 +64,7 @@ static struct job usual(void)
         .format = "webm",
         .background = BACKGROUND_TRANSPARENT,
         .max_pixels = 1000000,
+        .max_image_bytes = 1 << 20,
         .max_ms = 60000 };
 }
 
