@@ -12,7 +12,8 @@
 
 #define NGX_HTTP_MATTE_HASH_LEN   32    /* SHA-256 */
 #define NGX_HTTP_MATTE_UUID_LEN   36
-#define NGX_HTTP_MATTE_MAX_ARGS   14
+#define NGX_HTTP_MATTE_MAX_ARGS   15
+#define NGX_HTTP_MATTE_MAX_IDS    2     /* of a path */
 #define NGX_HTTP_MATTE_MAX_BODY   65536
 
 
@@ -21,6 +22,7 @@ typedef struct ngx_http_matte_route_s     ngx_http_matte_route_t;
 typedef struct ngx_http_matte_pg_s        ngx_http_matte_pg_t;
 typedef struct ngx_http_matte_query_s     ngx_http_matte_query_t;
 typedef struct ngx_http_matte_engine_s    ngx_http_matte_engine_t;
+typedef struct ngx_http_matte_upload_s    ngx_http_matte_upload_t;
 
 
 /* lanes of the pool: each has connections, a queue and rules of its own */
@@ -29,8 +31,17 @@ enum {
     NGX_HTTP_MATTE_READ = 0,
     NGX_HTTP_MATTE_WRITE,
     NGX_HTTP_MATTE_SLOW,
+    NGX_HTTP_MATTE_LISTEN,                  /* of the first worker */
     NGX_HTTP_MATTE_LANES
 };
+
+
+/* arguments of the query string */
+
+#define NGX_HTTP_MATTE_LIMIT        0x01
+#define NGX_HTTP_MATTE_OFFSET       0x02
+#define NGX_HTTP_MATTE_DAYS         0x04
+#define NGX_HTTP_MATTE_STATUS       0x08
 
 
 typedef enum {
@@ -39,7 +50,20 @@ typedef enum {
     NGX_HTTP_MATTE_LIST,
     NGX_HTTP_MATTE_CREATE,
     NGX_HTTP_MATTE_START,
+    NGX_HTTP_MATTE_CANCEL,
+    NGX_HTTP_MATTE_DELETE,
     NGX_HTTP_MATTE_ANSWERED,
+    NGX_HTTP_MATTE_UPLOAD_BEGIN,
+    NGX_HTTP_MATTE_UPLOAD,
+    NGX_HTTP_MATTE_USAGE,
+    NGX_HTTP_MATTE_EVENTS,
+    NGX_HTTP_MATTE_WEBHOOKS,
+    NGX_HTTP_MATTE_REDELIVER,
+    NGX_HTTP_MATTE_PRICING,
+    NGX_HTTP_MATTE_KEYS,
+    NGX_HTTP_MATTE_KEY_CREATE,
+    NGX_HTTP_MATTE_KEY_ENABLE,
+    NGX_HTTP_MATTE_KEYS_CHANGED,
     NGX_HTTP_MATTE_PING,
     NGX_HTTP_MATTE_STATEMENTS
 } ngx_http_matte_statement_e;
@@ -52,6 +76,7 @@ typedef enum {
     NGX_HTTP_MATTE_INVALID_JSON,
     NGX_HTTP_MATTE_MISSING_KEY,
     NGX_HTTP_MATTE_INVALID_KEY,
+    NGX_HTTP_MATTE_FORBIDDEN,
     NGX_HTTP_MATTE_NOT_FOUND,
     NGX_HTTP_MATTE_METHOD,
     NGX_HTTP_MATTE_TIMEOUT,
@@ -60,7 +85,8 @@ typedef enum {
     NGX_HTTP_MATTE_COMBINATION,
     NGX_HTTP_MATTE_RATE_LIMITED,
     NGX_HTTP_MATTE_INTERNAL,
-    NGX_HTTP_MATTE_UNAVAILABLE
+    NGX_HTTP_MATTE_UNAVAILABLE,
+    NGX_HTTP_MATTE_FILE_TYPE
 } ngx_http_matte_error_e;
 
 
@@ -94,6 +120,10 @@ typedef struct {
 
     ngx_uint_t                 models;       /* what is offered here */
     ngx_uint_t                 formats;
+    ngx_flag_t                 prompt;       /* pro needs a text_prompt */
+
+    u_char                    *admin_token;  /* SHA-256, NULL: no routes */
+    u_char                    *legacy_key;
 
     ngx_uint_t                 used;         /* by a location */
 
@@ -106,6 +136,12 @@ typedef struct {
     ngx_flag_t                 errors;       /* as JSON */
     ngx_flag_t                 api;
     ngx_flag_t                 files;
+
+    ngx_flag_t                 upload;       /* and no other route */
+    off_t                      upload_max_size;
+    ngx_str_t                  upload_too_large;
+    off_t                      min_free;
+    ngx_thread_pool_t         *upload_threads;
 } ngx_http_matte_loc_conf_t;
 
 
@@ -116,12 +152,21 @@ typedef struct {
     u_char                     tenant[NGX_HTTP_MATTE_UUID_LEN];
     uint32_t                   rate;         /* requests a minute */
     uint32_t                   burst;
+    uint32_t                   starts;       /* of jobs, 0: not counted */
+    uint32_t                   starts_burst;
+    uint32_t                   scope;
 } ngx_http_matte_key_t;
 
 
-/* what the bucket of a key holds after this request was taken from it */
+#define NGX_HTTP_MATTE_SCOPE_READ   0x01
+#define NGX_HTTP_MATTE_SCOPE_WRITE  0x02
+
+
+/* what a bucket of a key holds after this request was taken from it */
 
 typedef struct {
+    ngx_uint_t                 size;
+    ngx_uint_t                 window;       /* seconds to fill it */
     ngx_uint_t                 remaining;
     ngx_msec_t                 reset;        /* until it is full again */
     ngx_msec_t                 wait;         /* over the limit: for how long */
@@ -150,6 +195,9 @@ typedef struct {
     ngx_str_t                  tenant;
     ngx_str_t                  rate;
     ngx_str_t                  burst;
+    ngx_str_t                  starts;
+    ngx_str_t                  starts_burst;
+    ngx_str_t                  scope;
     ngx_str_t                  job;
     ngx_str_t                  status;
     ngx_str_t                  code;
@@ -170,6 +218,17 @@ typedef struct {
     ngx_str_t                  metadata;     /* JSON, the client's own text */
     ngx_uint_t                 start;
 } ngx_http_matte_job_t;
+
+
+/* a key to be made, disabled or enabled by the operator */
+
+typedef struct {
+    ngx_str_t                  client;
+    ngx_str_t                  note;
+    ngx_str_t                  scope;
+    ngx_str_t                  expires;
+    ngx_str_t                  fingerprint;
+} ngx_http_matte_access_t;
 
 
 typedef struct {
@@ -198,17 +257,21 @@ struct ngx_http_matte_ctx_s {
     ngx_http_matte_route_t    *route;
     ngx_http_matte_query_t    *query;
     ngx_http_matte_ring_t      ring;
+    ngx_http_matte_upload_t   *upload;
 
     u_char                     hash[NGX_HTTP_MATTE_HASH_LEN];
     ngx_http_matte_key_t       key;
     ngx_http_matte_bucket_t    bucket;
+    ngx_http_matte_bucket_t    starts;
 
     ngx_http_matte_job_t       job;
+    ngx_http_matte_access_t    access;
     ngx_http_matte_problem_t   problem;      /* held until the key is known */
     ngx_str_t                  idempotency_key;
     u_char                     digest[NGX_HTTP_MATTE_HASH_LEN];  /* body */
     ngx_str_t                  status;       /* that the answer tells */
-    ngx_uint_t                 limit, offset;
+    ngx_str_t                  delivery_id;
+    ngx_uint_t                 limit, offset, days;
     ngx_str_t                  filter;       /* of a list: a status */
 
     ngx_msec_t                 sent;         /* to the database */
@@ -221,6 +284,7 @@ struct ngx_http_matte_ctx_s {
 
     /* variables */
     ngx_str_t                  request_id;
+    ngx_str_t                  traceparent;
     ngx_str_t                  job_id;
     ngx_str_t                  key_id;
     ngx_str_t                  error;
@@ -232,6 +296,7 @@ struct ngx_http_matte_ctx_s {
     unsigned                   has_key:1;    /* hash is set */
     unsigned                   known:1;      /* key is set */
     unsigned                   charged:1;    /* bucket is set */
+    unsigned                   started:1;    /* starts is set */
     unsigned                   answered:1;   /* the body is ours */
     unsigned                   replayed:1;
 };
@@ -239,9 +304,10 @@ struct ngx_http_matte_ctx_s {
 
 struct ngx_http_matte_route_s {
     ngx_str_t                    name;
-    ngx_str_t                    path;       /* "{id}": a job */
+    ngx_str_t                    path;       /* "{...}": a segment, an id */
     ngx_uint_t                   methods;
     ngx_uint_t                   auth;
+    ngx_uint_t                   arguments;  /* of the query */
     ngx_http_matte_statement_e   statement;  /* _STATEMENTS: none */
 
     /* NGX_DECLINED: ctx->problem says why */
@@ -296,6 +362,9 @@ void ngx_http_matte_query_free(ngx_http_matte_query_t *q);
 ngx_shm_zone_t *ngx_http_matte_keys_zone(ngx_conf_t *cf, ngx_str_t *name,
     size_t size);
 
+/* what was known before now is asked of the database; hash NULL: all of it */
+void ngx_http_matte_keys_forget(ngx_shm_zone_t *zone, u_char *hash);
+
 /*
  * NGX_OK: known and taken from the bucket; NGX_BUSY: over its limit;
  * NGX_ABORT: known to be wrong; NGX_DECLINED: ask the database (*charged: the
@@ -305,19 +374,28 @@ ngx_int_t ngx_http_matte_keys_get(ngx_shm_zone_t *zone, u_char *hash,
     ngx_http_matte_key_t *key, ngx_http_matte_bucket_t *bucket,
     ngx_uint_t *charged);
 
-/* key == NULL: it is wrong; charge: NGX_BUSY if the bucket is empty */
+/*
+ * key == NULL: it is wrong; asked: when the database was; charge: NGX_BUSY if
+ * the bucket is empty
+ */
 ngx_int_t ngx_http_matte_keys_put(ngx_shm_zone_t *zone, u_char *hash,
-    ngx_http_matte_key_t *key, ngx_msec_t ttl,
+    ngx_http_matte_key_t *key, ngx_msec_t asked, ngx_msec_t ttl,
     ngx_http_matte_bucket_t *bucket, ngx_uint_t charge);
 
+/* NGX_DECLINED: the key is not known or its starts are not counted */
+ngx_int_t ngx_http_matte_keys_start(ngx_shm_zone_t *zone, u_char *hash,
+    ngx_http_matte_bucket_t *bucket);
 
-/* the body of a create or start: ngx_http_matte_request.c */
+
+/* bodies: ngx_http_matte_request.c */
 
 extern ngx_conf_bitmask_t  ngx_http_matte_models[];
 extern ngx_conf_bitmask_t  ngx_http_matte_formats[];
 
 /* NGX_DECLINED: ctx->problem says why */
 ngx_int_t ngx_http_matte_parse_job(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body, ngx_uint_t create);
+ngx_int_t ngx_http_matte_parse_access(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_str_t *body, ngx_uint_t create);
 
 
@@ -334,6 +412,10 @@ ngx_int_t ngx_http_matte_answer_outcome(ngx_http_request_t *r,
 ngx_int_t ngx_http_matte_answer_problem(ngx_http_request_t *r,
     ngx_http_matte_problem_t *problem);
 ngx_int_t ngx_http_matte_answer_health(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+
+/* the row's code (200) and body as they are */
+ngx_int_t ngx_http_matte_answer_body(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
 
 #define ngx_http_matte_gen(g, s)                                             \
@@ -364,6 +446,9 @@ ngx_int_t ngx_http_matte_engine_ring(ngx_http_matte_engine_t *e,
     ngx_http_matte_ring_t *ring, ngx_str_t *job);
 void ngx_http_matte_engine_forget(ngx_http_matte_ring_t *ring);
 
+/* nobody waits for what it says: its next heartbeat would tell it as well */
+void ngx_http_matte_engine_cancel(ngx_http_matte_engine_t *e, ngx_str_t *job);
+
 
 /* signed links: ngx_http_matte_files.c */
 
@@ -386,21 +471,24 @@ ngx_int_t ngx_http_matte_args_get(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
 ngx_int_t ngx_http_matte_args_list(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
-ngx_int_t ngx_http_matte_args_download(ngx_http_request_t *r,
+ngx_int_t ngx_http_matte_args_job(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
 ngx_int_t ngx_http_matte_args_create(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
 ngx_int_t ngx_http_matte_args_start(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_number(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_delivery(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
 ngx_int_t ngx_http_matte_answer_create(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
 ngx_int_t ngx_http_matte_answer_start(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
-
-/* the stored answer to an Idempotency-Key, whatever the route */
-ngx_int_t ngx_http_matte_answer_replay(ngx_http_request_t *r,
-    ngx_http_matte_ctx_t *ctx, ngx_http_matte_row_t *row);
-
+ngx_int_t ngx_http_matte_answer_cancel(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+ngx_int_t ngx_http_matte_answer_delete(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
 ngx_int_t ngx_http_matte_answer_get(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
 ngx_int_t ngx_http_matte_answer_list(ngx_http_request_t *r,
@@ -408,10 +496,61 @@ ngx_int_t ngx_http_matte_answer_list(ngx_http_request_t *r,
 ngx_int_t ngx_http_matte_answer_download(ngx_http_request_t *r,
     ngx_http_matte_ctx_t *ctx, PGresult *res);
 
+/* limit, offset and days of the query string, as far as the route has them */
+ngx_int_t ngx_http_matte_check_arguments(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx);
+
+/* the media type of a body; both: NGX_DECLINED and ctx->problem */
+ngx_int_t ngx_http_matte_check_type(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx);
+ngx_int_t ngx_http_matte_decline(ngx_http_matte_ctx_t *ctx, ngx_uint_t code,
+    const char *field, const char *message);
+
+/* the operator's routes: ngx_http_matte_admin.c */
+
+ngx_int_t ngx_http_matte_check_key(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_check_fingerprint(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_args_keys(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_new_key(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_enable(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_args_disable(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_answer_config(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+
+/* NGX_OK, or the row of the table of errors that refuses it */
+ngx_int_t ngx_http_matte_admin(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx);
+
+/* "sha256:HEX" or "file:PATH" of a secret, kept as its SHA-256 */
+char *ngx_http_matte_set_digest(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+/* uploads: ngx_http_matte_upload.c */
+
+ngx_int_t ngx_http_matte_check_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_str_t *body);
+ngx_int_t ngx_http_matte_args_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, ngx_http_matte_query_t *q);
+ngx_int_t ngx_http_matte_answer_upload(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx, PGresult *res);
+
 
 /* the routes and the life of a request: ngx_http_matte_route.c */
 
 ngx_int_t ngx_http_matte_handler(ngx_http_request_t *r);
+
+/* NGX_DONE: the route's answer() comes; else for finalize_request() */
+ngx_int_t ngx_http_matte_ask(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_statement_e statement,
+    ngx_int_t (*args)(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+                      ngx_http_matte_query_t *q));
 
 /* the end of a request that has waited */
 void ngx_http_matte_finish(ngx_http_request_t *r, ngx_int_t rc);
@@ -421,7 +560,11 @@ ngx_http_matte_ctx_t *ngx_http_matte_get_ctx(ngx_http_request_t *r);
 
 ngx_str_t *ngx_http_matte_header(ngx_http_request_t *r, ngx_str_t *name);
 ngx_int_t ngx_http_matte_random_hex(u_char *p, size_t bytes);
+ngx_int_t ngx_http_matte_random_uuid(u_char *p);
 ngx_int_t ngx_http_matte_uuid(ngx_str_t *s);
+
+/* a SHA-256 from its hexadecimal digits; NGX_ERROR: it is none */
+ngx_int_t ngx_http_matte_unhex(u_char *hash, u_char *hex, size_t len);
 
 /* the value of an Allow header for this path; empty: the path is unknown */
 ngx_int_t ngx_http_matte_allow(ngx_http_request_t *r, ngx_str_t *value);

@@ -69,6 +69,10 @@ static ngx_http_matte_error_t  ngx_http_matte_errors[] = {
       ngx_string("invalid_api_key"),
       ngx_string("The API key is not valid.") },
 
+    { 403, ngx_string("Forbidden"),
+      ngx_string("forbidden"),
+      ngx_string("Neither the server nor the key's scope allows this.") },
+
     { 404, ngx_string("Not Found"),
       ngx_string("not_found"),
       ngx_string("There is no such thing here.") },
@@ -106,16 +110,16 @@ static ngx_http_matte_error_t  ngx_http_matte_errors[] = {
       ngx_string("The service is not available now: try again later.") },
 
     { 400, ngx_string("Bad Request"),
+      ngx_string("file_type"),
+      ngx_string("The file is not a video of a known kind.") },
+
+    { 400, ngx_string("Bad Request"),
       ngx_string("job_not_completed"),
       ngx_string("The job has no output yet.") },
 
     { 402, ngx_string("Payment Required"),
       ngx_string("insufficient_credits"),
       ngx_string("The account has no credits left.") },
-
-    { 403, ngx_string("Forbidden"),
-      ngx_string("forbidden"),
-      ngx_string("Access is denied.") },
 
     { 409, ngx_string("Conflict"),
       ngx_string("job_already_started"),
@@ -325,8 +329,19 @@ ngx_http_matte_send_error(ngx_http_request_t *r, ngx_http_matte_error_t *e,
     ngx_str_t *message, ngx_str_t *field)
 {
     u_char                *p;
+    ngx_int_t              rc;
     ngx_str_t              body;
     ngx_http_matte_ctx_t  *ctx;
+
+    /* a body that was not read yet is not asked for */
+
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     ctx = ngx_http_matte_get_ctx(r);
     if (ctx == NULL) {
@@ -410,6 +425,30 @@ ngx_http_matte_row(PGresult *res, int i, ngx_http_matte_row_t *row)
         s->data = PQgetisnull(res, i, n) ? NULL
                                          : (u_char *) PQgetvalue(res, i, n);
     }
+}
+
+
+ngx_int_t
+ngx_http_matte_answer_body(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    PGresult *res)
+{
+    ngx_int_t             code;
+    ngx_str_t             body;
+    ngx_http_matte_row_t  row;
+
+    ngx_http_matte_row(res, 0, &row);
+
+    code = row.code.data ? ngx_atoi(row.code.data, row.code.len)
+                         : NGX_HTTP_OK;
+
+    body.len = row.body.len;
+    body.data = ngx_pstrdup(r->pool, &row.body);
+
+    if (code == NGX_ERROR || body.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_matte_send(r, code, &body);
 }
 
 
@@ -499,22 +538,28 @@ static ngx_int_t
 ngx_http_matte_policy(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_str_t *value)
 {
+    u_char  *p;
+
     if (!ctx->charged) {
         return NGX_OK;
     }
 
-    value->data = ngx_pnalloc(r->pool, sizeof("\"key\";q=;w=")
-                                       + 2 * NGX_INT64_LEN);
-    if (value->data == NULL) {
+    p = ngx_pnalloc(r->pool, sizeof("\"key\";q=;w=, \"starts\";q=;w=")
+                             + 4 * NGX_INT64_LEN);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    value->len = ngx_sprintf(value->data, "\"key\";q=%uD;w=%uL",
-                             ctx->key.burst,
-                             ((uint64_t) ctx->key.burst * 60
-                              + ngx_max(ctx->key.rate, 1) - 1)
-                             / ngx_max(ctx->key.rate, 1))
-                 - value->data;
+    value->data = p;
+    p = ngx_sprintf(p, "\"key\";q=%ui;w=%ui", ctx->bucket.size,
+                    ctx->bucket.window);
+
+    if (ctx->started) {
+        p = ngx_sprintf(p, ", \"starts\";q=%ui;w=%ui", ctx->starts.size,
+                        ctx->starts.window);
+    }
+
+    value->len = p - value->data;
 
     return NGX_OK;
 }
@@ -524,20 +569,28 @@ static ngx_int_t
 ngx_http_matte_limit(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_str_t *value)
 {
+    u_char  *p;
+
     if (!ctx->charged) {
         return NGX_OK;
     }
 
-    value->data = ngx_pnalloc(r->pool, sizeof("\"key\";r=;t=")
-                                       + 2 * NGX_INT64_LEN);
-    if (value->data == NULL) {
+    p = ngx_pnalloc(r->pool, sizeof("\"key\";r=;t=, \"starts\";r=;t=")
+                             + 4 * NGX_INT64_LEN);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    value->len = ngx_sprintf(value->data, "\"key\";r=%ui;t=%M",
-                             ctx->bucket.remaining,
-                             (ctx->bucket.reset + 999) / 1000)
-                 - value->data;
+    value->data = p;
+    p = ngx_sprintf(p, "\"key\";r=%ui;t=%M", ctx->bucket.remaining,
+                    (ctx->bucket.reset + 999) / 1000);
+
+    if (ctx->started) {
+        p = ngx_sprintf(p, ", \"starts\";r=%ui;t=%M", ctx->starts.remaining,
+                        (ctx->starts.reset + 999) / 1000);
+    }
+
+    value->len = p - value->data;
 
     return NGX_OK;
 }

@@ -83,9 +83,9 @@ ngx_http_matte_engine_connected(ngx_http_matte_engine_t *e)
 }
 
 
-ngx_int_t
-ngx_http_matte_engine_ring(ngx_http_matte_engine_t *e,
-    ngx_http_matte_ring_t *ring, ngx_str_t *job)
+static ngx_int_t
+ngx_http_matte_engine_send(ngx_http_matte_engine_t *e, const char *verb,
+    ngx_str_t *job)
 {
     u_char   buf[NGX_HTTP_MATTE_MESSAGE], *last;
     ssize_t  n;
@@ -94,10 +94,8 @@ ngx_http_matte_engine_ring(ngx_http_matte_engine_t *e,
         return NGX_DECLINED;
     }
 
-    ring->number = ++e->number;
-
-    last = ngx_snprintf(buf, NGX_HTTP_MATTE_MESSAGE, "start %uL %V",
-                        ring->number, job);
+    last = ngx_snprintf(buf, NGX_HTTP_MATTE_MESSAGE, "%s %uL %V", verb,
+                        ++e->number, job);
 
     n = send(e->c->fd, buf, last - buf, MSG_NOSIGNAL);
 
@@ -114,6 +112,19 @@ ngx_http_matte_engine_ring(ngx_http_matte_engine_t *e,
         return NGX_DECLINED;
     }
 
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_matte_engine_ring(ngx_http_matte_engine_t *e,
+    ngx_http_matte_ring_t *ring, ngx_str_t *job)
+{
+    if (ngx_http_matte_engine_send(e, "start", job) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    ring->number = e->number;
     ring->engine = e;
     ring->deadline = ngx_current_msec + e->mcf->engine_wait;
     ngx_queue_insert_tail(&e->waiting, &ring->queue);
@@ -121,6 +132,13 @@ ngx_http_matte_engine_ring(ngx_http_matte_engine_t *e,
     ngx_http_matte_engine_schedule(e);
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_matte_engine_cancel(ngx_http_matte_engine_t *e, ngx_str_t *job)
+{
+    (void) ngx_http_matte_engine_send(e, "cancel", job);
 }
 
 

@@ -1,8 +1,8 @@
 
 /*
- * The body of a create or start: the table says which fields there are, a
- * streaming yajl parse collects their values.  Unknown fields are ignored, a
- * known one given twice is refused.
+ * Bodies: the table says which fields there are, a streaming yajl parse
+ * collects their values.  Unknown fields are ignored, a known one given twice
+ * is refused.
  */
 
 
@@ -53,75 +53,162 @@ static ngx_conf_bitmask_t  ngx_http_matte_background_types[] = {
 };
 
 
+static ngx_conf_bitmask_t  ngx_http_matte_anchors[] = {
+    { ngx_string("top-left"), 0x001 },
+    { ngx_string("top-center"), 0x002 },
+    { ngx_string("top-right"), 0x004 },
+    { ngx_string("center-left"), 0x008 },
+    { ngx_string("center"), 0x010 },
+    { ngx_string("center-right"), 0x020 },
+    { ngx_string("bottom-left"), 0x040 },
+    { ngx_string("bottom-center"), 0x080 },
+    { ngx_string("bottom-right"), 0x100 },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_bitmask_t  ngx_http_matte_scopes[] = {
+    { ngx_string("read"), 0x01 },
+    { ngx_string("write"), 0x02 },
+    { ngx_string("read write"), 0x04 },
+    { ngx_null_string, 0 }
+};
+
+
+/*
+ * Also the source of the schemas in conf/openapi.json: the script openapi
+ * reads it, one field after the other, as it stands.
+ */
+
 ngx_http_matte_field_t  ngx_http_matte_fields[] = {
 
-    { ngx_null_string, 0, NGX_HTTP_MATTE_OBJECT, 0, 0, NULL, NULL, 0 },
+    { ngx_null_string, 0, NGX_HTTP_MATTE_OBJECT, 0, 0, 0, 0, NULL, NULL, 0 },
 
     { ngx_string("video_url"), NGX_HTTP_MATTE_TOP,
-      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_CREATE, 2048,
-      ngx_http_matte_check_video_url, NULL, 0 },
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_CREATE,
+      NGX_HTTP_MATTE_ON_CREATE,
+      1, 2048, ngx_http_matte_check_video_url, NULL, 0 },
 
     { ngx_string("model"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_choice, ngx_http_matte_models,
+      0, 0, ngx_http_matte_check_choice, ngx_http_matte_models,
       offsetof(ngx_http_matte_main_conf_t, models) },
 
     { ngx_string("output_format"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_choice, ngx_http_matte_formats,
+      0, 0, ngx_http_matte_check_choice, ngx_http_matte_formats,
       offsetof(ngx_http_matte_main_conf_t, formats) },
 
     { ngx_string("bg_type"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_choice, ngx_http_matte_bg_types, 0 },
+      0, 0, ngx_http_matte_check_choice, ngx_http_matte_bg_types, 0 },
 
     { ngx_string("bg_color"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_COLOR, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_color, NULL, 0 },
+      0, 0, ngx_http_matte_check_color, NULL, 0 },
 
     { ngx_string("bg_image_url"), NGX_HTTP_MATTE_TOP,
-      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 2048,
-      ngx_http_matte_check_url, NULL, 0 },
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
+      1, 2048, ngx_http_matte_check_url, NULL, 0 },
 
     { ngx_string("background"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_BOTH, 0,
-      NULL, NULL, 0 },
+      0, 0, NULL, NULL, 0 },
 
     { ngx_string("background.type"), NGX_HTTP_MATTE_BACKGROUND,
       NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_choice, ngx_http_matte_background_types, 0 },
+      0, 0, ngx_http_matte_check_choice, ngx_http_matte_background_types, 0 },
 
     { ngx_string("background.color"), NGX_HTTP_MATTE_BACKGROUND,
       NGX_HTTP_MATTE_STRING|NGX_HTTP_MATTE_COLOR, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_color, NULL, 0 },
+      0, 0, ngx_http_matte_check_color, NULL, 0 },
 
     { ngx_string("background.image_url"), NGX_HTTP_MATTE_BACKGROUND,
-      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 2048,
-      ngx_http_matte_check_url, NULL, 0 },
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
+      1, 2048, ngx_http_matte_check_url, NULL, 0 },
 
     { ngx_string("composition"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_not_offered, NULL, 0 },
+      0, 0, NULL, NULL, 0 },
+
+    { ngx_string("composition.canvas"), NGX_HTTP_MATTE_COMPOSITION,
+      NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_BOTH, 0,
+      0, 0, NULL, NULL, 0 },
+
+    { ngx_string("composition.canvas.width"), NGX_HTTP_MATTE_CANVAS,
+      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH,
+      NGX_HTTP_MATTE_ON_BOTH,
+      16, 7680, NULL, NULL, 0 },
+
+    { ngx_string("composition.canvas.height"), NGX_HTTP_MATTE_CANVAS,
+      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH,
+      NGX_HTTP_MATTE_ON_BOTH,
+      16, 7680, NULL, NULL, 0 },
+
+    { ngx_string("composition.foreground"), NGX_HTTP_MATTE_COMPOSITION,
+      NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_BOTH, 0,
+      0, 0, NULL, NULL, 0 },
+
+    { ngx_string("composition.foreground.anchor"), NGX_HTTP_MATTE_FOREGROUND,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
+      0, 0, ngx_http_matte_check_choice, ngx_http_matte_anchors, 0 },
+
+    { ngx_string("composition.foreground.scale"), NGX_HTTP_MATTE_FOREGROUND,
+      NGX_HTTP_MATTE_NUMBER, NGX_HTTP_MATTE_ON_BOTH, 0,
+      0.001, 100, NULL, NULL, 0 },
+
+    { ngx_string("composition.foreground.offset"), NGX_HTTP_MATTE_FOREGROUND,
+      NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_BOTH, 0,
+      0, 0, NULL, NULL, 0 },
+
+    { ngx_string("composition.foreground.offset.x"), NGX_HTTP_MATTE_SHIFT,
+      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH, 0,
+      -15360, 15360, NULL, NULL, 0 },
+
+    { ngx_string("composition.foreground.offset.y"), NGX_HTTP_MATTE_SHIFT,
+      NGX_HTTP_MATTE_NUMBER|NGX_HTTP_MATTE_WHOLE, NGX_HTTP_MATTE_ON_BOTH, 0,
+      -15360, 15360, NULL, NULL, 0 },
 
     { ngx_string("text_prompt"), NGX_HTTP_MATTE_TOP,
-      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 1000,
-      NULL, NULL, 0 },
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
+      0, 1000, NULL, NULL, 0 },
 
     { ngx_string("webhook_url"), NGX_HTTP_MATTE_TOP,
-      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 2048,
-      ngx_http_matte_check_url, NULL, 0 },
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
+      1, 2048, ngx_http_matte_check_url, NULL, 0 },
 
     { ngx_string("auto_start"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_BOOL, NGX_HTTP_MATTE_ON_CREATE, 0,
-      NULL, NULL, 0 },
+      0, 0, NULL, NULL, 0 },
 
     { ngx_string("preview_duration"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_NUMBER, NGX_HTTP_MATTE_ON_BOTH, 0,
-      ngx_http_matte_check_preview, NULL, 0 },
+      0.001, 86400, NULL, NULL, 0 },
 
     { ngx_string("metadata"), NGX_HTTP_MATTE_TOP,
-      NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_CREATE, 4096,
-      NULL, NULL, 0 }
+      NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_CREATE, 0,
+      0, 4096, NULL, NULL, 0 },
+
+    { ngx_string("client_id"), NGX_HTTP_MATTE_TOP,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_KEY, NGX_HTTP_MATTE_ON_KEY,
+      1, 200, NULL, NULL, 0 },
+
+    { ngx_string("note"), NGX_HTTP_MATTE_TOP,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_KEY, 0,
+      0, 500, NULL, NULL, 0 },
+
+    { ngx_string("scope"), NGX_HTTP_MATTE_TOP,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_KEY, 0,
+      0, 0, ngx_http_matte_check_choice, ngx_http_matte_scopes, 0 },
+
+    { ngx_string("expires_at"), NGX_HTTP_MATTE_TOP,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_KEY, 0,
+      0, 40, ngx_http_matte_check_time, NULL, 0 },
+
+    { ngx_string("key_fingerprint"), NGX_HTTP_MATTE_TOP,
+      NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_ENABLE,
+      NGX_HTTP_MATTE_ON_ENABLE,
+      1, 100, NULL, NULL, 0 }
 };
 
 
@@ -299,6 +386,10 @@ ngx_http_matte_scalar(ngx_http_matte_parser_t *p, ngx_uint_t type,
 
     *ngx_cpymem(v->text.data, s, len) = '\0';
 
+    if (type == NGX_HTTP_MATTE_NUMBER) {
+        v->list[0] = strtod((char *) v->text.data, NULL);
+    }
+
     return 1;
 }
 
@@ -430,13 +521,13 @@ ngx_http_matte_on_key(void *ctx, const u_char *s, size_t len)
             continue;
         }
 
-        if (p->seen & (1 << i)) {
+        if (p->seen & ((uint64_t) 1 << i)) {
             return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST, i,
                                           "%V is given twice.", &f->name)
                    != NGX_ERROR;
         }
 
-        p->seen |= 1 << i;
+        p->seen |= (uint64_t) 1 << i;
         p->field = i;
         break;
     }
@@ -476,7 +567,7 @@ ngx_http_matte_on_end(void *ctx)
         v = &p->values[p->object];
         v->text.len = p->body + yajl_get_bytes_consumed(p->yajl)
                       - v->text.data;
-        p->object = 0;
+        p->object = ngx_http_matte_fields[p->object].parent;
     }
 
     return 1;

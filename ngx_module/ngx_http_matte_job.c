@@ -10,10 +10,30 @@
 
 
 #define NGX_HTTP_MATTE_IDEM_MAX     255
-#define NGX_HTTP_MATTE_OFFSET_MAX   1000000
 
 /* a job that nobody has: a malformed id is looked up like any other */
 #define NGX_HTTP_MATTE_NIL          "00000000-0000-0000-0000-000000000000"
+
+
+typedef struct {
+    ngx_str_t   name;
+    ngx_uint_t  mask;
+    ngx_int_t   min;
+    ngx_int_t   max;
+    ngx_uint_t  value;                  /* of one that is not given */
+    size_t      offset;                 /* in the context */
+} ngx_http_matte_argument_t;
+
+
+static ngx_http_matte_argument_t  ngx_http_matte_arguments[] = {
+    { ngx_string("limit"), NGX_HTTP_MATTE_LIMIT, 1, 100, 20,
+      offsetof(ngx_http_matte_ctx_t, limit) },
+    { ngx_string("offset"), NGX_HTTP_MATTE_OFFSET, 0, 1000000, 0,
+      offsetof(ngx_http_matte_ctx_t, offset) },
+    { ngx_string("days"), NGX_HTTP_MATTE_DAYS, 1, 90, 7,
+      offsetof(ngx_http_matte_ctx_t, days) },
+    { ngx_null_string, 0, 0, 0, 0, 0 }
+};
 
 
 static ngx_str_t  ngx_http_matte_statuses[] = {
@@ -41,7 +61,7 @@ static struct {
 };
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_matte_decline(ngx_http_matte_ctx_t *ctx, ngx_uint_t code,
     const char *field, const char *message)
 {
@@ -57,7 +77,7 @@ ngx_http_matte_decline(ngx_http_matte_ctx_t *ctx, ngx_uint_t code,
 
 /* "application/json", with any suffix and parameters, or nothing at all */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_matte_check_type(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx)
 {
     size_t      len;
@@ -171,38 +191,57 @@ ngx_http_matte_check_start(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
 
 
 ngx_int_t
+ngx_http_matte_check_arguments(ngx_http_request_t *r,
+    ngx_http_matte_ctx_t *ctx)
+{
+    u_char                     *message, *field;
+    ngx_int_t                   n;
+    ngx_str_t                   value;
+    ngx_http_matte_argument_t  *a;
+
+    for (a = ngx_http_matte_arguments; a->mask; a++) {
+
+        if (!(ctx->route->arguments & a->mask)) {
+            continue;
+        }
+
+        field = (u_char *) ctx + a->offset;
+        *(ngx_uint_t *) field = a->value;
+
+        if (ngx_http_arg(r, a->name.data, a->name.len, &value) != NGX_OK) {
+            continue;
+        }
+
+        n = ngx_atoi(value.data, value.len);
+
+        if (n >= a->min && n <= a->max) {
+            *(ngx_uint_t *) field = n;
+            continue;
+        }
+
+        message = ngx_pnalloc(r->pool, sizeof(" must be from  to .")
+                                       + a->name.len + 2 * NGX_INT_T_LEN);
+        if (message == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_sprintf(message, "%V must be from %i to %i.%Z", &a->name, a->min,
+                    a->max);
+
+        return ngx_http_matte_decline(ctx, NGX_HTTP_MATTE_INVALID_REQUEST,
+                                      (char *) a->name.data, (char *) message);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_matte_check_list(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_str_t *body)
 {
-    ngx_int_t   n;
     ngx_str_t   value;
     ngx_uint_t  i;
-
-    ctx->limit = 20;
-
-    if (ngx_http_arg(r, (u_char *) "limit", 5, &value) == NGX_OK) {
-        n = ngx_atoi(value.data, value.len);
-
-        if (n < 1 || n > 100) {
-            return ngx_http_matte_decline(ctx, NGX_HTTP_MATTE_INVALID_REQUEST,
-                                          "limit",
-                                          "limit must be from 1 to 100.");
-        }
-
-        ctx->limit = n;
-    }
-
-    if (ngx_http_arg(r, (u_char *) "offset", 6, &value) == NGX_OK) {
-        n = ngx_atoi(value.data, value.len);
-
-        if (n < 0 || n > NGX_HTTP_MATTE_OFFSET_MAX) {
-            return ngx_http_matte_decline(ctx, NGX_HTTP_MATTE_INVALID_REQUEST,
-                                          "offset",
-                                          "offset must be from 0 to 1000000.");
-        }
-
-        ctx->offset = n;
-    }
 
     if (ngx_http_arg(r, (u_char *) "status", 6, &value) != NGX_OK) {
         return NGX_OK;
@@ -228,17 +267,10 @@ ngx_http_matte_check_list(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_http_matte_render_status(ngx_http_request_t *r, ngx_str_t *id,
-    ngx_str_t *status, ngx_str_t *body)
+static ngx_str_t *
+ngx_http_matte_message(ngx_str_t *status)
 {
-    yajl_gen    g;
     ngx_uint_t  i;
-
-    g = yajl_gen_alloc(NULL);
-    if (g == NULL) {
-        return NGX_ERROR;
-    }
 
     for (i = 0; ngx_http_matte_messages[i].status.len; i++) {
 
@@ -248,6 +280,21 @@ ngx_http_matte_render_status(ngx_http_request_t *r, ngx_str_t *id,
         {
             break;
         }
+    }
+
+    return &ngx_http_matte_messages[i].message;
+}
+
+
+static ngx_int_t
+ngx_http_matte_render_status(ngx_http_request_t *r, ngx_str_t *id,
+    ngx_str_t *status, ngx_str_t *message, ngx_str_t *body)
+{
+    yajl_gen  g;
+
+    g = yajl_gen_alloc(NULL);
+    if (g == NULL) {
+        return NGX_ERROR;
     }
 
     yajl_gen_map_open(g);
@@ -260,7 +307,7 @@ ngx_http_matte_render_status(ngx_http_request_t *r, ngx_str_t *id,
     ngx_http_matte_gen_literal(g, "status");
     ngx_http_matte_gen(g, status);
     ngx_http_matte_gen_literal(g, "message");
-    ngx_http_matte_gen(g, &ngx_http_matte_messages[i].message);
+    ngx_http_matte_gen(g, message);
     yajl_gen_map_close(g);
 
     return ngx_http_matte_gen_done(g, r->pool, body);
@@ -292,12 +339,12 @@ ngx_http_matte_args_key(ngx_http_matte_ctx_t *ctx, ngx_str_t *key,
 
 
 static void
-ngx_http_matte_args_job(ngx_http_matte_ctx_t *ctx, ngx_str_t *job)
+ngx_http_matte_args_id(ngx_str_t *id, ngx_str_t *arg)
 {
-    *job = ctx->job_id;
+    *arg = *id;
 
-    if (job->len == 0) {
-        ngx_str_set(job, NGX_HTTP_MATTE_NIL);
+    if (arg->len == 0) {
+        ngx_str_set(arg, NGX_HTTP_MATTE_NIL);
     }
 }
 
@@ -309,22 +356,59 @@ ngx_http_matte_args_get(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_str_t  args[3];
 
     ngx_http_matte_args_key(ctx, &args[0], &args[1]);
-    ngx_http_matte_args_job(ctx, &args[2]);
+    ngx_http_matte_args_id(&ctx->job_id, &args[2]);
 
     return ngx_http_matte_query_args(q, args, 3, 0x1);
 }
 
 
+/* the key, not the tenant: what is written is judged by the database */
+
 ngx_int_t
-ngx_http_matte_args_download(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+ngx_http_matte_args_job(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_query_t *q)
 {
     ngx_str_t  args[2];
 
     ngx_http_matte_args_key(ctx, &args[0], NULL);
-    ngx_http_matte_args_job(ctx, &args[1]);
+    ngx_http_matte_args_id(&ctx->job_id, &args[1]);
 
     return ngx_http_matte_query_args(q, args, 2, 0x1);
+}
+
+
+ngx_int_t
+ngx_http_matte_args_delivery(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_query_t *q)
+{
+    ngx_str_t  args[3];
+
+    ngx_http_matte_args_key(ctx, &args[0], NULL);
+    ngx_http_matte_args_id(&ctx->job_id, &args[1]);
+    ngx_http_matte_args_id(&ctx->delivery_id, &args[2]);
+
+    return ngx_http_matte_query_args(q, args, 3, 0x1);
+}
+
+
+/* days or limit, whichever the route has */
+
+ngx_int_t
+ngx_http_matte_args_number(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_query_t *q)
+{
+    u_char     number[NGX_INT_T_LEN];
+    ngx_str_t  args[3];
+
+    ngx_http_matte_args_key(ctx, &args[0], &args[1]);
+
+    args[2].data = number;
+    args[2].len = ngx_sprintf(number, "%ui",
+                              ctx->route->arguments & NGX_HTTP_MATTE_DAYS
+                              ? ctx->days : ctx->limit)
+                  - number;
+
+    return ngx_http_matte_query_args(q, args, 3, 0x1);
 }
 
 
@@ -375,23 +459,14 @@ ngx_int_t
 ngx_http_matte_args_create(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_query_t *q)
 {
-    u_char     *p, hex[32];
-    ngx_str_t   args[14], id;
+    ngx_str_t  args[15], id;
 
-    p = ngx_pnalloc(r->pool, NGX_HTTP_MATTE_UUID_LEN);
+    id.len = NGX_HTTP_MATTE_UUID_LEN;
+    id.data = ngx_pnalloc(r->pool, id.len);
 
-    if (p == NULL || ngx_http_matte_random_hex(hex, 16) != NGX_OK) {
+    if (id.data == NULL || ngx_http_matte_random_uuid(id.data) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    hex[12] = '4';                      /* a UUID of version 4 */
-    hex[16] = "89ab"[hex[16] & 3];
-
-    id.data = p;
-    id.len = ngx_sprintf(p, "%*s-%*s-%*s-%*s-%*s", (size_t) 8, hex,
-                         (size_t) 4, hex + 8, (size_t) 4, hex + 12,
-                         (size_t) 4, hex + 16, (size_t) 12, hex + 20)
-             - p;
 
     if (ctx->job.start) {
         ngx_str_set(&ctx->status, "pending");
@@ -411,17 +486,22 @@ ngx_http_matte_args_create(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     args[11] = ctx->request_id;
     ngx_str_set(&args[12], "201");
 
+    args[14] = ctx->traceparent;
+
     if (ctx->job.start) {
         ngx_str_set(&args[10], "t");
     }
 
-    if (ngx_http_matte_render_status(r, &id, &ctx->status, &args[13]) != NGX_OK
+    if (ngx_http_matte_render_status(r, &id, &ctx->status,
+                                     ngx_http_matte_message(&ctx->status),
+                                     &args[13])
+        != NGX_OK
         || ngx_http_matte_args_write(ctx, q, args) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_matte_query_args(q, args, 14, 0x5);
+    return ngx_http_matte_query_args(q, args, 15, 0x5);
 }
 
 
@@ -429,25 +509,35 @@ ngx_int_t
 ngx_http_matte_args_start(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_query_t *q)
 {
-    ngx_str_t  args[10];
+    ngx_str_t                    args[11];
+    ngx_http_matte_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
 
     ngx_str_set(&ctx->status, "pending");
 
-    ngx_http_matte_args_job(ctx, &args[3]);
+    ngx_http_matte_args_id(&ctx->job_id, &args[3]);
     args[4] = ctx->job.model;
     args[5] = ctx->job.format;
     args[6] = ctx->job.webhook_url;
     args[7] = ctx->job.options;
     ngx_str_set(&args[8], "200");
+    ngx_str_set(&args[10], "f");
 
-    if (ngx_http_matte_render_status(r, &args[3], &ctx->status, &args[9])
+    if (mcf->prompt) {
+        ngx_str_set(&args[10], "t");
+    }
+
+    if (ngx_http_matte_render_status(r, &args[3], &ctx->status,
+                                     ngx_http_matte_message(&ctx->status),
+                                     &args[9])
         != NGX_OK
         || ngx_http_matte_args_write(ctx, q, args) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_matte_query_args(q, args, 10, 0x5);
+    return ngx_http_matte_query_args(q, args, 11, 0x5);
 }
 
 
@@ -461,7 +551,8 @@ ngx_http_matte_answer_status(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_query_t      *q;
     ngx_http_matte_main_conf_t  *mcf;
 
-    if (ngx_http_matte_render_status(r, &ctx->job_id, status, &args[2])
+    if (ngx_http_matte_render_status(r, &ctx->job_id, status,
+                                     ngx_http_matte_message(status), &args[2])
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -551,28 +642,6 @@ ngx_http_matte_dispatch(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx)
     ngx_str_set(&ctx->dispatch, "down");
 
     return ngx_http_matte_answer_status(r, ctx, &ctx->status);
-}
-
-
-ngx_int_t
-ngx_http_matte_answer_replay(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
-    ngx_http_matte_row_t *row)
-{
-    ngx_int_t  code;
-    ngx_str_t  body;
-
-    code = ngx_atoi(row->code.data, row->code.len);
-
-    body.len = row->body.len;
-    body.data = ngx_pstrdup(r->pool, &row->body);
-
-    if (code == NGX_ERROR || body.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->replayed = 1;
-
-    return ngx_http_matte_send(r, code, &body);
 }
 
 
@@ -669,6 +738,56 @@ ngx_http_matte_answer_get(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     ngx_http_matte_row(res, 0, &row);
 
     if (ngx_http_matte_render_job(r, &row, &body) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_matte_send(r, NGX_HTTP_OK, &body);
+}
+
+
+/* a running job ends when its engine learns of the wish */
+
+static void
+ngx_http_matte_tell(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_http_matte_row_t *row)
+{
+    ngx_http_matte_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+
+    if (mcf->engine && ngx_strcmp(row->status.data, "processing") == 0) {
+        ngx_http_matte_engine_cancel(mcf->engine, &ctx->job_id);
+    }
+}
+
+
+ngx_int_t
+ngx_http_matte_answer_cancel(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    PGresult *res)
+{
+    ngx_http_matte_row_t  row;
+
+    ngx_http_matte_row(res, 0, &row);
+    ngx_http_matte_tell(r, ctx, &row);
+
+    return ngx_http_matte_answer_get(r, ctx, res);
+}
+
+
+ngx_int_t
+ngx_http_matte_answer_delete(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    PGresult *res)
+{
+    ngx_str_t             body, message = ngx_string("The job is deleted.");
+    ngx_http_matte_row_t  row;
+
+    ngx_http_matte_row(res, 0, &row);
+    ngx_http_matte_tell(r, ctx, &row);
+
+    if (ngx_http_matte_render_status(r, &ctx->job_id, &row.status, &message,
+                                     &body)
+        != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -1,6 +1,6 @@
 
 /*
- * API keys in shared memory: SHA-256 -> tenant, limits, token bucket.  One
+ * API keys in shared memory: SHA-256 -> tenant, limits, token buckets.  One
  * lock and one lookup give both authentication and the rate limit.  Nodes are
  * plain data of one size, and nothing is logged while the zone is locked.
  */
@@ -10,13 +10,21 @@
 
 
 typedef struct {
+    ngx_msec_t                    last;
+    int64_t                       excess;    /* 1/1000 of a request */
+} ngx_http_matte_level_t;
+
+
+typedef struct {
     ngx_rbtree_node_t             node;      /* key: the hash's first bytes */
     ngx_queue_t                   lru;
     u_char                        hash[NGX_HTTP_MATTE_HASH_LEN];
     ngx_http_matte_key_t          key;
     ngx_msec_t                    expires;
-    ngx_msec_t                    last;      /* of the bucket */
-    int64_t                       excess;    /* 1/1000 of a request */
+    ngx_msec_t                    asked;     /* the database */
+    ngx_msec_t                    changed;   /* told by it, 0: never */
+    ngx_http_matte_level_t        requests;
+    ngx_http_matte_level_t        starts;
     ngx_uint_t                    wrong;     /* unknown to the database */
 } ngx_http_matte_keys_node_t;
 
@@ -25,6 +33,7 @@ typedef struct {
     ngx_rbtree_t                  rbtree;
     ngx_rbtree_node_t             sentinel;
     ngx_queue_t                   lru;
+    ngx_msec_t                    changed;   /* all of them */
 } ngx_http_matte_keys_sh_t;
 
 
@@ -40,8 +49,10 @@ static ngx_http_matte_keys_node_t *ngx_http_matte_keys_find(
     ngx_http_matte_keys_t *keys, u_char *hash);
 static ngx_http_matte_keys_node_t *ngx_http_matte_keys_add(
     ngx_http_matte_keys_t *keys, u_char *hash);
-static ngx_int_t ngx_http_matte_keys_charge(ngx_http_matte_keys_node_t *n,
-    ngx_http_matte_bucket_t *bucket);
+static ngx_uint_t ngx_http_matte_keys_outdated(ngx_http_matte_keys_t *keys,
+    ngx_http_matte_keys_node_t *n);
+static ngx_int_t ngx_http_matte_keys_charge(ngx_http_matte_level_t *level,
+    uint32_t per_minute, uint32_t burst, ngx_http_matte_bucket_t *bucket);
 static ngx_int_t ngx_http_matte_keys_init(ngx_shm_zone_t *zone, void *data);
 
 
@@ -66,7 +77,8 @@ ngx_http_matte_keys_get(ngx_shm_zone_t *zone, u_char *hash,
         goto done;
     }
 
-    fresh = (ngx_msec_int_t) (n->expires - ngx_current_msec) > 0;
+    fresh = (ngx_msec_int_t) (n->expires - ngx_current_msec) > 0
+            && !ngx_http_matte_keys_outdated(keys, n);
 
     if (n->wrong) {
         rc = fresh ? NGX_ABORT : NGX_DECLINED;
@@ -81,7 +93,10 @@ ngx_http_matte_keys_get(ngx_shm_zone_t *zone, u_char *hash,
     *key = n->key;
     *charged = 1;
 
-    if (ngx_http_matte_keys_charge(n, bucket) == NGX_BUSY) {
+    if (ngx_http_matte_keys_charge(&n->requests, n->key.rate, n->key.burst,
+                                   bucket)
+        == NGX_BUSY)
+    {
         rc = NGX_BUSY;
 
     } else if (fresh) {
@@ -98,7 +113,7 @@ done:
 
 ngx_int_t
 ngx_http_matte_keys_put(ngx_shm_zone_t *zone, u_char *hash,
-    ngx_http_matte_key_t *key, ngx_msec_t ttl,
+    ngx_http_matte_key_t *key, ngx_msec_t asked, ngx_msec_t ttl,
     ngx_http_matte_bucket_t *bucket, ngx_uint_t charge)
 {
     ngx_int_t                    rc;
@@ -116,6 +131,7 @@ ngx_http_matte_keys_put(ngx_shm_zone_t *zone, u_char *hash,
     }
 
     if (n) {
+        n->asked = asked;
         n->expires = ngx_current_msec + ttl;
         n->wrong = (key == NULL);
 
@@ -133,7 +149,8 @@ ngx_http_matte_keys_put(ngx_shm_zone_t *zone, u_char *hash,
             n->key = *key;              /* the bucket outlives a refresh */
 
             if (charge) {
-                rc = ngx_http_matte_keys_charge(n, bucket);
+                rc = ngx_http_matte_keys_charge(&n->requests, key->rate,
+                                                key->burst, bucket);
             }
         }
     }
@@ -144,23 +161,87 @@ ngx_http_matte_keys_put(ngx_shm_zone_t *zone, u_char *hash,
 }
 
 
-static ngx_int_t
-ngx_http_matte_keys_charge(ngx_http_matte_keys_node_t *n,
+ngx_int_t
+ngx_http_matte_keys_start(ngx_shm_zone_t *zone, u_char *hash,
     ngx_http_matte_bucket_t *bucket)
+{
+    ngx_int_t                    rc;
+    ngx_http_matte_keys_t       *keys = zone->data;
+    ngx_http_matte_keys_node_t  *n;
+
+    rc = NGX_DECLINED;
+
+    ngx_shmtx_lock(&keys->shpool->mutex);
+
+    n = ngx_http_matte_keys_find(keys, hash);
+
+    if (n && !n->wrong && n->key.starts) {
+        rc = ngx_http_matte_keys_charge(&n->starts, n->key.starts,
+                                        n->key.starts_burst, bucket);
+    }
+
+    ngx_shmtx_unlock(&keys->shpool->mutex);
+
+    return rc;
+}
+
+
+/*
+ * Nodes stay, for their buckets, and to tell an answer that the database gave
+ * before the change from one that it gave after it.
+ */
+
+void
+ngx_http_matte_keys_forget(ngx_shm_zone_t *zone, u_char *hash)
+{
+    ngx_http_matte_keys_t       *keys = zone->data;
+    ngx_http_matte_keys_node_t  *n;
+
+    ngx_shmtx_lock(&keys->shpool->mutex);
+
+    if (hash == NULL) {
+        keys->sh->changed = ngx_current_msec;
+
+    } else {
+        n = ngx_http_matte_keys_find(keys, hash);
+
+        if (n == NULL) {
+            n = ngx_http_matte_keys_add(keys, hash);
+
+            if (n) {
+                n->wrong = 1;           /* and expired */
+            }
+        }
+
+        if (n) {
+            n->changed = ngx_current_msec;
+        }
+    }
+
+    ngx_shmtx_unlock(&keys->shpool->mutex);
+}
+
+
+static ngx_int_t
+ngx_http_matte_keys_charge(ngx_http_matte_level_t *level, uint32_t per_minute,
+    uint32_t burst, ngx_http_matte_bucket_t *bucket)
 {
     int64_t         rate, size, excess, over;
     ngx_msec_int_t  ms;
 
-    ms = (ngx_msec_int_t) (ngx_current_msec - n->last);
+    ms = (ngx_msec_int_t) (ngx_current_msec - level->last);
 
     if (ms < 0) {
         ms = 0;                         /* another worker's clock */
     }
 
-    rate = ngx_max((int64_t) n->key.rate * 1000 / 60, 1);   /* a second */
-    size = (int64_t) n->key.burst * 1000;
+    rate = ngx_max((int64_t) per_minute * 1000 / 60, 1);    /* a second */
+    size = (int64_t) burst * 1000;
 
-    excess = n->excess;
+    bucket->size = burst;
+    bucket->window = (size + rate - 1) / rate;
+
+    excess = level->excess;
 
     if (excess) {
         excess = ngx_max(excess - rate * ngx_min(ms, 86400000) / 1000, 0);
@@ -177,8 +258,8 @@ ngx_http_matte_keys_charge(ngx_http_matte_keys_node_t *n,
 
     excess += 1000;
 
-    n->excess = excess;
-    n->last = ngx_current_msec;
+    level->excess = excess;
+    level->last = ngx_current_msec;
 
     bucket->remaining = (size - excess) / 1000;
     bucket->reset = excess * 1000 / rate;
@@ -222,6 +303,18 @@ ngx_http_matte_keys_find(ngx_http_matte_keys_t *keys, u_char *hash)
 }
 
 
+/* something has changed since the database was asked */
+
+static ngx_uint_t
+ngx_http_matte_keys_outdated(ngx_http_matte_keys_t *keys,
+    ngx_http_matte_keys_node_t *n)
+{
+    return (n->changed && (ngx_msec_int_t) (n->changed - n->asked) >= 0)
+           || (keys->sh->changed
+               && (ngx_msec_int_t) (keys->sh->changed - n->asked) >= 0);
+}
+
+
 /* in place of the longest unused ones if the zone is full */
 
 static ngx_http_matte_keys_node_t *
@@ -251,7 +344,8 @@ ngx_http_matte_keys_add(ngx_http_matte_keys_t *keys, u_char *hash)
 
     ngx_memcpy(&n->node.key, hash, sizeof(ngx_rbtree_key_t));
     ngx_memcpy(n->hash, hash, NGX_HTTP_MATTE_HASH_LEN);
-    n->last = ngx_current_msec;
+    n->requests.last = ngx_current_msec;
+    n->starts.last = ngx_current_msec;
 
     ngx_rbtree_insert(&keys->sh->rbtree, &n->node);
     ngx_queue_insert_head(&keys->sh->lru, &n->lru);
@@ -352,6 +446,7 @@ ngx_http_matte_keys_init(ngx_shm_zone_t *zone, void *data)
                     ngx_http_matte_keys_insert);
 
     ngx_queue_init(&keys->sh->lru);
+    keys->sh->changed = 0;
 
     return NGX_OK;
 }

@@ -29,6 +29,8 @@ static char *ngx_http_matte_check_conninfo(ngx_conf_t *cf, void *post,
     void *data);
 static char *ngx_http_matte_check_time(ngx_conf_t *cf, void *post,
     void *data);
+static char *ngx_http_matte_check_size(ngx_conf_t *cf, void *post,
+    void *data);
 static char *ngx_http_matte_numbers(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_matte_zone(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -51,6 +53,8 @@ static struct {
     uintptr_t                   data;
 } ngx_http_matte_variables[] = {
     { ngx_string("matte_route"), ngx_http_matte_route_variable, 0 },
+    { ngx_string("matte_traceparent"), ngx_http_matte_variable,
+      offsetof(ngx_http_matte_ctx_t, traceparent) },
     { ngx_string("matte_request_id"), ngx_http_matte_variable,
       offsetof(ngx_http_matte_ctx_t, request_id) },
     { ngx_string("matte_job_id"), ngx_http_matte_variable,
@@ -101,6 +105,11 @@ static ngx_conf_post_t  ngx_http_matte_conninfo_post = {
 
 static ngx_conf_post_t  ngx_http_matte_time_post = {
     ngx_http_matte_check_time
+};
+
+
+static ngx_conf_post_t  ngx_http_matte_size_post = {
+    ngx_http_matte_check_size
 };
 
 
@@ -223,11 +232,53 @@ static ngx_command_t  ngx_http_matte_commands[] = {
       offsetof(ngx_http_matte_main_conf_t, formats),
       ngx_http_matte_formats },
 
+    { ngx_string("matte_require_prompt"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_matte_main_conf_t, prompt),
+      NULL },
+
+    { ngx_string("matte_admin_token"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_matte_set_digest,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_matte_main_conf_t, admin_token),
+      NULL },
+
+    { ngx_string("matte_legacy_key"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_matte_set_digest,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_matte_main_conf_t, legacy_key),
+      NULL },
+
     { ngx_string("matte_errors"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_matte_loc_conf_t, errors),
+      NULL },
+
+    { ngx_string("matte_upload"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_matte_loc_conf_t, upload),
+      NULL },
+
+    { ngx_string("matte_upload_max_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_matte_loc_conf_t, upload_max_size),
+      &ngx_http_matte_size_post },
+
+    { ngx_string("matte_min_free"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_matte_loc_conf_t, min_free),
       NULL },
 
     { ngx_string("matte_api"),
@@ -376,6 +427,7 @@ ngx_http_matte_create_main_conf(ngx_conf_t *cf)
     mcf->negative_ttl = NGX_CONF_UNSET_MSEC;
     mcf->engine_wait = NGX_CONF_UNSET_MSEC;
     mcf->link_ttl = NGX_CONF_UNSET;
+    mcf->prompt = NGX_CONF_UNSET;
 
     return mcf;
 }
@@ -426,6 +478,7 @@ ngx_http_matte_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(mcf->negative_ttl, 2000);
     ngx_conf_init_msec_value(mcf->engine_wait, 50);
     ngx_conf_init_value(mcf->link_ttl, 900);
+    ngx_conf_init_value(mcf->prompt, 0);
 
     if (mcf->public_url == NULL) {
 
@@ -480,8 +533,45 @@ ngx_http_matte_create_loc_conf(ngx_conf_t *cf)
     }
 
     lcf->errors = NGX_CONF_UNSET;
+    lcf->upload = NGX_CONF_UNSET;
+    lcf->upload_max_size = NGX_CONF_UNSET;
+    lcf->min_free = NGX_CONF_UNSET;
 
     return lcf;
+}
+
+
+static char *
+ngx_http_matte_merge_upload(ngx_conf_t *cf, ngx_http_matte_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf)
+{
+    u_char  *p;
+
+    if (clcf->client_max_body_size) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"matte_upload\" in location \"%V\" needs "
+                      "\"client_max_body_size 0\": "
+                      "\"matte_upload_max_size\" is the limit",
+                      &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    conf->upload_threads = ngx_thread_pool_add(cf, NULL);
+
+    p = ngx_pnalloc(cf->pool, sizeof("The file may have at most  bytes.")
+                              + NGX_OFF_T_LEN);
+
+    if (conf->upload_threads == NULL || p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    conf->upload_too_large.data = p;
+    conf->upload_too_large.len = ngx_sprintf(p,
+                                             "The file may have at most %O "
+                                             "bytes.", conf->upload_max_size)
+                                 - p;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -494,6 +584,11 @@ ngx_http_matte_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_core_loc_conf_t  *clcf;
 
     ngx_conf_merge_value(conf->errors, prev->errors, 0);
+    ngx_conf_merge_value(conf->upload, prev->upload, 0);
+    ngx_conf_merge_off_value(conf->upload_max_size, prev->upload_max_size,
+                             500 * 1024 * 1024);
+    ngx_conf_merge_off_value(conf->min_free, prev->min_free,
+                             1024 * 1024 * 1024);
 
     if (conf->api || conf->files) {
         conf->errors = 1;
@@ -503,9 +598,13 @@ ngx_http_matte_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
-    /* a body is parsed in memory, in one piece */
-
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->upload) {
+        return ngx_http_matte_merge_upload(cf, conf, clcf);
+    }
+
+    /* a body is parsed in memory, in one piece */
 
     if (clcf->client_max_body_size == 0
         || clcf->client_max_body_size > NGX_HTTP_MATTE_MAX_BODY
@@ -552,6 +651,15 @@ ngx_http_matte_check_time(ngx_conf_t *cf, void *post, void *data)
     ngx_msec_t  *value = data;
 
     return *value ? NGX_CONF_OK : "must not be 0";
+}
+
+
+static char *
+ngx_http_matte_check_size(ngx_conf_t *cf, void *post, void *data)
+{
+    off_t  *value = data;
+
+    return *value > 0 ? NGX_CONF_OK : "must not be 0";
 }
 
 

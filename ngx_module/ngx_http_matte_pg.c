@@ -54,7 +54,10 @@ ngx_http_matte_pg_start(ngx_cycle_t *cycle, ngx_http_matte_main_conf_t *mcf)
         lane->depth = (i == NGX_HTTP_MATTE_WRITE) ? 1 : mcf->depth;
         lane->batch = (i == NGX_HTTP_MATTE_WRITE) ? mcf->batch : 1;
 
-        lane->nconns = mcf->connections[i];
+        /* the zone is one for all workers: one of them listens */
+
+        lane->nconns = (i == NGX_HTTP_MATTE_LISTEN) ? (ngx_worker == 0)
+                                                    : mcf->connections[i];
         lane->conns = ngx_pcalloc(cycle->pool,
                              lane->nconns * sizeof(ngx_http_matte_pg_conn_t));
         if (lane->conns == NULL) {
@@ -115,9 +118,9 @@ ngx_http_matte_pg_alive(ngx_http_matte_pg_t *pg)
 static void
 ngx_http_matte_pg_pong(void *data, PGresult *res)
 {
-    ngx_http_matte_pg_t  *pg = data;
+    ngx_http_matte_lane_t  *lane = data;
 
-    pg->pinging = 0;
+    lane->pinging = 0;
 }
 
 
@@ -125,7 +128,14 @@ static void
 ngx_http_matte_pg_ping(ngx_event_t *ev)
 {
     ngx_http_matte_pg_t     *pg = ev->data;
+
+    ngx_uint_t               i;
     ngx_http_matte_query_t  *q;
+
+    static ngx_uint_t  statements[] = {
+        NGX_HTTP_MATTE_PING,
+        NGX_HTTP_MATTE_KEYS_CHANGED
+    };
 
     if (ngx_exiting) {
         return;
@@ -133,17 +143,23 @@ ngx_http_matte_pg_ping(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_MATTE_PING_TIME);
 
-    if (pg->pinging) {
-        return;
-    }
+    for (i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
 
-    q = ngx_http_matte_query(pg, NGX_HTTP_MATTE_PING);
-    if (q == NULL) {
-        return;
-    }
+        q = ngx_http_matte_query(pg, statements[i]);
+        if (q == NULL) {
+            return;
+        }
 
-    if (ngx_http_matte_query_send(q, ngx_http_matte_pg_pong, pg) == NGX_OK) {
-        pg->pinging = 1;
+        if (q->lane->nconns == 0 || q->lane->pinging) {
+            ngx_http_matte_query_free(q);
+            continue;
+        }
+
+        if (ngx_http_matte_query_send(q, ngx_http_matte_pg_pong, q->lane)
+            == NGX_OK)
+        {
+            q->lane->pinging = 1;
+        }
     }
 }
 
@@ -446,6 +462,16 @@ ngx_http_matte_pg_prepare(ngx_http_matte_pg_conn_t *pc)
         }
 
         pc->npreparing++;
+
+        if (i != NGX_HTTP_MATTE_KEYS_CHANGED) {
+            continue;
+        }
+
+        if (!PQsendQueryPrepared(pc->pg, st->name, 0, NULL, NULL, NULL, 0)) {
+            return NGX_ERROR;
+        }
+
+        pc->npreparing++;
     }
 
     if (!PQpipelineSync(pc->pg)) {
@@ -480,6 +506,13 @@ ngx_http_matte_pg_prepared(ngx_http_matte_pg_conn_t *pc, PGresult *res)
         pc->backoff = 0;
         lane->down = 0;
         ngx_del_timer(pc->c->read);
+
+        /* what was told before it listened, nobody heard */
+
+        if (lane->id == NGX_HTTP_MATTE_LISTEN) {
+            ngx_http_matte_keys_forget(lane->pg->mcf->zone, NULL);
+        }
+
         ngx_post_event(&lane->flush, &ngx_posted_events);
     }
 
@@ -666,6 +699,24 @@ ngx_http_matte_pg_sync(ngx_http_matte_pg_conn_t *pc)
 }
 
 
+/* a key whose SHA-256 is told has changed */
+
+static void
+ngx_http_matte_pg_notified(ngx_http_matte_pg_conn_t *pc, PGnotify *note)
+{
+    u_char  hash[NGX_HTTP_MATTE_HASH_LEN];
+
+    if (ngx_http_matte_unhex(hash, (u_char *) note->extra,
+                             ngx_strlen(note->extra))
+        != NGX_OK)
+    {
+        return;
+    }
+
+    ngx_http_matte_keys_forget(pc->lane->pg->mcf->zone, hash);
+}
+
+
 static ngx_int_t
 ngx_http_matte_pg_read(ngx_http_matte_pg_conn_t *pc)
 {
@@ -737,11 +788,13 @@ ngx_http_matte_pg_read(ngx_http_matte_pg_conn_t *pc)
 
         q = ngx_queue_data(cur, ngx_http_matte_query_t, queue);
         q->res = res;
-        q->failed = (status != PGRES_TUPLES_OK);
+        q->failed = (status != PGRES_TUPLES_OK
+                     && status != PGRES_COMMAND_OK);
         cur = ngx_queue_next(cur);
     }
 
     while ((note = PQnotifies(pc->pg)) != NULL) {
+        ngx_http_matte_pg_notified(pc, note);
         PQfreemem(note);
     }
 

@@ -69,6 +69,7 @@ struct ngx_http_matte_lane_s {
     ngx_http_matte_pg_conn_t    *conns;
 
     unsigned                     down:1;     /* the last connect failed */
+    unsigned                     pinging:1;
 };
 
 
@@ -79,7 +80,6 @@ struct ngx_http_matte_pg_s {
     ngx_event_t                  ping;
     ngx_msec_t                   alive;      /* last answer, 0: none yet */
 
-    unsigned                     pinging:1;
     unsigned                     closing:1;
 };
 

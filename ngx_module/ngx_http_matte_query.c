@@ -9,8 +9,9 @@
 
 
 #define NGX_HTTP_MATTE_COLUMNS                                                \
-    "SELECT outcome, key_id, tenant_id, rate_per_min, burst, job_id, status," \
-    " code, body, output_key, total FROM matte."
+    "SELECT outcome, key_id, tenant_id, rate_per_min, burst, starts_per_min," \
+    " starts_burst, scope, job_id, status, code, body, output_key, total"     \
+    " FROM matte."
 
 
 static void ngx_http_matte_query_timeout(ngx_event_t *ev);
@@ -33,17 +34,69 @@ ngx_http_matte_statement_t
 
     { "api_create",
       NGX_HTTP_MATTE_COLUMNS "api_create($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-      " $10, $11, $12, $13, $14)",
+      " $10, $11, $12, $13, $14, $15)",
       NGX_HTTP_MATTE_WRITE, 1 },
 
     { "api_start",
       NGX_HTTP_MATTE_COLUMNS "api_start($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-      " $10)",
+      " $10, $11)",
+      NGX_HTTP_MATTE_WRITE, 1 },
+
+    { "api_cancel",
+      NGX_HTTP_MATTE_COLUMNS "api_cancel($1, $2)",
+      NGX_HTTP_MATTE_WRITE, 1 },
+
+    { "api_delete",
+      NGX_HTTP_MATTE_COLUMNS "api_delete($1, $2)",
       NGX_HTTP_MATTE_WRITE, 1 },
 
     { "api_answered",
       NGX_HTTP_MATTE_COLUMNS "api_answered($1, $2, $3)",
       NGX_HTTP_MATTE_WRITE, 1 },
+
+    { "api_upload_begin",
+      NGX_HTTP_MATTE_COLUMNS "api_upload_begin($1)",
+      NGX_HTTP_MATTE_READ, 0 },
+
+    { "api_upload",
+      NGX_HTTP_MATTE_COLUMNS "api_upload($1, $2, $3, $4, $5)",
+      NGX_HTTP_MATTE_WRITE, 1 },
+
+    { "api_usage",
+      NGX_HTTP_MATTE_COLUMNS "api_usage($1, $2, $3)",
+      NGX_HTTP_MATTE_SLOW, 0 },
+
+    { "api_events",
+      NGX_HTTP_MATTE_COLUMNS "api_events($1, $2, $3)",
+      NGX_HTTP_MATTE_SLOW, 0 },
+
+    { "api_webhooks",
+      NGX_HTTP_MATTE_COLUMNS "api_webhooks($1, $2, $3)",
+      NGX_HTTP_MATTE_SLOW, 0 },
+
+    { "api_redeliver",
+      NGX_HTTP_MATTE_COLUMNS "api_redeliver($1, $2, $3)",
+      NGX_HTTP_MATTE_WRITE, 1 },
+
+    { "api_pricing",
+      NGX_HTTP_MATTE_COLUMNS "api_pricing()",
+      NGX_HTTP_MATTE_READ, 0 },
+
+    { "api_keys",
+      NGX_HTTP_MATTE_COLUMNS "api_keys($1, $2)",
+      NGX_HTTP_MATTE_SLOW, 0 },
+
+    { "api_key_create",
+      NGX_HTTP_MATTE_COLUMNS "api_key_create($1, $2, $3, $4)",
+      NGX_HTTP_MATTE_WRITE, 1 },
+
+    { "api_key_enable",
+      NGX_HTTP_MATTE_COLUMNS "api_key_enable($1, $2)",
+      NGX_HTTP_MATTE_WRITE, 1 },
+
+    /* again and again: the first time it listens, then it is a ping */
+
+    { "keys_changed", "LISTEN matte_keys", NGX_HTTP_MATTE_LISTEN, 0 },
 
     { "ping", "SELECT 1", NGX_HTTP_MATTE_READ, 0 }
 };

@@ -1,20 +1,17 @@
 
 /*
- * A create or start: each value is checked by itself, then against the
- * others; what is left is what the database stores.
+ * What bodies say: each value is checked by itself, then against the others;
+ * what is left is what the database stores.
  */
 
 
 #include "ngx_http_matte_request.h"
 
 
-#define NGX_HTTP_MATTE_PREVIEW_MIN     0.001
-#define NGX_HTTP_MATTE_PREVIEW_MAX     86400
-
-
 typedef struct {
     ngx_uint_t                  type;        /* 0: nothing said */
     u_char                      rgb[3];
+    ngx_str_t                   url;
 } ngx_http_matte_background_t;
 
 
@@ -215,32 +212,77 @@ bad_text:
 }
 
 
+/* as far as it can be seen here: 2026-01-31T12:00:00Z, or with an offset */
+
 ngx_int_t
-ngx_http_matte_check_preview(ngx_http_matte_parser_t *p, ngx_uint_t field)
+ngx_http_matte_check_time(ngx_http_matte_parser_t *p, ngx_uint_t field)
 {
-    double  seconds;
+    size_t      i;
+    ngx_str_t  *time = &p->values[field].text;
 
-    seconds = strtod((char *) p->values[field].text.data, NULL);
+    static u_char  form[] = "0000-00-00T00:00:00";
 
-    if (seconds >= NGX_HTTP_MATTE_PREVIEW_MIN
-        && seconds <= NGX_HTTP_MATTE_PREVIEW_MAX)
+    if (time->len < sizeof(form)) {
+        goto bad;
+    }
+
+    for (i = 0; i < sizeof(form) - 1; i++) {
+        if (form[i] == '0' ? time->data[i] < '0' || time->data[i] > '9'
+                           : time->data[i] != form[i])
+        {
+            goto bad;
+        }
+    }
+
+    if (time->data[time->len - 1] == 'Z'
+        || time->data[time->len - 6] == '+'
+        || time->data[time->len - 6] == '-')
     {
         return NGX_OK;
     }
 
+bad:
+
     return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST, field,
-                                  "preview_duration must be from %.3f to %ui "
-                                  "seconds.", NGX_HTTP_MATTE_PREVIEW_MIN,
-                                  (ngx_uint_t) NGX_HTTP_MATTE_PREVIEW_MAX);
+                                  "%V must be a time as "
+                                  "2026-01-31T12:00:00Z.",
+                                  &ngx_http_matte_fields[field].name);
 }
 
 
-ngx_int_t
-ngx_http_matte_check_not_offered(ngx_http_matte_parser_t *p, ngx_uint_t field)
+static ngx_int_t
+ngx_http_matte_check_range(ngx_http_matte_parser_t *p, ngx_uint_t field)
 {
-    return ngx_http_matte_problem(p, NGX_HTTP_MATTE_COMBINATION, field,
-                                  "%V is not offered here.",
-                                  &ngx_http_matte_fields[field].name);
+    char                     range[64];
+    ngx_http_matte_field_t  *f = &ngx_http_matte_fields[field];
+    ngx_http_matte_value_t  *v = &p->values[field];
+
+    if (v->type != NGX_HTTP_MATTE_NUMBER) {
+
+        if (v->text.len >= f->min && (f->max == 0 || v->text.len <= f->max)) {
+            return NGX_OK;
+        }
+
+        return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST, field,
+                                      "%V must be of %uz to %uz bytes.",
+                                      &f->name, (size_t) f->min,
+                                      (size_t) f->max);
+    }
+
+    if (v->list[0] >= f->min && v->list[0] <= f->max
+        && (!(f->types & NGX_HTTP_MATTE_WHOLE)
+            || v->list[0] == (double) (int64_t) v->list[0]))
+    {
+        return NGX_OK;
+    }
+
+    (void) snprintf(range, sizeof(range), "from %g to %g", f->min, f->max);
+
+    return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST, field,
+                                  "%V must be a%s number %s.", &f->name,
+                                  f->types & NGX_HTTP_MATTE_WHOLE ? " whole"
+                                                                  : "",
+                                  range);
 }
 
 
@@ -257,25 +299,43 @@ ngx_http_matte_check(ngx_http_matte_parser_t *p)
         v = &p->values[i];
 
         if (v->type == 0) {
+
+            if ((f->required & p->on)
+                && (f->parent == NGX_HTTP_MATTE_TOP
+                    || p->values[f->parent].type))
+            {
+                return ngx_http_matte_problem(p,
+                                              NGX_HTTP_MATTE_INVALID_REQUEST,
+                                              i, "%V is required.", &f->name);
+            }
+
             continue;
         }
 
-        if (f->max && v->text.len > f->max) {
-            return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST, i,
-                                          "%V must not be longer than %uz "
-                                          "bytes.", &f->name, f->max);
+        rc = ngx_http_matte_check_range(p, i);
+
+        if (rc == NGX_OK && f->check) {
+            rc = f->check(p, i);
         }
 
-        if (f->check) {
-            rc = f->check(p, i);
-
-            if (rc != NGX_OK) {
-                return rc;
-            }
+        if (rc != NGX_OK) {
+            return rc;
         }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_matte_needs(ngx_http_matte_parser_t *p, ngx_uint_t field,
+    ngx_uint_t with)
+{
+    return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST, field,
+                                  "%V is required with %V %V.",
+                                  &ngx_http_matte_fields[field].name,
+                                  &ngx_http_matte_fields[with].name,
+                                  &p->values[with].text);
 }
 
 
@@ -306,19 +366,18 @@ ngx_http_matte_resolve_background(ngx_http_matte_parser_t *p, ngx_uint_t type,
         return NGX_OK;
 
     case NGX_HTTP_MATTE_BG_IMAGE:
-        return ngx_http_matte_problem(p, NGX_HTTP_MATTE_COMBINATION,
-                                      p->values[type].type ? type : url,
-                                      "An image as background is not offered "
-                                      "here.");
+
+        if (p->values[url].type == 0) {
+            return ngx_http_matte_needs(p, url, type);
+        }
+
+        bg->url = p->values[url].text;
+        return NGX_OK;
 
     case NGX_HTTP_MATTE_BG_COLOR:
 
         if (p->values[rgb].type == 0) {
-            return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST,
-                                          rgb, "%V is required with %V %V.",
-                                          &ngx_http_matte_fields[rgb].name,
-                                          &ngx_http_matte_fields[type].name,
-                                          &p->values[type].text);
+            return ngx_http_matte_needs(p, rgb, type);
         }
 
         ngx_memcpy(bg->rgb, p->values[rgb].rgb, 3);
@@ -371,7 +430,12 @@ ngx_http_matte_background(ngx_http_matte_parser_t *p,
         return NGX_OK;
     }
 
-    if (flat.type && ngx_memcmp(&flat, bg, sizeof(flat)) != 0) {
+    if (flat.type
+        && (flat.type != bg->type || ngx_memcmp(flat.rgb, bg->rgb, 3) != 0
+            || ngx_memn2cmp(flat.url.data, bg->url.data, flat.url.len,
+                            bg->url.len)
+               != 0))
+    {
         return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST,
                                       NGX_HTTP_MATTE_BACKGROUND,
                                       "background and the bg_ fields "
@@ -379,6 +443,66 @@ ngx_http_matte_background(ngx_http_matte_parser_t *p,
     }
 
     return NGX_OK;
+}
+
+
+/* in as many digits as matter, however many were sent */
+
+static void
+ngx_http_matte_gen_double(yajl_gen g, double value)
+{
+    int   len;
+    char  buf[32];
+
+    len = snprintf(buf, sizeof(buf), "%.10g", value);
+
+    yajl_gen_number(g, buf, len);
+}
+
+
+/* with its defaults: what they are later does not change this job */
+
+static void
+ngx_http_matte_gen_composition(ngx_http_matte_parser_t *p, yajl_gen g)
+{
+    ngx_http_matte_value_t  *v = p->values;
+
+    yajl_gen_map_open(g);
+
+    if (v[NGX_HTTP_MATTE_CANVAS].type) {
+        ngx_http_matte_gen_literal(g, "canvas");
+        yajl_gen_map_open(g);
+        ngx_http_matte_gen_literal(g, "width");
+        ngx_http_matte_gen_double(g, v[NGX_HTTP_MATTE_CANVAS_WIDTH].list[0]);
+        ngx_http_matte_gen_literal(g, "height");
+        ngx_http_matte_gen_double(g, v[NGX_HTTP_MATTE_CANVAS_HEIGHT].list[0]);
+        yajl_gen_map_close(g);
+    }
+
+    ngx_http_matte_gen_literal(g, "foreground");
+    yajl_gen_map_open(g);
+    ngx_http_matte_gen_literal(g, "anchor");
+
+    if (v[NGX_HTTP_MATTE_ANCHOR].type) {
+        ngx_http_matte_gen(g, &v[NGX_HTTP_MATTE_ANCHOR].text);
+
+    } else {
+        ngx_http_matte_gen_literal(g, "center");
+    }
+
+    ngx_http_matte_gen_literal(g, "scale");
+    ngx_http_matte_gen_double(g, v[NGX_HTTP_MATTE_SCALE].type
+                                 ? v[NGX_HTTP_MATTE_SCALE].list[0] : 1);
+    ngx_http_matte_gen_literal(g, "offset");
+    yajl_gen_map_open(g);
+    ngx_http_matte_gen_literal(g, "x");
+    ngx_http_matte_gen_double(g, v[NGX_HTTP_MATTE_SHIFT_X].list[0]);
+    ngx_http_matte_gen_literal(g, "y");
+    ngx_http_matte_gen_double(g, v[NGX_HTTP_MATTE_SHIFT_Y].list[0]);
+    yajl_gen_map_close(g);
+
+    yajl_gen_map_close(g);
+    yajl_gen_map_close(g);
 }
 
 
@@ -405,6 +529,11 @@ ngx_http_matte_options(ngx_http_matte_parser_t *p,
         if (bg->type == NGX_HTTP_MATTE_BG_TRANSPARENT) {
             ngx_http_matte_gen_literal(g, "transparent");
 
+        } else if (bg->type == NGX_HTTP_MATTE_BG_IMAGE) {
+            ngx_http_matte_gen_literal(g, "image");
+            ngx_http_matte_gen_literal(g, "image_url");
+            ngx_http_matte_gen(g, &bg->url);
+
         } else {
             ngx_http_matte_gen_literal(g, "color");
             ngx_http_matte_gen_literal(g, "color");
@@ -420,16 +549,21 @@ ngx_http_matte_options(ngx_http_matte_parser_t *p,
         yajl_gen_map_close(g);
     }
 
+    if (p->values[NGX_HTTP_MATTE_COMPOSITION].type) {
+        ngx_http_matte_gen_literal(g, "composition");
+        ngx_http_matte_gen_composition(p, g);
+    }
+
     v = &p->values[NGX_HTTP_MATTE_PREVIEW];
 
     if (v->type) {
         ngx_http_matte_gen_literal(g, "preview_duration");
-        yajl_gen_number(g, (char *) v->text.data, v->text.len);
+        ngx_http_matte_gen_double(g, v->list[0]);
     }
 
     v = &p->values[NGX_HTTP_MATTE_PROMPT];
 
-    if (v->type) {
+    if (v->text.len) {
         ngx_http_matte_gen_literal(g, "text_prompt");
         ngx_http_matte_gen(g, &v->text);
     }
@@ -472,12 +606,6 @@ ngx_http_matte_parse_job(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
 
     if (create) {
 
-        if (p.values[NGX_HTTP_MATTE_VIDEO_URL].type == 0) {
-            return ngx_http_matte_problem(&p, NGX_HTTP_MATTE_INVALID_REQUEST,
-                                          NGX_HTTP_MATTE_VIDEO_URL,
-                                          "video_url is required.");
-        }
-
         if (model->type == 0) {
             model->type = NGX_HTTP_MATTE_STRING;
             ngx_str_set(&model->text, "original");
@@ -514,12 +642,27 @@ ngx_http_matte_parse_job(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
                                       "background colour or another format.");
     }
 
-    if (p.values[NGX_HTTP_MATTE_PROMPT].type && model->type
+    if (p.values[NGX_HTTP_MATTE_PROMPT].text.len && model->type
         && model->choice != NGX_HTTP_MATTE_PRO)
     {
         return ngx_http_matte_problem(&p, NGX_HTTP_MATTE_INVALID_REQUEST,
                                       NGX_HTTP_MATTE_PROMPT,
                                       "text_prompt needs the model pro.");
+    }
+
+    job->start = p.values[NGX_HTTP_MATTE_AUTO_START].type == 0
+                 || p.values[NGX_HTTP_MATTE_AUTO_START].text.len;
+
+    /* of a start only the database knows the whole */
+
+    if (create && job->start && p.mcf->prompt
+        && model->choice == NGX_HTTP_MATTE_PRO
+        && p.values[NGX_HTTP_MATTE_PROMPT].text.len == 0)
+    {
+        return ngx_http_matte_problem(&p, NGX_HTTP_MATTE_COMBINATION,
+                                      NGX_HTTP_MATTE_PROMPT,
+                                      "The model pro needs a text_prompt "
+                                      "here.");
     }
 
     job->video_url = p.values[NGX_HTTP_MATTE_VIDEO_URL].text;
@@ -528,8 +671,39 @@ ngx_http_matte_parse_job(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
     job->webhook_url = p.values[NGX_HTTP_MATTE_WEBHOOK_URL].text;
     job->metadata = p.values[NGX_HTTP_MATTE_METADATA].text;
 
-    job->start = p.values[NGX_HTTP_MATTE_AUTO_START].type == 0
-                 || p.values[NGX_HTTP_MATTE_AUTO_START].text.len;
-
     return ngx_http_matte_options(&p, &bg, &job->options);
+}
+
+
+ngx_int_t
+ngx_http_matte_parse_access(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
+    ngx_str_t *body, ngx_uint_t create)
+{
+    ngx_int_t                rc;
+    ngx_http_matte_parser_t  p;
+
+    ngx_memzero(&p, sizeof(ngx_http_matte_parser_t));
+
+    p.r = r;
+    p.ctx = ctx;
+    p.mcf = ngx_http_get_module_main_conf(r, ngx_http_matte_module);
+    p.on = create ? NGX_HTTP_MATTE_ON_KEY : NGX_HTTP_MATTE_ON_ENABLE;
+
+    rc = ngx_http_matte_parse(&p, body);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_matte_check(&p);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->access.client = p.values[NGX_HTTP_MATTE_CLIENT_ID].text;
+    ctx->access.note = p.values[NGX_HTTP_MATTE_NOTE].text;
+    ctx->access.scope = p.values[NGX_HTTP_MATTE_SCOPE].text;
+    ctx->access.expires = p.values[NGX_HTTP_MATTE_EXPIRES].text;
+    ctx->access.fingerprint = p.values[NGX_HTTP_MATTE_FINGERPRINT].text;
+
+    return NGX_OK;
 }

@@ -13,10 +13,13 @@
 #define NGX_HTTP_MATTE_OBJECT          0x08
 #define NGX_HTTP_MATTE_COLOR           0x10  /* three numbers */
 #define NGX_HTTP_MATTE_NULL            0x20
+#define NGX_HTTP_MATTE_WHOLE           0x40  /* beside a number */
 
 #define NGX_HTTP_MATTE_ON_CREATE       0x01
 #define NGX_HTTP_MATTE_ON_START        0x02
 #define NGX_HTTP_MATTE_ON_BOTH         0x03
+#define NGX_HTTP_MATTE_ON_KEY          0x04  /* the making of a key */
+#define NGX_HTTP_MATTE_ON_ENABLE       0x08  /* or disabling of one */
 
 #define NGX_HTTP_MATTE_PRO             0x04
 #define NGX_HTTP_MATTE_MP4             0x04
@@ -43,11 +46,25 @@ typedef enum {
     NGX_HTTP_MATTE_BACKGROUND_RGB,
     NGX_HTTP_MATTE_BACKGROUND_URL,
     NGX_HTTP_MATTE_COMPOSITION,
+    NGX_HTTP_MATTE_CANVAS,
+    NGX_HTTP_MATTE_CANVAS_WIDTH,
+    NGX_HTTP_MATTE_CANVAS_HEIGHT,
+    NGX_HTTP_MATTE_FOREGROUND,
+    NGX_HTTP_MATTE_ANCHOR,
+    NGX_HTTP_MATTE_SCALE,
+    NGX_HTTP_MATTE_SHIFT,
+    NGX_HTTP_MATTE_SHIFT_X,
+    NGX_HTTP_MATTE_SHIFT_Y,
     NGX_HTTP_MATTE_PROMPT,
     NGX_HTTP_MATTE_WEBHOOK_URL,
     NGX_HTTP_MATTE_AUTO_START,
     NGX_HTTP_MATTE_PREVIEW,
     NGX_HTTP_MATTE_METADATA,
+    NGX_HTTP_MATTE_CLIENT_ID,
+    NGX_HTTP_MATTE_NOTE,
+    NGX_HTTP_MATTE_SCOPE,
+    NGX_HTTP_MATTE_EXPIRES,
+    NGX_HTTP_MATTE_FINGERPRINT,
     NGX_HTTP_MATTE_FIELDS
 } ngx_http_matte_field_e;
 
@@ -55,7 +72,7 @@ typedef enum {
 typedef struct {
     ngx_uint_t                  type;        /* 0: not given */
     ngx_str_t                   text;        /* of an object: as sent */
-    double                      list[3];
+    double                      list[3];     /* the first: of a number */
     ngx_uint_t                  nlist;
     ngx_uint_t                  choice;      /* mask */
     u_char                      rgb[3];
@@ -68,13 +85,13 @@ typedef struct {
     ngx_http_matte_main_conf_t *mcf;
     yajl_handle                 yajl;
     u_char                     *body;
-    ngx_uint_t                  on;          /* create or start */
+    ngx_uint_t                  on;          /* NGX_HTTP_MATTE_ON_* */
     ngx_uint_t                  depth;
     ngx_uint_t                  skip;        /* depth of what is ignored */
     ngx_uint_t                  object;      /* the field that we are inside */
     ngx_uint_t                  list;
     ngx_uint_t                  field;       /* whose value comes, 0: none */
-    uint32_t                    seen;
+    uint64_t                    seen;
     ngx_http_matte_value_t      values[NGX_HTTP_MATTE_FIELDS];
 } ngx_http_matte_parser_t;
 
@@ -88,7 +105,9 @@ typedef struct {
     ngx_uint_t                  parent;
     ngx_uint_t                  types;
     ngx_uint_t                  on;
-    size_t                      max;         /* bytes, 0: no limit */
+    ngx_uint_t                  required;    /* on these */
+    double                      min;         /* of a number; bytes of others */
+    double                      max;         /* 0: no limit */
     ngx_http_matte_check_pt     check;
     ngx_conf_bitmask_t         *choices;
     size_t                      offered;     /* offset of a mask, 0: all are */
@@ -121,9 +140,7 @@ ngx_int_t ngx_http_matte_check_choice(ngx_http_matte_parser_t *p,
     ngx_uint_t field);
 ngx_int_t ngx_http_matte_check_color(ngx_http_matte_parser_t *p,
     ngx_uint_t field);
-ngx_int_t ngx_http_matte_check_preview(ngx_http_matte_parser_t *p,
-    ngx_uint_t field);
-ngx_int_t ngx_http_matte_check_not_offered(ngx_http_matte_parser_t *p,
+ngx_int_t ngx_http_matte_check_time(ngx_http_matte_parser_t *p,
     ngx_uint_t field);
 
 

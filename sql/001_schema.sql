@@ -16,9 +16,11 @@ CREATE TYPE billing_status AS ENUM ('held', 'charged', 'released');          -- 
 CREATE TABLE tenant (                               -- the API's client_id; owns jobs, uploads, keys and the balance
   id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   client_id    text NOT NULL UNIQUE,
+  max_upload_bytes bigint NOT NULL DEFAULT 20 * 1024^3,     -- of its uploads that are not deleted, together
   suspended_at timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now(),
-  CONSTRAINT client_id_length CHECK (length(client_id) BETWEEN 1 AND 200));
+  CONSTRAINT client_id_length CHECK (length(client_id) BETWEEN 1 AND 200),
+  CONSTRAINT upload_quota     CHECK (max_upload_bytes >= 0));
 
 CREATE TABLE api_key (                              -- the unit of limits; every key of a client sees all its jobs
   id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -26,17 +28,31 @@ CREATE TABLE api_key (                              -- the unit of limits; every
   fingerprint       text NOT NULL UNIQUE,           -- the start of the key: for people, logs and the admin API
   key_hash          bytea NOT NULL UNIQUE,          -- SHA-256 of the whole key: 256 random bits need no slow hash
   note              text,
-  rate_per_min      int NOT NULL DEFAULT 600,
+  scope             text NOT NULL DEFAULT 'read write',     -- write: whatever is not a GET
+  rate_per_min      int NOT NULL DEFAULT 600,               -- requests
   burst             int NOT NULL DEFAULT 60,
+  starts_per_min    int,                            -- starts of jobs; NULL: not counted apart from the requests
+  starts_burst      int NOT NULL DEFAULT 10,
   max_pending       int NOT NULL DEFAULT 1000,
   max_video_seconds int NOT NULL DEFAULT 3600,
+  max_month_seconds bigint,                         -- of output, a calendar month (UTC); NULL: no limit
   created_at        timestamptz NOT NULL DEFAULT now(),
   expires_at        timestamptz,
   disabled_at       timestamptz,
   last_used_at      timestamptz,                    -- written at most once a minute, not once a request
   CONSTRAINT fingerprint_form CHECK (fingerprint ~ '^mt_(live|test)_[0-9A-Za-z]{6}$'),
   CONSTRAINT key_hash_sha256  CHECK (octet_length(key_hash) = 32),
-  CONSTRAINT key_limits       CHECK (rate_per_min > 0 AND burst > 0 AND max_pending >= 0 AND max_video_seconds > 0));
+  CONSTRAINT key_scope        CHECK (scope IN ('read', 'write', 'read write')),
+  CONSTRAINT key_limits       CHECK (rate_per_min > 0 AND burst > 0 AND starts_per_min > 0 AND starts_burst > 0
+                                 AND max_pending >= 0 AND max_video_seconds > 0 AND max_month_seconds >= 0));
+
+CREATE TABLE api_key_month (                        -- output seconds held or charged, by the month of the job's claim
+  api_key_id bigint NOT NULL REFERENCES api_key,
+  month      date NOT NULL,
+  seconds    bigint NOT NULL,
+  PRIMARY KEY (api_key_id, month),
+  CONSTRAINT month_seconds CHECK (seconds >= 0)
+) WITH (fillfactor = 50);
 
 -- Scheduler state, one row a tenant. A claim picks the tenant here first and then its oldest job, so that its cost
 -- does not grow with the backlog. Every transition rewrites a row: half of each page is left for new versions.
@@ -70,6 +86,8 @@ CREATE TABLE upload (                               -- its file: uploads/<tenant
   CONSTRAINT upload_filename CHECK (octet_length(filename) BETWEEN 1 AND 255),
   CONSTRAINT upload_bytes    CHECK (bytes > 0),
   CONSTRAINT upload_sha256   CHECK (octet_length(sha256) = 32));
+CREATE INDEX upload_kept ON upload (tenant_id) INCLUDE (bytes) WHERE deleted_at IS NULL;
+CREATE INDEX upload_age  ON upload (created_at) WHERE deleted_at IS NULL;
 
 CREATE TABLE job (
   id             uuid PRIMARY KEY,                  -- UUIDv4 made by the module: its 122 random bits are a capability
@@ -83,7 +101,7 @@ CREATE TABLE job (
   output_format  text NOT NULL,
   video_url      text NOT NULL,                     -- http(s)://... or upload://<upload.id>
   webhook_url    text,
-  options        jsonb NOT NULL DEFAULT '{}',       -- background, preview_duration and what comes later
+  options        jsonb NOT NULL DEFAULT '{}',       -- background, composition, text_prompt, preview_duration
   metadata       json,                              -- json, not jsonb: given back byte for byte
   start_sha256   bytea,                             -- of what the start meant: tells 200 from 409 on a second start
 
@@ -116,9 +134,12 @@ CREATE TABLE job (
   output_width   int,
   output_height  int,
   output_frames  int,
+  output_removed_at timestamptz,                    -- by retention: no route names it any more, its file goes
 
   request_id     text,                              -- of the create
+  traceparent    text,                              -- W3C Trace Context, of the create
   created_at     timestamptz NOT NULL DEFAULT now(),
+  deleted_at     timestamptz,                       -- by the client: no route shows it, its files go; the row stays
   pending_at     timestamptz,
   started_at     timestamptz,
   finished_at    timestamptz,
@@ -126,10 +147,11 @@ CREATE TABLE job (
   CONSTRAINT known_format          CHECK (output_format IN ('webm', 'mov', 'mp4', 'gif', 'webp', 'png_sequence')),
   CONSTRAINT video_url_form        CHECK (video_url ~ '^(https?|upload)://' AND octet_length(video_url) <= 2048),
   CONSTRAINT webhook_url_form      CHECK (webhook_url ~ '^https?://' AND octet_length(webhook_url) <= 2048),
-  CONSTRAINT options_size          CHECK (jsonb_typeof(options) = 'object' AND octet_length(options::text) <= 8192),
+  CONSTRAINT options_size          CHECK (jsonb_typeof(options) = 'object' AND octet_length(options::text) <= 16384),
   CONSTRAINT metadata_size         CHECK (json_typeof(metadata) = 'object' AND octet_length(metadata::text) <= 4096),
   CONSTRAINT warnings_array        CHECK (jsonb_typeof(warnings) = 'array'),
   CONSTRAINT request_id_form       CHECK (request_id ~ '^[A-Za-z0-9._-]{1,128}$'),
+  CONSTRAINT traceparent_form      CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
   CONSTRAINT error_code_form       CHECK (error_code ~ '^[a-z0-9_]{3,40}$'),      -- digits too: fetch_4xx
   CONSTRAINT error_detail_size     CHECK (octet_length(error_detail) <= 2000),
   CONSTRAINT priority_range        CHECK (priority BETWEEN -2 AND 2),
@@ -151,9 +173,18 @@ CREATE TABLE job (
     ELSE                 held_mc IS NULL     AND charged_mc IS NULL     AND status <> 'completed' END)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
+CREATE INDEX job_upload  ON job (video_url) WHERE video_url LIKE 'upload://%';
 CREATE INDEX job_ready   ON job (tenant_id, priority, pending_at, id) WHERE status = 'pending';
 CREATE INDEX job_running ON job (id) WHERE status = 'processing';        -- not the lease: heartbeats stay HOT
-CREATE INDEX job_list    ON job (tenant_id, created_at DESC, id DESC) INCLUDE (status);  -- counts stay off the heap
+CREATE INDEX job_list    ON job (tenant_id, created_at DESC, id DESC) INCLUDE (status, deleted_at); -- counts: no heap
+
+CREATE INDEX job_kept    ON job (finished_at)
+  WHERE status = 'completed' AND output_removed_at IS NULL AND deleted_at IS NULL;
+
+CREATE TABLE removal (                              -- files that nobody is to have any more; an engine removes them
+  path text PRIMARY KEY,                            -- under the state folder
+  at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT removal_path CHECK (path ~ '^(outputs|uploads)/[0-9a-f-]{36}/[0-9a-z./-]+$' AND path !~ '[.][.]'));
 
 CREATE TABLE job_transition (                       -- the audit; only ever added to
   job_id      uuid NOT NULL REFERENCES job,
@@ -200,6 +231,7 @@ CREATE TABLE credit_entry (                         -- only ever added to; every
     ELSE false END));
 CREATE UNIQUE INDEX credit_once ON credit_entry (job_id, run_no, kind) WHERE kind <> 'grant';
 CREATE INDEX credit_by_tenant   ON credit_entry (tenant_id, id DESC);
+CREATE INDEX credit_spent       ON credit_entry (tenant_id, at) INCLUDE (d_spent) WHERE kind = 'capture';
 
 -- ---- requests and webhooks ----------------------------------------------------------------------------------------
 
@@ -213,6 +245,30 @@ CREATE TABLE idempotency_key (                      -- of a request that was ans
   created_at    timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (tenant_id, key),
   CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255));
+CREATE INDEX idempotency_age ON idempotency_key (created_at);
+
+CREATE TABLE webhook_secret (                       -- one that signs, and after a rotation the one before it
+  tenant_id  uuid NOT NULL REFERENCES tenant,
+  secret     bytea NOT NULL,                        -- shown as whsec_<base64>
+  expires_at timestamptz,                           -- NULL: the newest
+  PRIMARY KEY (tenant_id, secret),
+  CONSTRAINT secret_length CHECK (octet_length(secret) BETWEEN 24 AND 57));     -- above 57 base64 has line breaks
+CREATE UNIQUE INDEX webhook_secret_newest ON webhook_secret (tenant_id) WHERE expires_at IS NULL;
+
+-- Where the URLs of one client at one origin (scheme, host, port) lead. Its row guards its deliveries: who makes or
+-- changes one has locked it. A claim looks here first, so that its cost does not grow with what waits.
+CREATE TABLE webhook_endpoint (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  tenant_id     uuid NOT NULL REFERENCES tenant,
+  origin        text NOT NULL,
+  failures      int NOT NULL DEFAULT 0,             -- in a row
+  failing_since timestamptz,                        -- the first of them
+  paused_until  timestamptz NOT NULL DEFAULT '-infinity',
+  wake_at       timestamptz DEFAULT clock_timestamp(),      -- when it may have something to send; NULL: nothing waits
+  UNIQUE (tenant_id, origin),
+  CONSTRAINT failing_since_first CHECK ((failures > 0) = (failing_since IS NOT NULL))
+) WITH (fillfactor = 50);
+CREATE INDEX webhook_endpoint_awake ON webhook_endpoint ((failures > 0), wake_at);
 
 CREATE TABLE webhook_delivery (                     -- transactional outbox
   id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),    -- the webhook-id, the same over all attempts
@@ -220,13 +276,14 @@ CREATE TABLE webhook_delivery (                     -- transactional outbox
   job_id           uuid NOT NULL REFERENCES job,
   run_no           smallint NOT NULL,
   tenant_id        uuid NOT NULL REFERENCES tenant,
+  endpoint_id      bigint NOT NULL REFERENCES webhook_endpoint,
   event            text NOT NULL,
   url              text NOT NULL,
   data             json NOT NULL,                   -- job_json at the transition; the sender adds a fresh output_url
   state            text NOT NULL DEFAULT 'pending',
   attempts         smallint NOT NULL DEFAULT 0,     -- also the sender's fence
-  next_attempt_at  timestamptz NOT NULL DEFAULT now(),
-  lease_expires_at timestamptz,
+  in_flight        boolean NOT NULL DEFAULT false,
+  next_attempt_at  timestamptz,                     -- NULL: after an earlier event of the job; in flight: then it is lost
   last_status      smallint,
   last_error       text,
   last_at          timestamptz,
@@ -234,8 +291,10 @@ CREATE TABLE webhook_delivery (                     -- transactional outbox
   done_at          timestamptz,
   UNIQUE (job_id, run_no, event),
   CONSTRAINT delivery_state       CHECK (state IN ('pending', 'sent', 'failed')),
+  CONSTRAINT delivery_in_flight   CHECK (NOT in_flight OR (state = 'pending' AND next_attempt_at IS NOT NULL)),
   CONSTRAINT delivery_done_at_end CHECK ((state = 'pending') = (done_at IS NULL)));
-CREATE INDEX webhook_due ON webhook_delivery (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX webhook_due       ON webhook_delivery (endpoint_id, next_attempt_at) WHERE state = 'pending';
+CREATE INDEX webhook_in_flight ON webhook_delivery (endpoint_id) WHERE in_flight;
 
 CREATE TABLE webhook_attempt (
   delivery_id uuid NOT NULL REFERENCES webhook_delivery,
@@ -245,3 +304,4 @@ CREATE TABLE webhook_attempt (
   error       text,
   ms          int,
   PRIMARY KEY (delivery_id, n));
+CREATE INDEX webhook_attempt_age ON webhook_attempt (at);

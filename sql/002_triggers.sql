@@ -2,14 +2,30 @@
 -- Whatever code changes job.status, all of this happens in that same transaction or not at all.
 SET LOCAL search_path = matte;
 
--- A tenant without its slot row would have jobs that nobody can ever claim: both rows are made with the tenant.
+-- A tenant without its slot row would have jobs that nobody can ever claim: what a tenant needs is made with it.
 CREATE FUNCTION tenant_init() RETURNS trigger LANGUAGE plpgsql SET search_path = matte, pg_temp AS $$
 BEGIN
   INSERT INTO tenant_slot    (tenant_id) VALUES (NEW.id);
   INSERT INTO credit_account (tenant_id) VALUES (NEW.id);
+  INSERT INTO webhook_secret (tenant_id, secret) VALUES (NEW.id, gen_random_bytes(32));
   RETURN NULL;
 END $$;
 CREATE TRIGGER tenant_init AFTER INSERT ON tenant FOR EACH ROW EXECUTE FUNCTION tenant_init();
+
+-- The servers remember keys for a while: whatever changes what a key may do tells them which one to forget.
+CREATE FUNCTION key_changed() RETURNS trigger LANGUAGE plpgsql SET search_path = matte, pg_temp AS $$
+BEGIN
+  IF TG_TABLE_NAME = 'api_key' THEN
+    PERFORM pg_notify('matte_keys', encode(NEW.key_hash, 'hex'));
+  ELSE
+    PERFORM pg_notify('matte_keys', encode(k.key_hash, 'hex')) FROM api_key k WHERE k.tenant_id = NEW.id;
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER key_changed
+  AFTER UPDATE OF scope, rate_per_min, burst, starts_per_min, starts_burst, expires_at, disabled_at ON api_key
+  FOR EACH ROW EXECUTE FUNCTION key_changed();
+CREATE TRIGGER key_changed AFTER UPDATE OF suspended_at ON tenant FOR EACH ROW EXECUTE FUNCTION key_changed();
 
 -- ---- a transition ------------------------------------------------------------------------------------------------
 --
@@ -93,15 +109,41 @@ BEGIN
   v_event := CASE WHEN NEW.status = 'processing' AND NEW.attempt = 1            THEN 'job.started'
                   WHEN NEW.status IN ('completed', 'failed', 'cancelled') THEN 'job.' || NEW.status END;
   IF v_event IS NOT NULL AND NEW.webhook_url IS NOT NULL THEN
-    INSERT INTO webhook_delivery (job_id, run_no, tenant_id, event, url, data)
-      VALUES (NEW.id, NEW.run_no, NEW.tenant_id, v_event, NEW.webhook_url, job_json(NEW))
-      ON CONFLICT (job_id, run_no, event) DO NOTHING;             -- job.started again, after job_release
+    PERFORM webhook_enqueue(NEW, v_event);
+  END IF;
+
+  -- its files, if it was deleted while it ran
+  IF NEW.deleted_at IS NOT NULL AND NEW.finished_at IS NOT NULL THEN
+    PERFORM job_forget(NEW);
   END IF;
   RETURN NULL;
 END $$;
 CREATE TRIGGER job_after_insert AFTER INSERT ON job FOR EACH ROW EXECUTE FUNCTION job_after();
 CREATE TRIGGER job_after_update AFTER UPDATE OF status ON job FOR EACH ROW
   WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION job_after();
+
+-- The month of its key follows what is held or charged. A hold may not pass the key's limit; an end always counts.
+CREATE FUNCTION job_month() RETURNS trigger LANGUAGE plpgsql SET search_path = matte, pg_temp AS $$
+DECLARE
+  v_delta   bigint := billed_seconds(NEW) - billed_seconds(OLD);
+  v_month   date   := month_of(NEW.started_at);
+  v_seconds bigint;
+BEGIN
+  IF v_delta > 0 THEN
+    INSERT INTO api_key_month AS m VALUES (NEW.api_key_id, v_month, v_delta)
+      ON CONFLICT (api_key_id, month) DO UPDATE SET seconds = m.seconds + v_delta
+      RETURNING m.seconds INTO v_seconds;
+    IF NEW.billing_status = 'held' AND v_seconds > (SELECT max_month_seconds FROM api_key WHERE id = NEW.api_key_id) THEN
+      RAISE check_violation USING CONSTRAINT = 'month_within_limit';
+    END IF;
+  ELSIF v_delta < 0 THEN
+    UPDATE api_key_month SET seconds = seconds + v_delta WHERE api_key_id = NEW.api_key_id AND month = v_month;
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER job_month AFTER UPDATE ON job FOR EACH ROW
+  WHEN (OLD.billing_status IS DISTINCT FROM NEW.billing_status AND NEW.billing_status IS NOT NULL)
+  EXECUTE FUNCTION job_month();
 
 -- ---- the ledger --------------------------------------------------------------------------------------------------
 

@@ -23,10 +23,28 @@ RETURN CASE p_options #>> '{background,type}'
                                             + (p_options #>> '{background,color,2}')::int), 6, '0')
          ELSE 'transparent' END;
 
+-- The key of its output, for as long as there is one.
+CREATE FUNCTION output_of(j job) RETURNS text STABLE
+RETURN CASE WHEN j.output_removed_at IS NULL THEN j.output_key END;
+
+-- Seconds of output that a job takes from its key's month; what is released takes none.
+CREATE FUNCTION billed_seconds(j job) RETURNS bigint IMMUTABLE
+RETURN CASE j.billing_status
+         WHEN 'held'    THEN greatest(1, ceil(j.cost_s))
+         WHEN 'charged' THEN greatest(1, least(ceil(j.cost_s), ceil(j.output_ms / 1000.0)))
+         ELSE 0 END::bigint;
+
+CREATE FUNCTION month_of(p_time timestamptz) RETURNS date IMMUTABLE
+RETURN date_trunc('month', p_time AT TIME ZONE 'UTC')::date;
+
 -- What a start means once it is merged with the job: two starts with one hash are the same start. The text of jsonb is
 -- canonical.
 CREATE FUNCTION start_hash(p_model text, p_format text, p_webhook text, p_options jsonb) RETURNS bytea IMMUTABLE
 RETURN sha256(convert_to(jsonb_build_array(p_model, p_format, p_webhook, p_options)::text, 'UTF8'));
+
+-- A factor on the delays before retries, for tests only.
+CREATE FUNCTION backoff_scale() RETURNS float8 STABLE
+RETURN coalesce(nullif(current_setting('matte.backoff_scale', true), '')::float8, 1);
 
 -- ---- a job as the API shows it ------------------------------------------------------------------------------------
 
@@ -103,4 +121,47 @@ BEGIN
       run_after        = clock_timestamp() + p_delay
     WHERE id = j.id;
   RETURN v_verdict;
+END $$;
+
+-- ---- files that go ------------------------------------------------------------------------------------------------
+
+-- The upload that a video_url names, held until the transaction's end: whoever would remove it waits, and then sees
+-- what was made of it. False: there is none.
+CREATE FUNCTION upload_hold(p_video text, p_tenant uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM upload WHERE id = upload_of(p_video) AND tenant_id = p_tenant AND deleted_at IS NULL FOR SHARE;
+  RETURN FOUND;
+END $$;
+
+-- Jobs that still want an upload: those that are not deleted, or not yet at their end. p_keep: of those that wait for
+-- nothing only such as are younger.
+CREATE FUNCTION upload_wanted(p_upload uuid, p_keep interval) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM job q
+                  WHERE q.video_url = 'upload://' || p_upload AND q.video_url LIKE 'upload://%'
+                    AND CASE WHEN q.status IN ('pending', 'processing') THEN true
+                             WHEN q.deleted_at IS NOT NULL              THEN false
+                             ELSE p_keep IS NULL OR coalesce(q.finished_at, q.created_at) > now() - p_keep END);
+END $$;
+
+-- Locked first and looked at then: a statement of its own sees the jobs of all who have held it.
+CREATE FUNCTION upload_forget(p_upload uuid, p_keep interval) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  u upload;
+BEGIN
+  SELECT * INTO u FROM upload WHERE id = p_upload AND deleted_at IS NULL FOR UPDATE;
+  IF NOT FOUND OR upload_wanted(u.id, p_keep) THEN
+    RETURN false;
+  END IF;
+  UPDATE upload SET deleted_at = now() WHERE id = u.id;
+  INSERT INTO removal (path) VALUES (format('uploads/%s/%s', u.tenant_id, u.id)) ON CONFLICT DO NOTHING;
+  RETURN true;
+END $$;
+
+-- Of a deleted job its output, and its upload unless another job may still want that.
+CREATE FUNCTION job_forget(j job) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO removal (path) SELECT 'outputs/' || j.output_key WHERE j.output_key IS NOT NULL
+    ON CONFLICT DO NOTHING;
+  PERFORM upload_forget(upload_of(j.video_url), NULL);
 END $$;

@@ -66,6 +66,8 @@ subtest 'create' => sub {
 # what is sent => what is stored in options
 my $transparent = {type => 'transparent'};
 sub color { return {type => 'color', color => [@_]}; }
+sub image { return {type => 'image', image_url => $_[0]}; }
+sub placed { return {anchor => 'center', scale => 1, offset => {x => 0, y => 0}, @_}; }
 my @accepted = (
     ['bg_type transparent', {bg_type => 'transparent'}, $transparent],
     ['bg_type green', {bg_type => 'green'}, color(0, 255, 0)],
@@ -88,6 +90,11 @@ my @accepted = (
     ['explicit nulls', {bg_type => undef, background => undef, model => undef, metadata => undef, auto_start => undef,
                         composition => undef, text_prompt => undef, preview_duration => undef}, $transparent],
     ['nulls in background', {background => {type => 'color', color => '#000000', image_url => undef}}, color(0, 0, 0)],
+    ['bg_type image', {bg_type => 'image', bg_image_url => $url}, image($url)],
+    ['bg_image_url alone', {bg_image_url => $url}, image($url)],
+    ['background image', {background => {type => 'image', image_url => $url}}, image($url)],
+    ['both, the same image', {bg_type => 'image', bg_image_url => $url, background => image($url)}, image($url)],
+    ['mp4 with an image', {output_format => 'mp4', bg_image_url => $url}, image($url)],
     ['mp4 with a colour', {output_format => 'mp4', bg_type => 'green'}, color(0, 255, 0)],
     ['unknown fields', {nonsense => {deep => [1, {a => undef}]}, bg => 'x', background => {type => 'transparent', x => 1}},
      $transparent],
@@ -101,6 +108,36 @@ subtest 'backgrounds' => sub {
     }
 };
 
+# what is sent => what is stored
+my @compositions = (
+    ['nothing in it', {}, {foreground => placed()}],
+    ['nulls in it', {canvas => undef, foreground => {anchor => undef, scale => undef, offset => undef}}, {foreground => placed()}],
+    ['a canvas', {canvas => {width => 1080, height => 1920}}, {canvas => {width => 1080, height => 1920}, foreground => placed()}],
+    ['whole numbers in another form', {canvas => {width => 1.6e1, height => 7680.0}},
+     {canvas => {width => 16, height => 7680}, foreground => placed()}],
+    (map { [$_, {foreground => {anchor => $_}}, {foreground => placed(anchor => $_)}] }
+     qw(top-left top-center top-right center-left center center-right bottom-left bottom-center bottom-right)),
+    ['scale', {foreground => {scale => 0.75}}, {foreground => placed(scale => 0.75)}],
+    ['one side of an offset', {foreground => {offset => {y => -12}}}, {foreground => placed(offset => {x => 0, y => -12})}],
+    ['what nobody knows', {x => {y => [1]}, foreground => {z => 1, anchor => 'top-left'}}, {foreground => placed(anchor => 'top-left')}],
+);
+subtest 'compositions' => sub {
+    for (@compositions) {
+        my ($name, $sent, $stored) = @$_;
+        my $answer = create({composition => $sent});
+        is($answer->{status}, 201, $name) or diag($answer->{content});
+        is_deeply(decode_json(column($answer->{json}{id}, 'options')), {background => $transparent, composition => $stored},
+                  "$name: with its defaults");
+    }
+    my $id = draft({composition => {foreground => {scale => 2}}});
+    is($nginx->post("/v1/jobs/$id/start", {composition => {canvas => {width => 64, height => 48}}})->{status}, 200, 'at the start');
+    is_deeply(decode_json(column($id, 'options'))->{composition}, {canvas => {width => 64, height => 48}, foreground => placed()},
+              'in place of the draft\'s');
+    my $digits = '0.5' . '0' x 20000;
+    $id = $nginx->post('/v1/jobs', qq({"video_url":"$url","composition":{"foreground":{"scale":$digits}}}))->{json}{id};
+    is(column($id, "options #>> '{composition,foreground,scale}'"), '0.5', 'digits without end');
+};
+
 subtest 'other fields' => sub {
     my $answer = create({model => 'light', output_format => 'mov', webhook_url => 'http://hook.example/x?y=1',
                          preview_duration => 2.5});
@@ -109,6 +146,17 @@ subtest 'other fields' => sub {
     is(column($id, "options->'preview_duration'"), '2.5');
     $id = create({model => 'pro', text_prompt => "the \"dog\"\n\x{e9}"})->{json}{id};
     is_deeply(decode_json(column($id, 'options'))->{text_prompt}, "the \"dog\"\n\x{e9}", 'text_prompt');
+    $id = create({text_prompt => ''})->{json}{id};
+    is(column($id, "options ? 'text_prompt'"), 'f', 'an empty text_prompt says nothing');
+    my $trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    for (['a traceparent', $trace, $trace], ['of zeros', '00-' . '0' x 32 . '-00f067aa0ba902b7-01', ''],
+         ['without a parent', '00-4bf92f3577b34da6a3ce929d0e0e4736-' . '0' x 16 . '-01', ''], ['in capitals', uc $trace, ''],
+         ['of another version', $trace =~ s/^00/01/r, ''], ['too long', "$trace-x", ''], ['nonsense', 'x', '']) {
+        my ($name, $sent, $stored) = @$_;
+        my $request = 'trace-' . $name =~ s/ /-/gr;
+        is(column(create({}, traceparent => $sent, 'X-Request-Id' => $request)->{json}{id}, 'traceparent'), $stored, "traceparent: $name");
+        is(logged($request)->{traceparent}, $stored, "$name: in the log");
+    }
     my $metadata = '{ "b":1.50, "a" : [true,null,{"b":"\u00e9\/"}],"a":1e2}';
     $answer = $nginx->post('/v1/jobs', qq({"video_url":"$url","metadata":$metadata}));
     my $job = $nginx->get("/v1/jobs/$answer->{json}{id}");
@@ -124,6 +172,18 @@ my @refused = (
     (map { my $f = $_; map { [$f, 400, 'invalid_request', @$_] }
         ['a wrong type', {$f => [1]}], ['another wrong type', {$f => {a => 1}}], ['a boolean', {$f => $true}] }
         qw(video_url model output_format bg_type bg_image_url webhook_url preview_duration text_prompt)),
+    (map { my ($name, $field, $value) = @$_; ["composition.$field", 400, 'invalid_request', $name, {composition => $value}] }
+     ['a number', 'canvas', {canvas => 1}], ['no width', 'canvas.width', {canvas => {height => 16}}],
+     ['null height', 'canvas.height', {canvas => {width => 16, height => undef}}],
+     ['too small', 'canvas.width', {canvas => {width => 15, height => 16}}],
+     ['too large', 'canvas.height', {canvas => {width => 16, height => 7681}}],
+     ['a fraction', 'canvas.width', {canvas => {width => 16.5, height => 16}}],
+     ['a string', 'canvas.width', {canvas => {width => '16', height => 16}}],
+     ['an array', 'foreground', {foreground => []}], ['unknown', 'foreground.anchor', {foreground => {anchor => 'middle'}}],
+     ['zero', 'foreground.scale', {foreground => {scale => 0}}], ['negative', 'foreground.scale', {foreground => {scale => -1}}],
+     ['huge', 'foreground.scale', {foreground => {scale => 101}}], ['a number', 'foreground.offset', {foreground => {offset => 1}}],
+     ['a fraction', 'foreground.offset.x', {foreground => {offset => {x => 0.5}}}],
+     ['far away', 'foreground.offset.y', {foreground => {offset => {y => -15361}}}]),
     (map { [$_, 400, 'invalid_request', 'a string', {$_ => 'x'}] } qw(background composition metadata preview_duration auto_start
                                                                      bg_color)),
     ['metadata', 400, 'invalid_request', 'an array', {metadata => [1]}],
@@ -173,10 +233,10 @@ my @refused = (
     ['output_format', 422, 'unsupported_combination', 'mp4, transparent by default', {output_format => 'mp4'}],
     ['output_format', 422, 'unsupported_combination', 'mp4, transparent',
      {output_format => 'mp4', background => $transparent}],
-    ['bg_type', 422, 'unsupported_combination', 'image', {bg_type => 'image', bg_image_url => $url}],
-    ['bg_image_url', 422, 'unsupported_combination', 'alone', {bg_image_url => $url}],
-    ['background.type', 422, 'unsupported_combination', 'image', {background => {type => 'image', image_url => $url}}],
-    ['composition', 422, 'unsupported_combination', 'not offered here', {composition => {canvas => {width => 16}}}],
+    ['bg_image_url', 400, 'invalid_request', 'missing with image', {bg_type => 'image'}],
+    ['background.image_url', 400, 'invalid_request', 'missing with image', {background => {type => 'image'}}],
+    ['background', 400, 'invalid_request', 'another image', {bg_image_url => $url, background => {type => 'image', image_url => "$url?"}}],
+    ['background', 400, 'invalid_request', 'an image against a colour', {bg_type => 'green', background => {type => 'image', image_url => $url}}],
 );
 subtest 'refused fields' => sub {
     my $before = $pg->psql('SELECT count(*) FROM matte.job');
@@ -420,8 +480,46 @@ subtest 'headers' => sub {
     is($problem->{json}{error}{code}, 'not_found', 'beside the same error');
 };
 
+subtest 'a prompt that is required' => sub {
+    my ($usual, $pro) = (slurp($nginx->{conf}), {model => 'pro'});
+    is(create($pro)->{status}, 201, 'as a rule it is not');
+    $nginx->reconfigure(sub { s/(matte_require_prompt) off/$1 on/ });
+    refused(create($pro), 422, 'unsupported_combination', 'text_prompt', 'none');
+    refused(create({%$pro, text_prompt => ''}), 422, 'unsupported_combination', 'text_prompt', 'an empty one');
+    is(create({%$pro, text_prompt => 'dog'})->{status}, 201, 'one');
+    is(create({})->{status}, 201, 'other models need none');
+    my @ids = map { draft($pro) } 1, 2;
+    refused($nginx->post("/v1/jobs/$ids[0]/start", {}), 422, 'unsupported_combination', undef, 'a draft without one is not started');
+    is($nginx->post("/v1/jobs/$ids[1]/start", {text_prompt => 'dog'})->{status}, 200, 'but with one');
+    $nginx->reconfigure(sub { $_ = $usual });
+};
+
+subtest 'cancel and delete' => sub {
+    my @heard = $engine->heard;
+    my $rung = sub { my $n = @heard; @heard = $engine->heard; return join ' ', map { s/^(\w+) \d+/$1/r } @heard[$n .. $#heard]; };
+    my $id = draft();
+    is($nginx->post("/v1/jobs/$id/cancel")->{json}{status}, 'cancelled', 'a draft');
+    is($nginx->post("/v1/jobs/$id/cancel", {})->{json}{status}, 'cancelled', 'again');
+    is($rung->(), '', 'concerns no engine');
+    for my $end (['POST', '/cancel'], ['DELETE', '']) {
+        my $job = create({metadata => {a => 1}})->{json}{id};
+        $rung->();
+        $pg->psql("UPDATE matte.job SET priority = -2 WHERE id = '$job'; UPDATE matte.tenant_slot SET vtime = -1, max_processing = 100
+                   WHERE tenant_id = (SELECT tenant_id FROM matte.job WHERE id = '$job')");
+        is($pg->psql("SELECT id FROM matte.job_claim('t', '1 minute')"), $job, 'a worker has the job');
+        my $answer = $nginx->request($end->[0], "/v1/jobs/$job$end->[1]");
+        is($answer->{json}{status}, 'processing', "$end->[0]: a wish");
+        wait_for { @{[$engine->heard]} > @heard } 5, 'the engine to hear it';
+        is($rung->(), "cancel $job", "$end->[0]: the engine hears it");
+        is($nginx->get("/v1/jobs/$job")->{status}, $end->[0] eq 'POST' ? 200 : 404, "$end->[0]: afterwards");
+    }
+};
+
 subtest 'methods and paths' => sub {
-    my %allow = ('/v1/jobs' => 'GET, HEAD, POST', '/v1/jobs/abc' => 'GET, HEAD', '/v1/jobs/abc/start' => 'POST',
+    my %allow = ('/v1/jobs' => 'GET, HEAD, POST', '/v1/jobs/abc' => 'GET, HEAD, DELETE', '/v1/jobs/abc/start' => 'POST',
+                 '/v1/jobs/abc/cancel' => 'POST', '/v1/jobs/abc/webhooks' => 'GET, HEAD',
+                 '/v1/jobs/abc/webhooks/def/redeliver' => 'POST', '/v1/usage/summary' => 'GET, HEAD',
+                 '/v1/usage/events' => 'GET, HEAD', '/api/pricing' => 'GET, HEAD', '/openapi.json' => 'GET, HEAD',
                  '/api/download/abc' => 'GET, HEAD', '/health' => 'GET, HEAD', '/files/x' => 'GET, HEAD');
     for my $path (sort keys %allow) {
         for my $method (qw(GET HEAD POST PUT PATCH DELETE OPTIONS)) {
@@ -431,7 +529,8 @@ subtest 'methods and paths' => sub {
             is($answer->{headers}{allow}, $allow{$path}, "$method $path: Allow");
         }
     }
-    for my $path (qw(/ /v1 /v1/job /v1/jobs/ /v1/jobsx /v1/jobs/a/b /v1/jobs/a/start/ /api/download/ /healthy /_matte/ /_matte/x)) {
+    for my $path (qw(/ /v1 /v1/job /v1/jobs/ /v1/jobsx /v1/jobs/a/b /v1/jobs/a/start/ /v1/jobs/a/webhooks/ /v1/jobs/a/webhooks//redeliver /api/process
+                 /v1/admin/keys /v1/admin/config /api/download/ /healthy /_matte/ /_matte/x)) {
         refused($nginx->get($path), 404, 'not_found', undef, $path);
     }
 };

@@ -190,6 +190,11 @@ subtest 'configuration' => sub {
         ['a zone without a size', sub { s/matte:1m/matte/ }, qr/NAME:SIZE/],
         ['an engine on TCP', sub { s/unix:\S+;/127.0.0.1:80;/ }, qr/unix:PATH/],
         ['a time that is none', sub { s/(matte_key_ttl) .*/$1 x;/ }, qr/needs a time/],
+        ['a token in the clear', sub { s/# (matte_admin_token) .*/$1 secret;/ }, qr/needs sha256:/],
+        ['half a digest', sub { s/# (matte_admin_token) .*/$1 sha256:abcd;/ }, qr/needs sha256:/],
+        ['a token of no file', sub { s/# (matte_admin_token) .*/$1 file:$dir\/nowhere;/ }, qr/open\(\) ".*nowhere" failed/],
+        ['an empty token', sub { spew("$dir/empty", "\n"); s/# (matte_legacy_key) .*/$1 file:$dir\/empty;/ }, qr/without a secret/],
+        ['two tokens', sub { s/# (matte_admin_token) .*/$1 sha256:@{['5a' x 32]}; $1 sha256:@{['5a' x 32]};/ }, qr/duplicate/],
         ['another parameter', sub { s/negative=2s/positive=2s/ }, qr/negative=TIME/],
         ['two handlers', sub { s/matte_files;/matte_files; matte_api;/ }, qr/another handler/],
     );

@@ -5,9 +5,9 @@ use lib 't/lib';
 use JSON::PP;
 use Matte::FakeEngine;
 use Matte::Nginx;
+use Matte::Parallel;
 use Matte::Postgres;
 use Matte::Test;
-use POSIX ();
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -24,29 +24,6 @@ my $nginx = Matte::Nginx->start($dir, database => $pg->conninfo('matte_api'), ke
 my $job = {video_url => 'https://example.com/a.mp4'};
 my $id = $nginx->post('/v1/jobs', $job)->{json}{id};
 
-# Runs $work in $n processes until $until has come (undef: once each); returns what all of them returned.
-sub parallel {
-    my ($n, $until, $work, $meanwhile) = @_;
-    my @readers = map {
-        my $number = $_;
-        pipe my $reader, my $writer or die;
-        my $pid = fork // die "fork: $!";
-        if (!$pid) {
-            delete $nginx->{http};
-            my @results;
-            do { push @results, $work->($number) } while defined $until && time < $until;
-            print $writer encode_json(\@results);
-            close $writer;
-            POSIX::_exit(0);
-        }
-        close $writer;
-        [$reader, $pid];
-    } 1 .. $n;
-    $meanwhile->() if $meanwhile;
-    return map { my ($reader, $pid) = @$_; local $/; my $text = <$reader>; waitpid $pid, 0; @{decode_json($text)} } @readers;
-}
-
-sub tally { my %n; $n{$_}++ for @_; return \%n; }
 sub pids { return split /\n/, $pg->psql("SELECT pid FROM pg_stat_activity WHERE usename = 'matte_api'"); }
 
 sub answers {
@@ -57,7 +34,7 @@ sub answers {
 subtest 'backends die under load' => sub {
     allow_in_logs(qr/terminating connection/);
     my $end = time + 3;
-    my @status = parallel(8, $end, sub { ($_[0] % 4) ? 'GET ' . $nginx->get("/v1/jobs/$id")->{status}
+    my @status = parallel($nginx, 8, $end, sub { ($_[0] % 4) ? 'GET ' . $nginx->get("/v1/jobs/$id")->{status}
                                                      : 'POST ' . $nginx->post('/v1/jobs', $job)->{status} }, sub {
         while (time < $end - 0.5) {
             $pg->psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'matte_api'");
@@ -74,7 +51,7 @@ subtest 'backends die under load' => sub {
 
 subtest 'reload under load' => sub {
     my $end = time + 2;
-    my @status = parallel(6, $end, sub {
+    my @status = parallel($nginx, 6, $end, sub {
         $nginx->{http} = HTTP::Tiny->new(keep_alive => 0, timeout => 20);
         return $_[0] % 3 ? $nginx->get("/v1/jobs/$id")->{status} : $nginx->post('/v1/jobs', $job)->{status};
     }, sub { for (1 .. 3) { $nginx->reload; } });
@@ -85,7 +62,7 @@ subtest 'reload under load' => sub {
 };
 
 subtest 'one Idempotency-Key at once' => sub {
-    my @bodies = parallel(12, undef, sub { my $a = $nginx->post('/v1/jobs', $job, 'Idempotency-Key' => 'twin');
+    my @bodies = parallel($nginx, 12, undef, sub { my $a = $nginx->post('/v1/jobs', $job, 'Idempotency-Key' => 'twin');
                                            $a = $nginx->post('/v1/jobs', $job, 'Idempotency-Key' => 'twin') if $a->{status} == 409;
                                            return "$a->{status} $a->{json}{id}"; });
     is(keys %{tally(@bodies)}, 1, 'one answer for all') or diag(explain(tally(@bodies)));
@@ -100,7 +77,7 @@ END $$;
 CREATE TRIGGER bad BEFORE INSERT ON matte.job FOR EACH ROW WHEN (NEW.output_format <> 'webm') EXECUTE FUNCTION matte.bad();
 END
     my @formats = qw(webm webm webm mov gif webp);
-    my @got = parallel(12, undef, sub { my $format = $formats[$_[0] % 6];
+    my @got = parallel($nginx, 12, undef, sub { my $format = $formats[$_[0] % 6];
         map { my $a = $nginx->post('/v1/jobs', {%$job, output_format => $format}); "$format $a->{status}" } 1 .. 5 });
     is_deeply(tally(@got), {'webm 201' => 30, 'mov 400' => 10, 'gif 500' => 10, 'webp 503' => 10}, 'only the bad ones fail');
     $pg->psql('DROP TRIGGER bad ON matte.job');
@@ -146,7 +123,7 @@ subtest 'the queue is full' => sub {
     $session->query('LOCK TABLE matte.job IN ACCESS EXCLUSIVE MODE');
     my $refusals = sub { my @lines = slurp("$dir/nginx/access.log") =~ /"status":503.*"db_time":""/g; return scalar @lines; };
     my $before = $refusals->();
-    my @got = parallel(60, undef, sub {
+    my @got = parallel($nginx, 60, undef, sub {
         my $a = $nginx->get("/v1/jobs/$id");
         return join ' ', $a->{status}, $a->{json}{error}{code} // '', $a->{headers}{'retry-after'} // '';
     }, sub {
@@ -165,7 +142,7 @@ subtest 'a statement is slow' => sub {
     $session->query('BEGIN');
     $session->query('LOCK TABLE matte.price IN ACCESS EXCLUSIVE MODE');
     my ($begin, $read) = (time, 0);
-    my @got = parallel(1, undef, sub { my $a = $nginx->post('/v1/jobs', $job); "$a->{status} $a->{json}{error}{code}" }, sub {
+    my @got = parallel($nginx, 1, undef, sub { my $a = $nginx->post('/v1/jobs', $job); "$a->{status} $a->{json}{error}{code}" }, sub {
         sleep 0.3;
         my $b = time;
         is($nginx->get("/v1/jobs/$id")->{status}, 200, 'a read meanwhile');
@@ -186,7 +163,7 @@ subtest 'PostgreSQL hangs' => sub {
     @stopped = ($pg->pid, pids());
     kill 'STOP', @stopped;
     my $begin = time;
-    my @got = parallel(8, undef, sub {
+    my @got = parallel($nginx, 8, undef, sub {
         my $a = $nginx->get($_[0] == 1 ? "/v1/jobs/$id" : '/health');
         return join ' ', $a->{status}, $a->{json}{status} // $a->{json}{error}{code}, time - $begin < 1 ? 'at once' : 'late';
     });

@@ -88,6 +88,7 @@ subtest 'a job from its claim to its end' => sub {
     is $ended->{status}, 'completed';
     is $ended->{lease_no}, 1;
     is $ended->{request_id}, $job->{request_id}, 'the log has the request id';
+    is $ended->{trace_id}, '', 'and no trace where there is none';
     unlike slurp($engine->log), qr/token|secret/, 'and no query string';
     settled('completed');
 };
@@ -126,6 +127,20 @@ subtest 'workers that crash' => sub {
     }
     is $jobs->over(script(good()))->{status}, 'completed', 'the next job finds a worker';
     settled('crashed');
+};
+
+subtest 'an output that cannot be stored' => sub {
+    my $theirs = Matte::Jobs->new($pg, $pg->admin_key('nowhere', credits => 1000));
+    my $tenant = $pg->psql("SELECT id FROM matte.tenant WHERE client_id = 'nowhere'");
+    spew("$state/outputs/$tenant", 'in the place of a folder');
+    spew("$dir/www/nowhere", join '', map { "$_\n" } good());
+    my $id = $theirs->create($origin->base . '/nowhere');
+    my $job = $theirs->over($id);
+    is_deeply [@$job{qw(status error_code attempt)}], ['failed', 'storage_error', 3], 'is tried again, then failed';
+    like $job->{error_detail}, qr/^The output cannot be stored: Not a directory\.$/, 'and says why';
+    is $theirs->ledger($id), 'hold release', 'and the credits are given back';
+    unlink "$state/outputs/$tenant";
+    settled('not stored');
 };
 
 subtest 'workers that lie' => sub {

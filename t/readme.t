@@ -22,6 +22,7 @@ my $stack = Matte::Stack->start;
 my $key = $stack->key('reader');
 local $ENV{MATTE} = $stack->base;
 local $ENV{KEY} = $key;
+local $ENV{FILE} = $stack->webcam;
 local $ENV{CLIP} = $stack->serve($stack->webcam);
 
 my @blocks = slurp(root() . '/README.md') =~ /^```(sh|json)\n(.*?)^```\n/gms;

@@ -72,7 +72,7 @@ sub credits {
 
 # What is due is claimed by $engine: the claim as a hash, undef when there is none.
 my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
-               image_url canvas_width canvas_height anchor scale offset_x offset_y preview_ms max_ms request_id);
+               image_url canvas_width canvas_height anchor scale offset_x offset_y preview_ms max_ms request_id trace_id);
 sub claim {
     my ($session, $ttl) = @_;
     my ($row) = ($session // $engine)->query(sprintf "SELECT * FROM matte.job_claim('e1', '%s')", $ttl // '20 s');
@@ -93,10 +93,10 @@ sub fail_job {
     return $engine->call('job_fail', $claim->{id}, $claim->{lease_no}, $code, "It was $code.", $retry);
 }
 
-# A job of acme's that has come to $status; returns its id.
+# A job of acme's that has come to $status, created with what is given; returns its id.
 sub job_in {
-    my ($status) = @_;
-    my $job = create(start => $status eq 'created' ? 'f' : 't')->{job_id};
+    my ($status, %with) = @_;
+    my $job = create(start => $status eq 'created' ? 'f' : 't', %with)->{job_id};
     return $job if $status =~ /^(?:created|pending)$/;
     if ($status eq 'cancelled') { $api->call('api_cancel', $key{acme}, $job); return $job; }
     my $claim = claim();
@@ -209,7 +209,7 @@ subtest 'reading' => sub {
     is_deeply([@$body{qw(progress webhook_events warnings queue_position)}], [0, {}, [], 1], 'what is empty is empty');
 
     is(get($job, 'acme2')->{outcome}, 'ok', 'another key of the client sees the job');
-    my $bare = {%$mine, map { $_ => undef } qw(key_id tenant_id rate_per_min burst)};
+    my $bare = {%$mine, map { $_ => undef } qw(key_id tenant_id rate_per_min burst starts_burst scope)};
     is_deeply(scalar $api->call('api_get', undef, $tenant{acme}, $job), $bare, 'for a known tenant: the job, no key');
     is_deeply(scalar $api->call('api_get', $unknown, $tenant{acme}, $job), $bare, 'the key is then ignored');
     is_deeply(get($job, 'other'), get(uuid(), 'other'), "another tenant's job and an unknown one answer alike");
@@ -280,7 +280,8 @@ subtest 'create and start' => sub {
     is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
         model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
         background => 'transparent', image_url => undef, canvas_width => 0, canvas_height => 0, anchor => 'center',
-        scale => 1, offset_x => 0, offset_y => 0, preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1'},
+        scale => 1, offset_x => 0, offset_y => 0, preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1',
+        trace_id => undef},
         'the claim has what the engine needs');
     is_deeply([@{start($job)}{qw(status total)}], ['processing', 1], 'the same start answers with the present state');
     $engine->call('job_hold', $job, 1, 1000, 25);
@@ -495,6 +496,234 @@ subtest 'cancel' => sub {
     }
 };
 
+subtest 'delete' => sub {
+    my $delete = sub { my ($job, $key) = @_; scalar $api->call('api_delete', $key{$key // 'acme'}, $job) };
+    my $files  = sub { join ' ', map { $_->[0] } $root->query('DELETE FROM removal RETURNING path') };
+    my $hidden = sub {
+        my ($job) = @_;
+        my @list = map { $_->{job_id} // () } $api->call('api_list', $key{acme}, undef, 100, 0, undef);
+        return join ' ', map { $_->{outcome} } get($job), start($job), scalar $api->call('api_download', undef, $job),
+            scalar $api->call('api_cancel', $key{acme}, $job), scalar $api->call('api_webhooks', $key{acme}, undef, $job),
+            {outcome => (grep { $_ eq $job } @list) ? 'listed' : 'not_found'};
+    };
+    my $gone = join ' ', ('not_found') x 6;
+    $files->();
+    my $job = create(metadata => '{"a":1}')->{job_id};
+    is_deeply($delete->($job, 'other'), $delete->(uuid(), 'other'), "another tenant's job: as an unknown one");
+    is($delete->($job, 'other')->{outcome}, 'not_found', 'not_found');
+    is_deeply([@{$delete->($job)}{qw(outcome status)}], ['ok', 'cancelled'], 'while pending: cancelled');
+    is_deeply([@{$delete->($job)}{qw(outcome status)}], ['ok', 'cancelled'], 'again: the same');
+    is($hidden->($job), $gone, 'no route shows it');
+    is(column($job, "concat_ws(' ', status, metadata)"), 'cancelled', 'the row stays, without what the client said of it');
+    is($files->(), '', 'there was no file');
+
+    my $done = job_in('completed');
+    is($delete->($done)->{status}, 'completed', 'a completed one');
+    is($files->(), "outputs/$tenant{acme}/$done/1.webm", 'its output goes');
+    is($hidden->($done), $gone, 'no route shows it');
+
+    my $upload = uuid();
+    $root->query("INSERT INTO upload (id, tenant_id, filename, bytes) VALUES ('$upload', '$tenant{acme}', 'v.mp4', 9)");
+    my ($one, $two) = map { create(video => "upload://$upload")->{job_id} } 1, 2;
+    my $claim = claim();
+    is($claim->{id}, $one, 'one runs');
+    is($delete->($two)->{status}, 'cancelled', 'the other is deleted');
+    is($files->(), '', 'the upload stays while somebody wants it');
+    is($delete->($one)->{status}, 'processing', 'while processing: a wish');
+    is($hidden->($one), $gone, 'that no route shows any more');
+    is($files->(), '', 'its input is in use');
+    is($engine->call('job_hold', $one, 1, 1000, 1), 'held', 'the engine goes on');
+    is(complete($claim, 1000), 't', 'and is faster than the wish');
+    is_deeply([sort split ' ', $files->()], ["outputs/$tenant{acme}/$one/1.webm", "uploads/$tenant{acme}/$upload"],
+              'then both files go');
+    is(create(video => "upload://$upload")->{outcome}, 'not_found', 'no new job may name it');
+    $root->query("INSERT INTO removal (path) VALUES ('outputs/$tenant{acme}/x')");
+    is($engine->call('sweep_due', '1 day', '1 day', 10), "outputs/$tenant{acme}/x", 'an engine learns of it');
+    is($engine->call('sweep_done', "outputs/$tenant{acme}/x"), 1, 'and strikes it out');
+    is($engine->call('sweep_due', '1 day', '1 day', 10), undef, 'for all');
+    is(violations(), '', 'no violation');
+};
+
+subtest 'uploads' => sub {
+    my ($room) = $api->call('api_upload_begin', $key{acme});
+    is($room->{outcome}, 'ok');
+    is($api->call('api_upload_begin', sha('wrong'))->{outcome}, 'invalid_api_key', 'a wrong key');
+    my $store = sub { my ($id, $bytes, $key) = @_; return $api->call('api_upload', $key // $key{acme}, $id, 'v.mp4', $bytes,
+                                                                     '\\x' . 'ab' x 32)->{outcome} };
+    my $id = uuid();
+    is($store->($id, 1000), 'ok', 'stored');
+    is($store->(uuid(), 1000, sha('wrong')), 'invalid_api_key', 'not with a wrong key');
+    is($api->call('api_upload_begin', $key{acme})->{total}, $room->{total} - 1000, 'there is less room');
+    $root->query("UPDATE tenant SET max_upload_bytes = max_upload_bytes - $room->{total} + 2000 WHERE id = '$tenant{acme}'");
+    is($store->(uuid(), 1001), 'too_large', 'more than there is room');
+    is($store->(uuid(), 1000), 'ok', 'all of it');
+    is($api->call('api_upload_begin', $key{acme})->{total}, 0, 'no room');
+    $root->query('UPDATE tenant SET max_upload_bytes = DEFAULT');
+};
+
+subtest 'retention' => sub {
+    $root->query('DELETE FROM removal');
+    $root->query('DELETE FROM upload');
+    my $due  = sub { my ($uploads, $outputs) = @_; return $engine->call('sweep_due', $uploads // '1 day', $outputs // '1 day', 10) // '' };
+    my $file = sub { my ($age) = @_; my $id = uuid(); $root->query("INSERT INTO upload (id, tenant_id, filename, bytes, created_at)
+                     VALUES ('$id', '$tenant{acme}', 'v.mp4', 9, now() - interval '$age')"); return $id };
+    my $name = sub { "uploads/$tenant{acme}/$_[0]" };
+    my ($young, $old) = map { $file->($_) } '23 hours', '25 hours';
+    is($due->(), $name->($old), 'an upload has its time');
+    is($due->(), $name->($old), 'and is due until it is removed');
+    is($engine->call('sweep_done', $name->($old)), 1);
+    is($due->(), '', 'once');
+
+    my $used = $file->('25 hours');
+    my $job = create(video => "upload://$used")->{job_id};
+    is($due->(), '', 'one that a job waits for stays');
+    my $claim = claim();
+    is($claim->{id}, $job, 'claimed');
+    is($due->(), '', 'or works with');
+    is($engine->call('job_fail', $job, 1, 'decode_error', 'x', 'f'), 'failed');
+    is($due->(), '', 'and for its time after the end: a failed job may be started again');
+    $root->query("UPDATE job SET finished_at = now() - interval '25 hours' WHERE id = '$job'");
+    is($due->(), $name->($used), 'then it goes');
+    is(start($job)->{outcome}, 'not_found', 'and the job cannot be started again');
+    my $draft = $file->('25 hours');
+    my $first = create(video => "upload://$draft", start => 'f')->{job_id};
+    is($due->(), $name->($used), 'a draft holds it');
+    $root->query("UPDATE job SET created_at = now() - interval '25 hours' WHERE id = '$first'");
+    is_deeply([sort split /\n/, $due->()], [sort map { $name->($_) } $used, $draft], 'as long as a job that ended');
+    $engine->call('sweep_done', join "\n", map { $name->($_) } $used, $draft);
+
+    # whoever makes a job of an upload holds it until the job can be seen
+    my $held = $file->('25 hours');
+    my $other = $pg->session('matte_api');
+    $other->query('BEGIN');
+    my $new = uuid();
+    is($other->call('api_create', $key{acme}, undef, undef, $new, 'human', 'webm', "upload://$held", undef, '{}', undef, 'f',
+                    undef, 201, '{}')->{outcome}, 'ok', 'a job that is being made');
+    is($due->(), '', 'its upload is left alone');
+    $other->query('COMMIT');
+    is($due->(), '', 'as when it is made');
+    $root->query("UPDATE job SET status = 'cancelled', finished_at = now() WHERE id = '$new'");
+
+    my $done = job_in('completed');
+    my $key = column($done, 'output_key');
+    is($due->(), '', 'an output has its time');
+    $root->query("UPDATE job SET finished_at = now() - interval '25 hours' WHERE id = '$done'");
+    is($due->(), "outputs/$key", 'then it goes');
+    my $answer = get($done);
+    is_deeply([@$answer{qw(outcome status output_key)}], ['ok', 'completed', undef], 'the job stays, without it');
+    is($api->call('api_download', undef, $done)->{outcome}, 'not_found', 'there is nothing to download');
+    is($engine->call('sweep_done', "outputs/$key"), 1);
+
+    my ($here) = map { $_->[0] } $root->query("SELECT output_key FROM job WHERE id = '" . job_in('completed') . "'");
+    my $unclaimed = sub { join ' ', sort split /\n/, $engine->call('sweep_unclaimed', join "\n", @_) // '' };
+    is($unclaimed->("outputs/$here", $name->($young)), '', 'what a row claims is not an orphan');
+    my $attempt = "outputs/$here" =~ s{/1.webm}{/7.webm}r;
+    my $stranger = 'uploads/' . uuid() . '/' . uuid();
+    is($unclaimed->($attempt, "outputs/$here", $stranger, "outputs/$key"), join(' ', sort $attempt, $stranger, "outputs/$key"),
+       'what none does is: another attempt, an upload without a row, an output that had its time');
+    is($unclaimed->($name->($young) =~ s/^uploads/outputs/r, "outputs/$here.part", 'outputs/x', 'tmp/x', '../x', ''), '',
+       'other names are nobody\'s to remove');
+
+    $root->query("DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'");
+    $root->query("INSERT INTO idempotency_key (tenant_id, key, route, body_sha256, created_at)
+                  SELECT '$tenant{acme}', 'age' || n, 'x', 'x', now() - n * interval '9 hours' FROM generate_series(1, 5) n");
+    my $count = sub { $root->value("SELECT count(*) FROM idempotency_key WHERE key LIKE 'age%'") };
+    is($engine->call('sweep_rows', '1 day', 2), 2, 'rows go in steps');
+    is($engine->call('sweep_rows', '1 day', 2), 1, 'until the last');
+    is($count->(), 2, 'requests are known for 24 hours');
+    $root->query("UPDATE upload SET deleted_at = now() - interval '25 hours' WHERE id = '$old'");
+    is($engine->call('sweep_rows', '1 day', 2), 1, 'an upload that is long gone');
+    is($root->value("SELECT count(*) FROM upload WHERE id = '$old'"), 0);
+    is(violations(), '', 'no violation');
+    $root->query("DELETE FROM idempotency_key WHERE key LIKE 'age%'");
+};
+
+subtest 'scopes' => sub {
+    my ($id) = map { $_->[0] } $root->query("SELECT id FROM api_key WHERE key_hash = '$key{acme}'");
+    my $job   = create(start => 'f')->{job_id};
+    my %calls = (
+        read  => sub { map { scalar $api->call(@$_) } ['api_get', $key{acme}, undef, $job], ['api_download', $key{acme}, $job],
+                       ['api_list', $key{acme}, undef, 1, 0, undef], ['api_usage', $key{acme}, undef, 7],
+                       ['api_events', $key{acme}, undef, 1], ['api_webhooks', $key{acme}, undef, $job] },
+        write => sub { create(), start($job), map { scalar $api->call(@$_) } ['api_redeliver', $key{acme}, $job, $job],
+                       ['api_cancel', $key{acme}, $job], ['api_delete', $key{acme}, uuid()] });
+    for my $scope (qw(read write)) {
+        $root->query("UPDATE api_key SET scope = '$scope' WHERE id = $id");
+        for my $kind (qw(read write)) {
+            my @outcomes = map { $_->{outcome} } $calls{$kind}->();
+            my @forbidden = grep { $_ eq 'forbidden' } @outcomes;
+            is(@forbidden, $kind eq $scope ? 0 : @outcomes, "scope $scope: a $kind") or diag("@outcomes");
+        }
+    }
+    $root->query("UPDATE api_key SET scope = 'read write' WHERE id = $id");
+    is(get($job)->{scope}, 'read write', 'the answer carries the scope');
+    clear();
+};
+
+subtest 'the month of a key' => sub {
+    my $used = sub { $root->value("SELECT coalesce(sum(seconds), 0) FROM api_key_month m JOIN api_key k
+                                     ON k.id = m.api_key_id WHERE k.key_hash = '$key{acme}'") };
+    my $limit = sub { $root->query("UPDATE api_key SET max_month_seconds = $_[0] WHERE key_hash = '$key{acme}'") };
+    my $before = $used->();
+    my $job = create()->{job_id};
+    my $claim = claim();
+    $engine->call('job_hold', $job, 1, 4200, 1);
+    is($used->() - $before, 5, 'what is held counts');
+    complete($claim, 2100);
+    is($used->() - $before, 3, 'in the end what was charged');
+    $job = create()->{job_id};
+    claim();
+    $engine->call('job_hold', $job, 1, 4200, 1);
+    $engine->call('job_fail', $job, 1, 'fetch_4xx', 'x', 'f');
+    is($used->() - $before, 3, 'a failure does not count');
+    $limit->($used->() + 2);
+    $job = create()->{job_id};
+    claim();
+    is($engine->call('job_hold', $job, 1, 2100, 1), 'quota_exceeded', 'a hold beyond the limit');
+    is(column($job, "concat_ws(' ', status, error_code, billing_status)"), 'failed quota_exceeded', 'fails the job');
+    $job = create()->{job_id};
+    claim();
+    is($engine->call('job_hold', $job, 1, 1900, 1), 'held', 'one up to it is held');
+    my $refused = create();
+    is($refused->{outcome}, 'rate_limited', 'then no job starts');
+    my $left = $root->value("SELECT ceil(extract(epoch FROM (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')
+                             AT TIME ZONE 'UTC' - now()))");
+    cmp_ok(abs($refused->{total} - $left), '<=', 5, 'until the next month');
+    $limit->('NULL');
+    is(create()->{outcome}, 'ok', 'the limit gone, it starts');
+    $engine->call('job_fail', $job, 1, 'fetch_4xx', 'x', 'f');
+    clear();
+    is(violations(), '', 'no violation');
+};
+
+subtest 'usage' => sub {
+    my $key = sha($pg->admin_key('user', credits => 100));
+    local $key{user} = $key;
+    my $none = decode_json($api->call('api_usage', $key, undef, 2)->{body});
+    is_deeply([@$none{qw(total_jobs completed_jobs failed_jobs credits_used balance)}], [0, 0, 0, 0, 100], 'nothing yet');
+    is_deeply([map { $_->{total_jobs} } @{$none->{daily}}], [0, 0], 'a row a day');
+    is_deeply(decode_json($api->call('api_events', $key, undef, 20)->{body}), {items => []}, 'no event');
+    my ($done, $failed, $old) = map { create(key => 'user')->{job_id} } 1 .. 3;
+    my $claim = claim();
+    $engine->call('job_hold', $done, 1, 5000, 1);
+    complete($claim, 3000);
+    fail_job(claim(), 'fetch_4xx', 'f');
+    $root->query("UPDATE job SET created_at = created_at - interval '3 days' WHERE id = '$old'");
+    my $usage = decode_json($api->call('api_usage', $key, undef, 2)->{body});
+    is_deeply([@$usage{qw(total_jobs completed_jobs failed_jobs credits_used balance)}], [2, 1, 1, 3, 97], 'the sums');
+    is_deeply($usage->{daily}[1], {date => $root->value("SELECT (now() AT TIME ZONE 'UTC')::date"), total_jobs => 2,
+              completed_jobs => 1, failed_jobs => 1, credits_used => 3}, 'the day');
+    is(decode_json($api->call('api_usage', $key, undef, 90)->{body})->{total_jobs}, 3, 'more days, more jobs');
+    my $events = decode_json($api->call('api_events', undef, $root->value("SELECT id FROM tenant WHERE client_id = 'user'"),
+                                        20)->{body})->{items};
+    is_deeply([map { [@$_{qw(type credits job_id)}] } @$events], [['released', 2, $done], ['charged', 3, $done],
+              ['held', 5, $done]], 'the events, newest first');
+    is(scalar @{decode_json($api->call('api_events', $key, undef, 1)->{body})->{items}}, 1, 'limit');
+    is_deeply(decode_json($api->call('api_pricing')->{body}), {model_pricing_credits_per_minute =>
+              {original => 60, light => 45, pro => 180, human => 45}}, 'the prices');
+    clear();
+};
+
 subtest 'a backlog' => sub {
     $root->query(<<"END");
 SET session_replication_role = replica;                -- no triggers: 20,000 jobs of a client that may run none
@@ -506,13 +735,16 @@ SET session_replication_role = origin;
 ANALYZE job
 END
     my $job = create()->{job_id};
+    my $reads = sub { my ($row) = $engine->query("SELECT pg_stat_get_xact_tuples_returned('matte.job'::regclass),
+                                                         pg_stat_get_xact_tuples_returned('matte.job_ready'::regclass)"); $row };
     $engine->query('BEGIN');
+    my $before = $reads->();                            # of earlier transactions that were not reported yet
     is(claim()->{id}, $job, 'a claim passes over a backlog');
-    my ($reads) = $engine->query("SELECT pg_stat_get_xact_tuples_returned('matte.job'::regclass),
-                                         pg_stat_get_xact_tuples_returned('matte.job_ready'::regclass)");
+    my $after = $reads->();
     $engine->query('COMMIT');
-    is($reads->[0], 0, 'and scans no table for it');
-    cmp_ok($reads->[1], '<', 1000, "nor its index: $reads->[1] entries read, dead ones among them");
+    my ($rows, $entries) = map { $after->[$_] - $before->[$_] } 0, 1;
+    is($rows, 0, 'and scans no table for it');
+    cmp_ok($entries, '<', 1000, "nor its index: $entries entries read, dead ones among them");
     $root->query("SET session_replication_role = replica; DELETE FROM job WHERE run_no = 1 AND rate_mc_s = 1;
                   UPDATE tenant_slot SET max_processing = 4, pending = 0 WHERE tenant_id = '$tenant{other}';
                   SET session_replication_role = origin");
@@ -532,45 +764,235 @@ subtest 'fairness' => sub {
 
 # ---- webhooks ----------------------------------------------------------------------------------------------------
 
-subtest 'webhooks' => sub {
-    $root->query("UPDATE webhook_delivery SET state = 'sent', done_at = now() WHERE state = 'pending'");
+# What is due to endpoints that do not fail (or do), claimed for a minute: a hash each.
+my @WEBHOOK = qw(id attempt job event url at data output_key secrets request_id);
+sub due {
+    my ($failing, $max) = @_;
+    return map { my %due; @due{@WEBHOOK} = @$_; \%due }
+        $engine->query(sprintf "SELECT * FROM matte.webhook_claim(%s, %d, '60 s')", $failing ? 'true' : 'false', $max // 20);
+}
+
+sub heard {
+    my ($due, $status, $retry_after) = @_;
+    return $engine->call('webhook_done', @$due{qw(id attempt)}, $status, $status ? undef : 'No answer.', 12, $retry_after);
+}
+
+sub delivery { my ($due, $column) = @_; return $root->value("SELECT $column FROM webhook_delivery WHERE id = '$due->{id}'"); }
+sub endpoint { my ($host, $column) = @_; return $root->value("SELECT $column FROM webhook_endpoint WHERE origin = 'https://$host'"); }
+
+# As if every delay under way had passed.
+sub hurry {
+    $root->query("UPDATE webhook_delivery SET next_attempt_at = now() WHERE next_attempt_at > now()");
+    $root->query("UPDATE webhook_endpoint SET paused_until = '-infinity', wake_at = now() WHERE wake_at IS NOT NULL");
+    return;
+}
+
+# Everything that waits is over; no endpoint fails.
+sub quiet {
+    clear();
+    $root->query("UPDATE webhook_delivery SET state = 'sent', in_flight = false, done_at = now() WHERE state = 'pending'");
+    $root->query("UPDATE webhook_endpoint SET wake_at = NULL, failures = 0, failing_since = NULL, paused_until = '-infinity'");
+    return;
+}
+
+sub events { return $root->value("SELECT string_agg(run_no || event, ' ' ORDER BY seq) FROM webhook_delivery WHERE job_id = '$_[0]'"); }
+
+# The events of a job that is over, at a host.
+sub events_at { my ($host, $status) = @_; return job_in($status // 'completed', webhook => "https://$host/hook?a=1"); }
+
+subtest 'webhooks: which, in which order' => sub {
+    quiet();
     my $done  = job_in('completed');
     my $again = job_in('failed');
     start($again);
     my $claim = claim();
     $engine->call('job_hold', $again, $claim->{lease_no}, 1000, 1);
+    $engine->call('job_release', $again, $claim->{lease_no});
+    $claim = claim();
     complete($claim, 1000);
-    my $events = sub { $root->value("SELECT string_agg(run_no || event, ' ' ORDER BY seq) FROM webhook_delivery
-                                      WHERE job_id = '$_[0]'") };
-    is($events->($again), '1job.started 1job.failed 2job.started 2job.completed', 'each run has its events');
-    my $silent = create(webhook => undef)->{job_id};
-    clear();
-    is($events->($silent), undef, 'no webhook, no events');
+    is(events($again), '1job.started 1job.failed 2job.started 2job.completed', 'each run has its events once');
+    my $draft = job_in('created');
+    $api->call('api_cancel', $key{acme}, $draft);
+    is(events($draft), '0job.cancelled', 'a draft has one');
+    is(events(create(webhook => undef)->{job_id}), undef, 'no webhook, no events');
+    quiet();
 
-    my $due = sub { map { {id => $_->[0], job => $_->[1], event => $_->[2]} }
-                    $engine->query('SELECT id, job_id, event FROM matte.webhook_claim(20)') };
-    my $tell = sub { $engine->call('webhook_done', $_[0]{id}, $_[1], $_[2], undef, 12, $_[3]) };
-    my %first = map { $_->{job} => $_ } $due->();
-    is_deeply([map { $first{$_}{event} } $done, $again], [('job.started') x 2], 'the first event of each job is due');
-    is(scalar($due->()), 0, 'claimed is claimed');
-    is($tell->($first{$done}, 1, 200), 'sent', '2xx is sent');
-    is($tell->($first{$done}, 1, 500), undef, 'a late second answer is fenced');
-    is_deeply(body($done)->{webhook_events}{'job.started'}{state}, 'sent', 'the job says so');
-    is(body($done)->{webhook_events}{'job.started'}{last_status}, 200, 'with the status');
-    my ($next) = $due->();
+    $done = events_at('order.example');
+    my ($due, @more) = due();
+    is("$due->{job} $due->{event} @more", "$done job.started ", 'the first event of the job is due');
+    is(scalar(due()), 0, 'claimed is claimed');
+    is_deeply([@$due{qw(attempt url output_key request_id)}], [1, 'https://order.example/hook?a=1', undef, 'r-1']);
+    is(decode_json($due->{data})->{status}, 'processing', 'with the job as it was');
+    like($due->{at}, qr/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    is($due->{secrets}, $admin->call('webhook_secret', 'acme'), "and the client's secret");
+    is(heard($due, 200), 'sent', '2xx is sent');
+    is(heard($due, 500), undef, 'a second answer is fenced');
+    is_deeply([@{body($done)->{webhook_events}{'job.started'}}{qw(state attempts last_status)}], ['sent', 1, 200],
+              'the job says so');
+    my ($next) = due();
     is("$next->{job} $next->{event}", "$done job.completed", 'then the next event of that job');
-    is($tell->($next, 1, 302), 'pending', 'a redirect is a failure');
-    my $wait = $root->value("SELECT extract(epoch FROM next_attempt_at - now()) FROM webhook_delivery
-                              WHERE id = '$next->{id}'");
-    ok($wait > 3 && $wait < 7, "again after about 5 s: $wait");
-    for my $attempt (2 .. 7) {
-        $root->query("UPDATE webhook_delivery SET next_attempt_at = now() WHERE id = '$next->{id}'");
-        ($next) = $due->();
-        is($tell->($next, $attempt, 503, 7200), $attempt < 7 ? 'pending' : 'failed', "attempt $attempt");
+    like($next->{output_key}, qr{^\Q$tenant{acme}\E/$done/\d+\.webm$}, 'with its output');
+    hurry();
+    my ($lost) = due();
+    is_deeply([@$lost{qw(id attempt)}], [$next->{id}, 2], 'one of which nothing was heard is claimed again');
+    is(heard($next, 200), undef, 'and its first sender is fenced');
+    is(heard($lost, 204), 'sent');
+    is(violations(), '');
+};
+
+subtest 'webhooks: again, and the end' => sub {
+    quiet();
+    events_at('again.example');
+    $engine->query("SET matte.backoff_scale = '1'");
+    my ($due) = due();
+    my $after = sub { delivery($due, 'extract(epoch FROM next_attempt_at - last_at)') };
+    for my $delay (5, 300, 1800, 7200, 18000, 36000) {
+        is(heard($due, 302), 'pending', "attempt $due->{attempt}: a redirect is a failure");
+        my $wait = $after->();
+        ok($wait >= 0.8 * $delay && $wait <= 1.2 * $delay, "again after $delay s +-20 %: $wait");
+        is(scalar(due(1)), 0, 'and not before');
+        hurry();
+        ($due) = due(1);
     }
-    is($tell->($first{$again}, 1, 410), 'failed', '410 is failed');
-    is($root->value("SELECT bool_and(state = 'failed') FROM webhook_delivery WHERE job_id = '$again'"), 't',
-       "and closes the job's other events");
+    is(heard($due, undef), 'failed', 'the seventh is the last');
+    is(delivery($due, 'last_error'), 'No answer.');
+    is($root->value("SELECT count(*) FROM webhook_attempt WHERE delivery_id = '$due->{id}'"), 7, 'each is in the log');
+    hurry();
+    ($due) = due(1);
+    is($due->{event}, 'job.completed', "then the job's next event is due");
+    heard($due, 503, 1000);
+    is($after->() + 0, 1000, 'Retry-After, where it is later');
+    hurry();
+    ($due) = due(1);
+    heard($due, 429, 100_000);
+    is($after->() + 0, 3600, 'up to an hour');
+    $engine->query("SET matte.backoff_scale = '0'");
+};
+
+subtest 'webhooks: endpoints that fail' => sub {
+    quiet();
+    $engine->query("SET matte.backoff_scale = '1'");
+    my @at = map { events_at('busy.example') } 1 .. 6;
+    my @due = due();
+    is(scalar(@due), 4, 'four at a time');
+    is(scalar(due()), 0);
+    heard(shift @due, 200);
+    is(scalar(due()), 1, 'and a place that becomes free is taken');
+    heard($due[0], 500);
+    hurry();
+    is(scalar(due()), 0, 'once it fails it is not among those that do not');
+    my ($probe, @more) = due(1);
+    ok($probe && !@more, 'but gets one at a time');
+    for my $pause (2, 4, 8, 16, 32, 60, 60) {
+        heard($probe, 500);
+        my $wait = endpoint('busy.example', 'extract(epoch FROM paused_until - clock_timestamp())');
+        ok($wait > $pause - 1 && $wait <= $pause, "after a pause of $pause s: $wait");
+        is(scalar(due(1)), 0);
+        hurry();
+        ($probe) = due(1);
+    }
+    is(heard($probe, 200), 'sent');
+    is(endpoint('busy.example', "failures || ' ' || paused_until"), '0 -infinity', 'a success ends it');
+
+    my $gone = events_at('busy.example', 'failed');
+    ok(scalar(due()), 'and it is among the others again');
+    $root->query("UPDATE webhook_endpoint SET failures = 9, failing_since = now() - interval '73 hours'
+                   WHERE origin = 'https://busy.example'");
+    hurry();
+    ($probe) = due(1);
+    is(heard($probe, 500), 'failed', 'after three days without a success');
+    is($root->value("SELECT string_agg(DISTINCT state, ' ') FROM webhook_delivery WHERE job_id = '$gone'"), 'failed',
+       'what waits fails too');
+    $engine->query("SET matte.backoff_scale = '0'");
+    is(violations(), '');
+};
+
+subtest 'webhooks: 410' => sub {
+    quiet();
+    my $job = create(webhook => 'https://gone.example/')->{job_id};
+    my $claim = claim();
+    my ($due) = due();
+    is(heard($due, 410), 'failed', '410 is failed');
+    fail_job($claim, 'fetch_4xx', 'f');
+    is($root->value("SELECT state || ' ' || last_error FROM webhook_delivery WHERE job_id = '$job' AND event = 'job.failed'"),
+       'failed The endpoint is gone.', 'and nothing more is sent for this run');
+    start($job);
+    claim();
+    hurry();
+    is_deeply([map { $_->{event} } due(1)], ['job.started'], 'a new start asks again');
+    quiet();
+    events_at('gone.example');
+    my ($first) = due();
+    heard($first, 410);
+    is(events_at('gone.example') && scalar(due(1)), 1, "another job's are sent");
+    is($root->value("SELECT string_agg(state, ' ') FROM webhook_delivery WHERE job_id = '$first->{job}'"), 'failed failed',
+       'those that waited behind it are not');
+    is(violations(), '');
+};
+
+subtest 'webhooks: redelivery' => sub {
+    quiet();
+    events_at('redeliver.example');
+    my $redeliver = sub { $root->value("SELECT webhook_redeliver('$_[0]{id}')") };
+    my ($due) = due();
+    is($redeliver->($due), 't', 'one in flight');
+    is(scalar(due()), 0, 'is left alone');
+    heard($due, 200);
+    my ($second) = due();
+    is($redeliver->($due), 't', 'one that was sent');
+    my ($again) = due();
+    is_deeply([@$again{qw(id attempt data)}], [$due->{id}, 2, $due->{data}], 'is sent again under its id');
+    is(heard($again, 500), 'pending', 'and has the rest of the schedule');
+    hurry();
+    is(heard($_, 200), 'sent') for due(1), due();
+    is($redeliver->({id => uuid()}), 'f', 'an unknown one');
+    is(violations(), '');
+};
+
+subtest 'webhooks: secrets' => sub {
+    my $first = $admin->call('webhook_secret', 'acme');
+    like($first, qr{^whsec_[A-Za-z0-9+/]{43}=$}, 'made with the client');
+    isnt($admin->call('webhook_secret', 'other'), $first, "each client's own");
+    my $second = $admin->call('webhook_secret_rotate', 'acme');
+    is($admin->call('webhook_secret', 'acme'), $second, 'a new one');
+    my $signs = sub {
+        quiet();
+        events_at('secrets.example');
+        return (due())[0]{secrets};
+    };
+    is($signs->(), "$second $first", 'both sign, the new one first');
+    my $third = $admin->call('webhook_secret_rotate', 'acme', '1 hour');
+    is($signs->(), "$third $second", 'two at most');
+    $root->query("UPDATE webhook_secret SET expires_at = now() WHERE expires_at IS NOT NULL");
+    is($signs->(), $third, 'until the older one expires');
+    is($admin->refused("SELECT matte.$_('nobody')"), 'P0002', "$_: nobody") for qw(webhook_secret webhook_secret_rotate);
+    is($admin->refused('SELECT secret FROM matte.webhook_secret'), '42501', 'no role reads the table');
+    quiet();
+};
+
+subtest 'webhooks: the log, and again' => sub {
+    quiet();
+    my $job = events_at('log.example');
+    my $log = sub { decode_json($api->call('api_webhooks', $key{acme}, undef, $job)->{body})->{items} };
+    is_deeply([map { [@$_{qw(event state attempts log)}] } @{$log->()}],
+              [['job.started', 'pending', 0, []], ['job.completed', 'pending', 0, []]], 'in order');
+    my ($due) = due();
+    is($log->()->[0]{next_attempt_at}, undef, 'in flight');
+    heard($due, 410);
+    my $item = $log->()->[0];
+    is_deeply([@$item{qw(id state last_status next_attempt_at)}], [$due->{id}, 'failed', 410, undef], 'a failure');
+    is_deeply([map { [@$_{qw(n status)}] } @{$item->{log}}], [[1, 410]], 'and how it came to it');
+    for my $other ([$key{other}, $job, $due->{id}], [$key{acme}, uuid(), $due->{id}], [$key{acme}, $job, uuid()]) {
+        is($api->call('api_redeliver', @$other)->{outcome}, 'not_found', 'of another job: not_found');
+    }
+    my $again = $api->call('api_redeliver', $key{acme}, $job, $due->{id});
+    is($again->{outcome}, 'ok', 'again');
+    is_deeply(decode_json($again->{body}), $log->()->[0], 'the answer is the delivery');
+    is($log->()->[0]{state}, 'pending', 'it is due');
+    hurry();
+    my ($more) = due(1);
+    is_deeply([@$more{qw(id attempt)}], [$due->{id}, 2], 'and counts on');
+    is(heard($more, 200), 'sent', 'sent');
 };
 
 # ---- the operator ------------------------------------------------------------------------------------------------
@@ -594,6 +1016,19 @@ subtest 'the operator' => sub {
     is($list->(), 'invalid_api_key', 'disabled');
     $admin->call('key_enable', $fingerprint);
     is($list->(), 'ok', 'enabled');
+    my $made = $api->call('api_key_create', 'newcomer', 'n', 'read', undef);
+    my $body = decode_json($made->{body});
+    is_deeply([@$made{qw(outcome code)}, @$body{qw(client_id note scope enabled)}],
+              ['ok', 201, 'newcomer', 'n', 'read', JSON::PP::true()], 'a key by the module, and its client');
+    is($body->{key_fingerprint}, substr($body->{api_key}, 0, 14), 'its fingerprint');
+    is($api->call('api_list', sha($body->{api_key}), undef, 1, 0, undef)->{outcome}, 'ok', 'it is good');
+    my $page = decode_json($api->call('api_keys', 1, 0)->{body});
+    is_deeply([$page->{items}[0]{key_fingerprint}, exists $page->{items}[0]{api_key}, $page->{has_more}],
+              [$body->{key_fingerprint}, '', JSON::PP::true()], 'keys are listed, newest first, without the key');
+    is(decode_json($api->call('api_key_enable', $body->{key_fingerprint}, 'f')->{body})->{enabled}, JSON::PP::false(), 'disable');
+    is($api->call('api_list', sha($body->{api_key}), undef, 1, 0, undef)->{outcome}, 'invalid_api_key', 'it is disabled');
+    is(decode_json($api->call('api_key_enable', $body->{key_fingerprint}, 't')->{body})->{enabled}, JSON::PP::true(), 'enable');
+    is($api->call('api_key_enable', 'mt_live_nobody', 't')->{outcome}, 'not_found', 'nobody');
     is($root->value("SELECT base62('\\x00000000000f4240', 6)"), '004C92', 'base62 of 1000000');
     is($root->value("SELECT base62(decode(repeat('ff', 32), 'hex'), 44) LIKE '0_%'"), 't', '43 digits hold 256 bits');
 };
@@ -602,10 +1037,13 @@ subtest 'the operator' => sub {
 
 subtest 'roles' => sub {
     my %may = (
-        matte_api    => [qw(api_answered api_cancel api_create api_download api_get api_list api_start)],
-        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release webhook_claim
-                            webhook_done)],
-        matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create)]);
+        matte_api    => [qw(api_answered api_cancel api_create api_delete api_download api_events api_get
+                            api_key_create api_key_enable api_keys api_list api_pricing api_redeliver api_start api_upload
+                            api_upload_begin api_usage api_webhooks)],
+        matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release sweep_done
+                            sweep_due sweep_rows sweep_unclaimed webhook_claim webhook_done)],
+        matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create webhook_secret
+                            webhook_secret_rotate)]);
     for my $role (sort keys %may) {
         is_deeply([map { $_->[0] } $root->query(<<"END")], $may{$role}, "$role: its functions");
 SELECT proname FROM pg_proc
@@ -654,9 +1092,14 @@ subtest 'constraints' => sub {
         fingerprint_form      => "UPDATE api_key SET fingerprint = 'mt_live_12345'",
         key_hash_sha256       => "UPDATE api_key SET key_hash = '\\x00'",
         key_limits            => 'UPDATE api_key SET burst = 0',
+        key_scope             => "UPDATE api_key SET scope = 'admin'",
+        month_seconds         => "INSERT INTO api_key_month SELECT id, '2026-01-01', -1 FROM api_key LIMIT 1",
+        removal_path          => "INSERT INTO removal (path) VALUES ('outputs/$acme/../../etc/passwd')",
+        removal_path          => "INSERT INTO removal (path) VALUES ('/etc/passwd')",
         slot_counts           => 'UPDATE tenant_slot SET pending = -1',
         slot_weight           => 'UPDATE tenant_slot SET weight = 0',
         price_not_negative    => 'UPDATE price SET mc_per_second = -1',
+        upload_quota          => 'UPDATE tenant SET max_upload_bytes = -1',
         upload_filename       => "UPDATE upload SET filename = ''",
         upload_bytes          => 'UPDATE upload SET bytes = 0',
         upload_sha256         => "UPDATE upload SET sha256 = '\\x00'",
@@ -665,12 +1108,13 @@ subtest 'constraints' => sub {
         video_url_form        => $update->("video_url = 'http://' || repeat('x', 2042)"),
         webhook_url_form      => $update->("webhook_url = 'gopher://x'"),
         options_size          => $update->("options = '[]'"),
-        options_size          => $update->("options = jsonb_build_object('x', repeat('x', 8192))"),
+        options_size          => $update->("options = jsonb_build_object('x', repeat('x', 16384))"),
         metadata_size         => $update->("metadata = '[]'"),
         metadata_size         => $update->("metadata = json_build_object('x', repeat('x', 4096))"),
         warnings_array        => $update->("warnings = '{}'"),
         request_id_form       => $update->("request_id = 'a b'"),
         request_id_form       => $update->("request_id = repeat('x', 129)"),
+        traceparent_form      => $update->("traceparent = '01-00'"),
         error_code_form       => $update->("error_code = 'No'"),
         error_detail_size     => $update->("error_detail = repeat('x', 2001)"),
         priority_range        => $update->('priority = 3'),
@@ -696,6 +1140,9 @@ subtest 'constraints' => sub {
         spent_not_negative    => 'UPDATE credit_account SET spent = -1',
         key_length            => "UPDATE idempotency_key SET key = ''",
         key_length            => "UPDATE idempotency_key SET key = repeat('x', 256)",
+        secret_length         => "UPDATE webhook_secret SET secret = '\\x00'",
+        failing_since_first   => 'UPDATE webhook_endpoint SET failures = failures + 1, failing_since = NULL',
+        delivery_in_flight    => sprintf($hook, "state = 'sent', done_at = now(), in_flight = true"),
         delivery_state        => sprintf($hook, "state = 'lost', done_at = now()"),
         delivery_done_at_end  => sprintf($hook, "state = 'pending', done_at = now()"));
     my %seen;

@@ -7,13 +7,14 @@ use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
 use FindBin;
+use JSON::PP qw(decode_json);
 use List::Util qw(first max min);
 use lib "$FindBin::Bin/lib";
 use Matte::Postgres;
 use Matte::Test;
 use Test::More;
 
-use constant {CALLS => 4000, CALLS_DEFECT => 4000, TRIES_DEFECT => 8, LOOK => 100, ATTEMPTS => 3, ROOM => 4, LONGEST => 60};
+use constant {CALLS => 5000, CALLS_DEFECT => 4000, TRIES_DEFECT => 8, LOOK => 100, ATTEMPTS => 3, ROOM => 4, LONGEST => 60};
 
 my $seed   = $ENV{MATTE_SEED} // int rand 1e9;
 my $pg     = Matte::Postgres->start(workspace(), fsync => 0);
@@ -46,6 +47,13 @@ sub event {
     return;
 }
 
+# The latest of a tenant's entries that is no grant.
+sub entry {
+    my ($job, $type, $amount) = @_;
+    $tenant{$job->{tenant}}{last} = "$type $job->{id} $amount" if $amount > 0;
+    return;
+}
+
 # The end of an attempt or of the job; what was held goes back.
 sub leave {
     my ($job, $status, $code) = @_;
@@ -58,9 +66,18 @@ sub leave {
         $job->{billing} = 'released';
         $tenant{$job->{tenant}}{held} -= $job->{held};
         $tenant{$job->{tenant}}{available} += $job->{held};
+        entry($job, 'released', $job->{held});
     }
     event($job, "job.$status");
     return $status;
+}
+
+# What a cancel does, and a delete first: the engine is asked, or it is over.
+sub wish {
+    my ($job) = @_;
+    $job->{cancel} = 1 if $job->{status} eq 'processing';
+    leave($job, 'cancelled', $job->{last}) if $job->{status} =~ /^(?:created|pending)$/;
+    return;
 }
 
 sub attempt_ended {
@@ -112,6 +129,8 @@ sub said {
 sub any_job { return pick(@made); }
 sub job_in  { my ($states) = @_; my @in = grep { $_->{status} =~ $states } @made;
               return @in && rand() < 0.8 ? pick(@in) : any_job(); }
+sub mine    { my ($job, $key) = @_; return $job->{tenant} eq $key{$key}{tenant}; }
+sub shown   { my ($job, $key) = @_; return mine($job, $key) && !$job->{deleted}; }
 sub at_work { return job_in(qr/^processing$/); }
 sub a_key   { my ($job) = @_; return pick(grep { rand() < 0.3 || $key{$_}{tenant} eq $job->{tenant} } sort keys %key); }
 sub lease   { my ($job) = @_; return $job->{lease} - (rand() < 0.15); }
@@ -144,7 +163,7 @@ my %call = (
         my %new = (model => pick(undef, undef, sort keys %RATE), format => pick(undef, undef, qw(webm mov)),
                    preview => pick(undef, undef, 1, 2));
         my $tenant = $key{$key}{tenant};
-        my $must = $job->{tenant} ne $tenant ? 'not_found' : seen($tenant, $idem, "start $job->{id}", $payload);
+        my $must = !shown($job, $key) ? 'not_found' : seen($tenant, $idem, "start $job->{id}", $payload);
         if (!$must) {
             my $merged = {%$job, map { $_ => $new{$_} } grep { defined $new{$_} } keys %new};
             if ($job->{status} =~ /^(?:created|failed)$/) {
@@ -160,22 +179,51 @@ my %call = (
     cancel => sub {
         my $job  = pick(any_job(), at_work());
         my $key  = a_key($job);
-        my $must = $job->{tenant} eq $key{$key}{tenant} ? 'ok' : 'not_found';
-        if ($must eq 'ok') {
-            $job->{cancel} = 1 if $job->{status} eq 'processing';
-            leave($job, 'cancelled', $job->{last}) if $job->{status} =~ /^(?:created|pending)$/;
-        }
+        my $must = shown($job, $key) ? 'ok' : 'not_found';
+        wish($job) if $must eq 'ok';
         return ("cancel $job->{id}", $must, said($api, 'api_cancel', $key, $job->{id}));
+    },
+    delete => sub {
+        my $job  = pick(any_job(), at_work());
+        my $key  = a_key($job);
+        my $must = mine($job, $key) ? 'ok' : 'not_found';
+        if (shown($job, $key)) {
+            wish($job);
+            $job->{deleted} = 1;
+        }
+        return ("delete $job->{id}", $must, said($api, 'api_delete', $key, $job->{id}));
+    },
+    list => sub {
+        my $key  = pick(sort keys %key);
+        my $must = grep { shown($_, $key) } @made;
+        my ($row) = $api->call('api_list', $key, undef, 1, 0, undef);
+        return ('list', $must, $row->{total});
+    },
+    usage => sub {                        # all is of today, or of a few seconds around midnight
+        my $key  = pick(sort keys %key);
+        my @jobs = grep { mine($_, $key) } @made;
+        my $ours = $tenant{$key{$key}{tenant}};
+        my $said = decode_json($api->call('api_usage', $key, undef, 2)->{body});
+        return ('usage',
+                join('/', scalar @jobs, (map { my $s = $_; scalar grep { $_->{status} eq $s } @jobs } qw(completed failed)),
+                     $ours->{spent} / 1000, $ours->{available} / 1000),
+                join('/', @$said{qw(total_jobs completed_jobs failed_jobs credits_used balance)}));
+    },
+    events => sub {                       # in thousandths, as the model counts
+        my $key  = pick(sort keys %key);
+        my $last = $tenant{$key{$key}{tenant}}{last} // 'none';
+        my ($said) = @{decode_json($api->call('api_events', $key, undef, 1)->{body})->{items}};
+        return ('events', $last, $said ? join(' ', @$said{qw(type job_id)}, 1000 * $said->{credits}) : 'none');
     },
     get => sub {
         my $job = any_job();
         my $key = a_key($job);
-        return ("get $job->{id}", $job->{tenant} eq $key{$key}{tenant} ? 'ok' : 'not_found',
+        return ("get $job->{id}", shown($job, $key) ? 'ok' : 'not_found',
                 said($api, 'api_get', $key, undef, $job->{id}));
     },
     download => sub {
         my ($job, $key) = (any_job(), pick(undef, sort keys %key));
-        my $must = defined $key && $job->{tenant} ne $key{$key}{tenant} ? 'not_found'
+        my $must = $job->{deleted} || defined $key && !mine($job, $key) ? 'not_found'
                  : $job->{status} eq 'completed' ? 'ok' : 'job_not_completed';
         return ("download $job->{id}", $must, said($api, 'api_download', $key, $job->{id}));
     },
@@ -213,6 +261,7 @@ my %call = (
                 @$job{qw(billing held)} = ('held', $amount);
                 $tenant->{available} -= $amount;
                 $tenant->{held} += $amount;
+                entry($job, 'held', $amount);
                 $must = 'held';
             }
             elsif ($must ne 'held') { attempt_ended($job, $must, 0); }
@@ -231,6 +280,8 @@ my %call = (
                 $tenant->{held} -= $job->{held};
                 $tenant->{available} += $job->{held} - $charge;
                 $tenant->{spent} += $charge;
+                entry($job, 'charged', $charge);
+                entry($job, 'released', $job->{held} - $charge);
                 leave($job, 'completed', $job->{last});
                 $must = 't';
             }
@@ -327,13 +378,23 @@ sub run {
     }
     my @violations = map { "@$_" } $root->query('SELECT what, "which" FROM violation');
     return "violation: $violations[0]" if @violations;
+    my ($month) = $root->query(<<'END');
+SELECT api_key_id, seconds, billed
+  FROM api_key_month m
+  FULL JOIN (SELECT api_key_id, month_of(started_at) AS month, sum(billed_seconds(j)) AS billed
+               FROM job j WHERE billing_status IS NOT NULL GROUP BY 1, 2) b USING (api_key_id, month)
+ WHERE coalesce(seconds, 0) <> coalesce(billed, 0)
+END
+    return "the month of key $month->[0] has not the seconds of its jobs" if $month;
     for my $name (sort keys %heard) {
         note("$name: ", join ', ', map { "$_ $heard{$name}{$_}" } sort keys %{$heard{$name}});
     }
     return '';
 }
 
-is(run(CALLS), '', CALLS . ' calls agree with the model');
+my $mismatch = run(CALLS);
+is($mismatch, '', CALLS . ' calls agree with the model');
+print "ledger.calls=@{[CALLS]}\nledger.mismatches=@{[$mismatch ne '' || 0]}\n";
 
 # ---- defects -----------------------------------------------------------------------------------------------------
 
@@ -370,8 +431,12 @@ for my $defect (
     ["another tenant's job started",        'api_start',     ' AND tenant_id = a.tenant_id', ''],
     ["another tenant's job cancelled",      'api_cancel',    ' AND tenant_id = a.tenant_id', ''],
     ["another tenant's job shown",          'api_get',       ' AND j.tenant_id = coalesce(p_tenant, a.tenant_id)', ''],
+    ["another tenant's job deleted",        'api_delete',    ' AND tenant_id = a.tenant_id AND deleted_at', ' AND deleted_at'],
+    ['a deleted job shown',                 'api_get',       ' AND j.deleted_at IS NULL', ''],
+    ['a month that gives nothing back',     'job_month',     'ELSIF v_delta < 0', 'ELSIF false'],
+    ['usage that counts holds',              'api_usage',     "kind = 'capture' AND", "kind = 'hold' AND"],
     ['a replay for another payload',        'idem_begin',    "PERFORM refuse('idempotency_mismatch')", 'NULL'],
-    ['a full queue that takes more',        'job_enqueue',   "PERFORM refuse('rate_limited')", 'NULL'],
+    ['a full queue that takes more',        'job_enqueue',   "PERFORM refuse('rate_limited', 10)", 'NULL'],
     ['a start without credits',             'job_enqueue',   "PERFORM refuse('insufficient_credits')", 'NULL']) {
     my ($name, @change) = @$defect;
     my $mend  = sow(@change);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <libpq-fe.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,23 @@ enum {
     VALUES = 10,
 };
 
-/* One row a call: name, SQL and the types of its arguments. Columns come in the order of struct claim for CLAIM. */
-enum statement { CLAIM, REAP, HEARTBEAT, HOLD, COMPLETE, FAIL, RELEASE };
+/* One row a call: name, SQL and the types of its arguments. Columns come in the order of struct claim for CLAIM,
+ * of webhooks_of for WEBHOOK_CLAIM. */
+enum statement {
+    CLAIM,
+    REAP,
+    HEARTBEAT,
+    HOLD,
+    COMPLETE,
+    FAIL,
+    RELEASE,
+    SWEEP_DUE,
+    SWEEP_DONE,
+    SWEEP_ROWS,
+    SWEEP_UNCLAIMED,
+    WEBHOOK_CLAIM,
+    WEBHOOK_DONE
+};
 static const struct {
     const char *name, *types, *sql;
     int values;
@@ -32,7 +48,7 @@ static const struct {
         "video_url,"
         " input_path, background, preview_ms, max_ms, image_url, canvas_width, canvas_height, "
         "anchor,"
-        " scale, offset_x, offset_y FROM matte.job_claim($1, $2)",
+        " scale, offset_x, offset_y, trace_id FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
@@ -43,6 +59,18 @@ static const struct {
     [FAIL] = { "fail", "uuid, bigint, text, text, boolean",
         "SELECT matte.job_fail($1, $2, $3, $4, $5)", 5 },
     [RELEASE] = { "release", "uuid, bigint", "SELECT matte.job_release($1, $2)", 2 },
+    [SWEEP_DUE] = { "sweep_due", "interval, interval, int", "SELECT matte.sweep_due($1, $2, $3)",
+        3 },
+    [SWEEP_DONE] = { "sweep_done", "text", "SELECT matte.sweep_done($1)", 1 },
+    [SWEEP_ROWS] = { "sweep_rows", "interval, int", "SELECT matte.sweep_rows($1, $2)", 2 },
+    [SWEEP_UNCLAIMED] = { "sweep_unclaimed", "text", "SELECT matte.sweep_unclaimed($1)", 1 },
+    [WEBHOOK_CLAIM] = { "webhook_claim", "boolean, int, interval",
+        "SELECT id, attempt, job_id, event, url, at, data, output_key, secrets, request_id, "
+        "traceparent"
+        " FROM matte.webhook_claim($1, $2, $3)",
+        3 },
+    [WEBHOOK_DONE] = { "webhook_done", "uuid, int, int, text, int, int",
+        "SELECT matte.webhook_done($1, $2, $3, $4, $5, $6)", 6 },
 };
 enum { STATEMENTS = sizeof statements / sizeof *statements };
 
@@ -230,6 +258,64 @@ void database_release(const struct claim *claim, int64_t until, database_done *d
     submit(call_of_job(RELEASE, claim, until, done, data));
 }
 
+void database_sweep_due(
+    int64_t keep_uploads, int64_t keep_outputs, int max, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_DUE, 0, done, data);
+    value_ms(c, 0, keep_uploads);
+    value_ms(c, 1, keep_outputs);
+    value_number(c, 2, max);
+    submit(c);
+}
+
+void database_sweep_done(const char *paths, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_DONE, 0, done, data);
+    value_text(c, 0, paths);
+    submit(c);
+}
+
+void database_sweep_rows(int64_t keep, int max, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_ROWS, 0, done, data);
+    value_ms(c, 0, keep);
+    value_number(c, 1, max);
+    submit(c);
+}
+
+void database_sweep_unclaimed(const char *paths, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_UNCLAIMED, 0, done, data);
+    value_text(c, 0, paths);
+    submit(c);
+}
+
+void database_webhook_claim(int failing, int max, int64_t lease, database_done *done, void *data)
+{
+    struct call *c = call_make(WEBHOOK_CLAIM, 0, done, data);
+    value_text(c, 0, failing ? "t" : "f");
+    value_number(c, 1, max);
+    value_ms(c, 2, lease);
+    submit(c);
+}
+
+void database_webhook_done(
+    const struct webhook_outcome *o, int64_t until, database_done *done, void *data)
+{
+    struct call *c = call_make(WEBHOOK_DONE, until, done, data);
+    value_text(c, 0, o->id);
+    value_number(c, 1, o->attempt);
+    if (o->status) {
+        value_number(c, 2, o->status);
+    }
+    if (o->error) {
+        value_text(c, 3, o->error);
+    }
+    value_int(c, 4, o->ms);
+    value_number(c, 5, o->retry_after);
+    submit(c);
+}
+
 void database_forget(const void *data)
 {
     for (struct call *c = db.first; c; c = c->next) {
@@ -304,18 +390,49 @@ static int read_claim(struct claim *c, const PGresult *r)
     c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
-    return PQnfields(r) != 20 || copy(c->id, sizeof c->id, r, 0) ||
+    return PQnfields(r) != 21 || copy(c->id, sizeof c->id, r, 0) ||
                    copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
                    copy(c->request_id, sizeof c->request_id, r, 2) ||
                    copy(c->model, sizeof c->model, r, 6) ||
                    copy(c->format, sizeof c->format, r, 7) ||
                    copy(c->video_url, sizeof c->video_url, r, 8) ||
                    copy(c->input_path, sizeof c->input_path, r, 9) ||
+                   copy(c->trace_id, sizeof c->trace_id, r, 20) ||
                    copy(c->image_url, sizeof c->image_url, r, 13) ||
                    read_background(c, c->image_url, PQgetvalue(r, 0, 10)) ||
                    read_composition(&c->composition, r) || !is_uuid(c->id) || !is_uuid(c->tenant_id)
                ? -1
                : 0;
+}
+
+/* Answers a claim of webhooks, then wipes what it brought: secrets are not for the processes that are forked next. */
+static void answer_webhooks(PGresult *r)
+{
+    int rows = PQntuples(r), columns = PQnfields(r);
+    struct webhook_due *list = calloc((size_t)rows, sizeof *list);
+    if (!list) {
+        abort();
+    }
+    for (int i = 0; i < rows; i++) {
+        list[i] = (struct webhook_due) { .id = PQgetvalue(r, i, 0),
+            .attempt = (int)strtol(PQgetvalue(r, i, 1), 0, 10),
+            .job_id = PQgetvalue(r, i, 2),
+            .event = PQgetvalue(r, i, 3),
+            .url = PQgetvalue(r, i, 4),
+            .at = PQgetvalue(r, i, 5),
+            .data = PQgetvalue(r, i, 6),
+            .output_key = PQgetvalue(r, i, 7),
+            .secrets = PQgetvalue(r, i, 8),
+            .request_id = PQgetvalue(r, i, 9),
+            .traceparent = PQgetvalue(r, i, 10) };
+    }
+    answer_first((struct database_answer) {
+        .outcome = DATABASE_ROW, .webhooks = list, .webhook_count = rows });
+    free(list);
+    for (int i = 0; i < rows * columns; i++) {
+        explicit_bzero(PQgetvalue(r, i / columns, i % columns),
+            (size_t)PQgetlength(r, i / columns, i % columns));
+    }
 }
 
 /* Errors that say nothing about the call itself: connection, resources, rollback, lock, intervention. */
@@ -351,7 +468,7 @@ static void refused(const PGresult *r)
     answer_first((struct database_answer) { .outcome = DATABASE_REFUSED });
 }
 
-static void answered(const PGresult *r)
+static void answered(PGresult *r)
 {
     struct call *c = db.first;
     struct claim claim;
@@ -359,6 +476,8 @@ static void answered(const PGresult *r)
         refused(r);
     } else if (!PQntuples(r) || PQgetisnull(r, 0, 0)) {
         answer_first((struct database_answer) { .outcome = DATABASE_NULL });
+    } else if (c->statement == WEBHOOK_CLAIM) {
+        answer_webhooks(r);
     } else if (c->statement != CLAIM) {
         answer_first(
             (struct database_answer) { .outcome = DATABASE_ROW, .text = PQgetvalue(r, 0, 0) });
@@ -417,7 +536,7 @@ static void advance(void)
 /* Prepares every statement and listens, in one round trip and one transaction. */
 static int prepare(void)
 {
-    char sql[2048];
+    char sql[4096];
     size_t at = 0;
     for (int i = 0; i < STATEMENTS; i++) {
         at += (size_t)snprintf(sql + at, sizeof sql - at, "PREPARE %s(%s) AS %s;",
@@ -590,7 +709,9 @@ int database_open(
 void database_abandon(void)
 {
     close(PQsocket(db.connection)); /* or PQfinish would say goodbye in the parent's name */
+    mallopt(M_PERTURB, 1); /* what it frees is overwritten: passwords, and rows that were read */
     PQfinish(db.connection);
+    mallopt(M_PERTURB, 0);
     db.connection = 0;
     explicit_bzero(db.conninfo, strlen(db.conninfo));
 }

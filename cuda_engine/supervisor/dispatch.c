@@ -8,7 +8,7 @@
 #include "job_run.h"
 #include "loop.h"
 #include "pool.h"
-#include "storage.h"
+#include "sweep.h"
 
 enum {
     RINGS = 256,
@@ -132,7 +132,7 @@ static void on_reaped(void *data, const struct database_answer *answer)
     dispatch.reaping = 0;
     if (answer->outcome == DATABASE_ROW && strcmp(answer->text, "0") != 0) {
         log_event(LOG_WARN, "leases_expired", log_str("count", answer->text));
-        storage_sweep(); /* of the attempts that ended so */
+        sweep_now(); /* for the files of the attempts that ended so */
         dispatch_now();
     }
 }

@@ -11,6 +11,7 @@
 #include "fetch.h"
 #include "lease.h"
 #include "pool.h"
+#include "publish.h"
 #include "storage.h"
 
 struct job_run {
@@ -21,6 +22,8 @@ struct job_run {
     int64_t claimed;       /* loop_now() */
     struct worker *worker; /* NULL: given back */
     struct fetch *fetch;
+    struct publish *publish;
+    struct report result;     /* of the worker, while its output is published */
     int input, output, image; /* image: of BACKGROUND_IMAGE */
     int published;            /* the output has its name: whatever happens now, it stays */
     struct timer wall;
@@ -31,8 +34,9 @@ struct job_run {
 
 #define run_log(level, r, event, ...)                                                           \
     log_event(level, event, log_str("job_id", (r)->claim.id),                                   \
-        log_str("request_id", (r)->claim.request_id), log_num("lease_no", (r)->claim.lease_no), \
-        log_num("ms", loop_now() - (r)->claimed), __VA_ARGS__)
+        log_str("request_id", (r)->claim.request_id), log_str("trace_id", (r)->claim.trace_id), \
+        log_num("lease_no", (r)->claim.lease_no), log_num("ms", loop_now() - (r)->claimed),     \
+        __VA_ARGS__)
 
 static const struct config *config;
 static void (*run_ended)(void);
@@ -49,6 +53,15 @@ static void close_fd(int *fd)
     }
 }
 
+static void drop_worker(struct job_run *r)
+{
+    struct worker *w = r->worker;
+    r->worker = 0;
+    if (w) {
+        pool_drop(w);
+    }
+}
+
 /* Stops what works for the run. */
 static void stop(struct job_run *r)
 {
@@ -57,11 +70,11 @@ static void stop(struct job_run *r)
         fetch_cancel(r->fetch);
         r->fetch = 0;
     }
-    if (r->worker) {
-        struct worker *w = r->worker;
-        r->worker = 0;
-        pool_drop(w);
+    if (r->publish) {
+        publish_cancel(r->publish);
+        r->publish = 0;
     }
+    drop_worker(r);
     close_fd(&r->input);
     close_fd(&r->image);
     if (r->output >= 0 && !r->published) {
@@ -171,28 +184,40 @@ static const char *warnings_json(const struct job_run *r, yajl_gen *gen)
     return (const char *)text;
 }
 
+static void on_published(void *data, const char *key, const struct error *why)
+{
+    struct job_run *r = data;
+    yajl_gen gen;
+    r->publish = 0;
+    if (why) {
+        fail(r, why);
+        return;
+    }
+    r->published = 1;
+    run_log(LOG_INFO, r, "job_stored", log_num("bytes", r->result.bytes),
+        log_num("frames", r->result.frames_done));
+    begin_end(r);
+    database_complete(
+        &r->claim, key, &r->result, warnings_json(r, &gen), r->lease.until, on_ended, r);
+    yajl_gen_free(gen);
+}
+
 /* The worker says that the output is on disk. */
 static void on_done(struct job_run *r, const struct report *result)
 {
     struct stat st;
     struct error why;
-    char key[STORAGE_KEY];
-    yajl_gen gen;
     if (fstat(r->output, &st) || st.st_size != result->bytes) {
         error_retry(&why, "storage_error", "The output does not have the size that was written.");
         fail(r, &why);
         return;
     }
-    if (storage_publish(&r->claim, key, &why)) {
+    drop_worker(r); /* its end is no failure any more */
+    r->result = *result;
+    r->publish = publish_start(&r->claim, on_published, r, &why);
+    if (!r->publish) {
         fail(r, &why);
-        return;
     }
-    r->published = 1;
-    run_log(LOG_INFO, r, "job_stored", log_num("bytes", result->bytes),
-        log_num("frames", result->frames_done));
-    begin_end(r);
-    database_complete(&r->claim, key, result, warnings_json(r, &gen), r->lease.until, on_ended, r);
-    yajl_gen_free(gen);
 }
 
 static void on_hold(void *data, const struct database_answer *answer)

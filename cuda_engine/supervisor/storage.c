@@ -130,12 +130,48 @@ int storage_input(const struct claim *c, struct error *e)
     return fd;
 }
 
+/* Opens what lies under the state folder, without passing over a link. */
+static int open_beneath(const char *path, uint64_t flags)
+{
+    struct open_how how = { .flags = flags | O_CLOEXEC | O_NOFOLLOW,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+    return (int)syscall(SYS_openat2, state, path, &how, sizeof how);
+}
+
+void storage_folders(int fds[STORAGE_FOLDERS])
+{
+    fds[0] = state, fds[1] = tmp, fds[2] = outputs;
+}
+
+int storage_remove(const char *path)
+{
+    char folder_name[STORAGE_KEY];
+    const char *slash = strrchr(path, '/');
+    if (!slash || (size_t)(slash - path) >= sizeof folder_name) {
+        errno = EINVAL;
+        return -1;
+    }
+    snprintf(folder_name, sizeof folder_name, "%.*s", (int)(slash - path), path);
+    int at = open_beneath(folder_name, O_RDONLY | O_DIRECTORY);
+    int rc = at < 0 ? -1 : unlinkat(at, slash + 1, 0);
+    if (rc && errno == ENOENT) {
+        rc = 0;
+    }
+    if (!rc && !strncmp(path, "outputs/", 8)) {
+        unlinkat(state, folder_name, AT_REMOVEDIR); /* refused while it is not empty */
+    }
+    if (at >= 0) {
+        int saved = errno;
+        close(at);
+        errno = saved;
+    }
+    return rc;
+}
+
 int storage_upload(const struct claim *c, struct error *e)
 {
-    struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
     struct stat st;
-    int fd = (int)syscall(SYS_openat2, state, c->input_path, &how, sizeof how);
+    int fd = open_beneath(c->input_path, O_RDONLY);
     if (fd < 0) {
         return failed(e, "The uploaded file cannot be opened");
     }

@@ -17,6 +17,14 @@ void storage_close(void);
 /* Removes from tmp/ what dead processes have left there. */
 void storage_sweep(void);
 
+/* What a child must keep open to call any of these; the first is the state folder. */
+enum { STORAGE_FOLDERS = 3 };
+void storage_folders(int fds[STORAGE_FOLDERS]);
+
+/* Removes a file of outputs/ or uploads/ and the folder of its job, if that is empty then. 0: there is no such file
+ * any more. path is relative to the state folder and passes over no symbolic link; -1 and errno. */
+int storage_remove(const char *path);
+
 /* A descriptor of an empty file without a name (read, write), for a video to be fetched into; -1. */
 int storage_input(const struct claim *c, struct error *e);
 

@@ -24,12 +24,18 @@ sub start {
     my ($class, $dir, %options) = @_;
     my $self = bless {dir => "$dir/nginx", port => free_port(), key => $options{key}, owner => $$}, $class;
     $self->{state} = $options{state} // "$dir/state";
-    make_path($self->{dir}, map { "$self->{state}/$_" } qw(uploads outputs tmp));
+    make_path($self->{dir});
+    for my $folder (grep { !-d } $self->{state}, map { "$self->{state}/$_" } qw(uploads outputs tmp)) {
+        make_path($folder);
+        chown 0, scalar getgrnam 'www-data', $folder or croak "$folder: $!" if $> == 0;
+        chmod 02775, $folder or croak "$folder: $!";
+    }
     $module //= $ENV{MATTE_MODULE} // _build();
     my %words = (
         USER => $> == 0 ? 'www-data' : scalar getpwuid($>), MODULE => $module, RUN => $self->{dir},
         DATABASE => $options{database}, SOCKET => $options{socket} // "$dir/matted.sock", STATE => $self->{state},
         SECRET => $options{secret} // 'k1:' . '5a' x 32, PORT => "127.0.0.1:$self->{port}",
+        OPENAPI => spew("$self->{dir}/openapi.json", slurp(root() . '/conf/openapi.json')),
     );
     local $_ = slurp(root() . '/conf/nginx.conf');
     my $known = join '|', keys %words;
@@ -40,6 +46,7 @@ sub start {
     $options{edit}->() if $options{edit};
     $self->{conf} = spew("$self->{dir}/nginx.conf", $_);
     $self->{program} = $ENV{MATTE_NGINX} // 'nginx';
+    unlink "$self->{dir}/nginx.pid";                    # of one that was killed
     $self->{pid} = spawn("$self->{dir}/output.log", $self->{program}, '-c', $self->{conf}, '-g', 'daemon off;');
     push @running, $self;
     wait_for { -e "$self->{dir}/nginx.pid" or !running($self->{pid}) } 20, 'nginx';
