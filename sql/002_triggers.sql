@@ -2,11 +2,12 @@
 -- Whatever code changes job.status, all of this happens in that same transaction or not at all.
 SET LOCAL search_path = matte;
 
--- A tenant without its slot row would have jobs that nobody can ever claim: both rows are made with the tenant.
+-- A tenant without its slot row would have jobs that nobody can ever claim: what a tenant needs is made with it.
 CREATE FUNCTION tenant_init() RETURNS trigger LANGUAGE plpgsql SET search_path = matte, pg_temp AS $$
 BEGIN
   INSERT INTO tenant_slot    (tenant_id) VALUES (NEW.id);
   INSERT INTO credit_account (tenant_id) VALUES (NEW.id);
+  INSERT INTO webhook_secret (tenant_id, secret) VALUES (NEW.id, gen_random_bytes(32));
   RETURN NULL;
 END $$;
 CREATE TRIGGER tenant_init AFTER INSERT ON tenant FOR EACH ROW EXECUTE FUNCTION tenant_init();
@@ -93,9 +94,7 @@ BEGIN
   v_event := CASE WHEN NEW.status = 'processing' AND NEW.attempt = 1            THEN 'job.started'
                   WHEN NEW.status IN ('completed', 'failed', 'cancelled') THEN 'job.' || NEW.status END;
   IF v_event IS NOT NULL AND NEW.webhook_url IS NOT NULL THEN
-    INSERT INTO webhook_delivery (job_id, run_no, tenant_id, event, url, data)
-      VALUES (NEW.id, NEW.run_no, NEW.tenant_id, v_event, NEW.webhook_url, job_json(NEW))
-      ON CONFLICT (job_id, run_no, event) DO NOTHING;             -- job.started again, after job_release
+    PERFORM webhook_enqueue(NEW, v_event);
   END IF;
   RETURN NULL;
 END $$;

@@ -28,6 +28,10 @@ RETURN CASE p_options #>> '{background,type}'
 CREATE FUNCTION start_hash(p_model text, p_format text, p_webhook text, p_options jsonb) RETURNS bytea IMMUTABLE
 RETURN sha256(convert_to(jsonb_build_array(p_model, p_format, p_webhook, p_options)::text, 'UTF8'));
 
+-- A factor on the delays before retries, for tests only.
+CREATE FUNCTION backoff_scale() RETURNS float8 STABLE
+RETURN coalesce(nullif(current_setting('matte.backoff_scale', true), '')::float8, 1);
+
 -- ---- a job as the API shows it ------------------------------------------------------------------------------------
 
 CREATE FUNCTION utc_z(p_time timestamptz) RETURNS text STABLE

@@ -22,7 +22,8 @@ CREATE TYPE claim AS (
   offset_y      float8,
   preview_ms    bigint,       -- 0: all of it
   max_ms        bigint,       -- what the key allows
-  request_id    text);
+  request_id    text,
+  trace_id      text);        -- of the create's traceparent
 
 -- The tenant with the least virtual time that has room and a job that is due, then that tenant's first job.
 -- Both steps are MATERIALIZED, or the planner may update more rows than LIMIT says; both inner queries are scalar
@@ -62,7 +63,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
               coalesce((j.options #>> '{composition,foreground,offset,y}')::float8, 0),
               ceil(coalesce((j.options ->> 'preview_duration')::numeric, 0) * 1000)::bigint,
               (SELECT 1000 * k.max_video_seconds::bigint FROM api_key k WHERE k.id = j.api_key_id),
-              j.request_id $$;
+              j.request_id,
+              substr(j.traceparent, 4, 32) $$;
 
 -- true: cancel was asked for. Progress never goes back within a run, and 100 is for completed.
 CREATE FUNCTION job_heartbeat(p_job uuid, p_lease bigint, p_ttl interval, p_done int) RETURNS boolean
@@ -128,18 +130,16 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
     RETURNING true $$;
 
 -- Again after 5 * 4^(attempt-1) s, at most 600 s, +-10 %. A second decode_error is the input's fault: permanent.
--- matte.backoff_scale exists for tests only.
 CREATE FUNCTION job_fail(p_job uuid, p_lease bigint, p_code text, p_detail text, p_retryable boolean) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
 DECLARE
-  j       job;
-  v_scale float8 := coalesce(nullif(current_setting('matte.backoff_scale', true), '')::float8, 1);
+  j job;
 BEGIN
   SELECT * INTO j FROM job WHERE id = p_job AND lease_no = p_lease AND status = 'processing' FOR UPDATE;
   IF NOT FOUND THEN RETURN NULL; END IF;
   RETURN job_unlease(j, p_code, p_detail,
                      p_retryable AND NOT (p_code = 'decode_error' AND j.last_error IS NOT DISTINCT FROM 'decode_error'),
-                     least(600, 5 * 4 ^ (j.attempt - 1)) * (0.9 + 0.2 * random()) * v_scale * interval '1 second');
+                     least(600, 5 * 4 ^ (j.attempt - 1)) * (0.9 + 0.2 * random()) * backoff_scale() * interval '1 second');
 END $$;
 
 -- A graceful stop: the job goes back and the attempt is not spent.
@@ -172,50 +172,179 @@ BEGIN
 END $$;
 
 -- ---- webhooks -----------------------------------------------------------------------------------------------------
+-- Deliveries to one endpoint go four at a time, and one at a time, with pauses, while it fails. Within a job they go in
+-- order: an event waits until the earlier ones are sent or failed. Lock order: job, endpoint, delivery.
 
--- Due deliveries, leased for 60 s. In order within a job: an event waits until the earlier ones are sent or failed.
-CREATE FUNCTION webhook_claim(p_max int) RETURNS SETOF webhook_delivery
-LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
-  WITH c AS MATERIALIZED (
-    SELECT d.id FROM webhook_delivery d
-     WHERE d.state = 'pending' AND d.next_attempt_at <= now()
-       AND (d.lease_expires_at IS NULL OR d.lease_expires_at < clock_timestamp())
-       AND (SELECT true FROM webhook_delivery e
-             WHERE e.job_id = d.job_id AND e.state = 'pending' AND e.seq < d.seq LIMIT 1) IS NULL
-     ORDER BY d.next_attempt_at LIMIT p_max FOR UPDATE OF d SKIP LOCKED)
-  UPDATE webhook_delivery w SET attempts = attempts + 1, lease_expires_at = clock_timestamp() + interval '60 seconds'
-    WHERE w.id = ANY (ARRAY(SELECT id FROM c))
-    RETURNING w.* $$;
+CREATE TYPE webhook AS (
+  id         uuid,
+  attempt    smallint,
+  job_id     uuid,
+  event      text,
+  url        text,
+  at         text,            -- of the event
+  data       text,
+  output_key text,            -- of a completed job whose output is still there
+  secrets    text,            -- whsec_..., the newest first
+  request_id text,
+  traceparent text);
 
--- Fenced by the attempt's number. 2xx: sent. 410: this and the job's other open deliveries fail. Anything else, 3xx
--- included: again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h (+-20 %, or Retry-After up to 1 h if later), then failed.
+-- The attempts that may begin now.
+CREATE FUNCTION webhook_room(e webhook_endpoint) RETURNS bigint STABLE
+RETURN greatest(0, CASE WHEN e.failures > 0 THEN 1 ELSE 4 END
+                   - (SELECT count(*) FROM webhook_delivery d
+                       WHERE d.endpoint_id = e.id AND d.in_flight AND d.next_attempt_at > now()));
+
+-- When its next delivery is due; without room, when one in flight is lost. The caller has locked the row.
+CREATE FUNCTION webhook_wake(p_endpoint bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE webhook_endpoint e SET wake_at =
+      CASE WHEN webhook_room(e) > 0
+        THEN (SELECT greatest(e.paused_until, d.next_attempt_at) FROM webhook_delivery d
+               WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
+               ORDER BY d.next_attempt_at LIMIT 1)
+        ELSE (SELECT min(d.next_attempt_at) FROM webhook_delivery d WHERE d.endpoint_id = e.id AND d.in_flight) END
+    WHERE e.id = p_endpoint;
+END $$;
+
+-- For job_after: the outbox's row of a transition. An event that the run has had (job.started again, after job_release)
+-- is not told twice. Where the run's URL was answered with 410 nothing more is sent to it: the URL is the job's, and a
+-- client has nowhere to enable an endpoint again, so that the rule goes no further than the run.
+CREATE FUNCTION webhook_enqueue(j job, p_event text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_endpoint bigint;
+  v_gone     boolean;
+BEGIN
+  INSERT INTO webhook_endpoint AS e (tenant_id, origin)
+    VALUES (j.tenant_id, lower(substring(j.webhook_url FROM '^\w+://[^/?#]*')))
+    ON CONFLICT (tenant_id, origin) DO UPDATE
+      SET wake_at = greatest(e.paused_until, least(e.wake_at, clock_timestamp()))
+    RETURNING id INTO v_endpoint;
+  v_gone := EXISTS (SELECT FROM webhook_delivery d
+                     WHERE d.job_id = j.id AND d.run_no = j.run_no AND d.last_status = 410);
+  INSERT INTO webhook_delivery (job_id, run_no, tenant_id, endpoint_id, event, url, data, state, last_error, done_at,
+                                next_attempt_at)
+    VALUES (j.id, j.run_no, j.tenant_id, v_endpoint, p_event, j.webhook_url, job_json(j),
+            CASE WHEN v_gone THEN 'failed' ELSE 'pending' END,
+            CASE WHEN v_gone THEN 'The endpoint is gone.' END,
+            CASE WHEN v_gone THEN clock_timestamp() END,
+            CASE WHEN NOT EXISTS (SELECT FROM webhook_delivery d WHERE d.job_id = j.id
+                                     AND d.endpoint_id = v_endpoint AND d.state = 'pending')
+                 THEN clock_timestamp() END)
+    ON CONFLICT (job_id, run_no, event) DO NOTHING;
+END $$;
+
+-- Up to p_max due deliveries, to endpoints that fail or to those that do not: the caller has connections for each, so
+-- that the former cannot take them all. A delivery of which nothing is heard for p_lease may be claimed again.
+CREATE FUNCTION webhook_claim(p_failing boolean, p_max int, p_lease interval) RETURNS SETOF webhook
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp SET lock_timeout = '1s' AS $$
+DECLARE
+  e      webhook_endpoint;
+  v_left bigint := p_max;
+  v_got  bigint;
+BEGIN
+  FOR e IN SELECT * FROM webhook_endpoint WHERE (failures > 0) = p_failing AND wake_at <= now()
+            ORDER BY wake_at LIMIT p_max FOR UPDATE SKIP LOCKED LOOP
+    RETURN QUERY
+      WITH due AS MATERIALIZED (
+        SELECT d.id FROM webhook_delivery d
+         WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at <= now()
+         ORDER BY d.next_attempt_at, d.seq LIMIT least(v_left, webhook_room(e)))
+      UPDATE webhook_delivery w SET attempts        = attempts + 1,
+                                    in_flight       = true,
+                                    next_attempt_at = clock_timestamp() + p_lease
+        FROM job j
+        WHERE w.id IN (SELECT due.id FROM due) AND j.id = w.job_id
+        RETURNING w.id, w.attempts, w.job_id, w.event, w.url, utc_z(w.created_at), w.data::text,
+                  CASE WHEN w.event = 'job.completed' THEN j.output_key END,
+                  (SELECT string_agg('whsec_' || encode(s.secret, 'base64'), ' ' ORDER BY s.expires_at DESC)
+                     FROM webhook_secret s
+                    WHERE s.tenant_id = w.tenant_id AND (s.expires_at IS NULL OR s.expires_at > now())),
+                  j.request_id, j.traceparent;
+    GET DIAGNOSTICS v_got = ROW_COUNT;
+    v_left := v_left - v_got;
+    PERFORM webhook_wake(e.id);
+    EXIT WHEN v_left = 0;
+  END LOOP;
+END $$;
+
+-- Fenced by the attempt's number: NULL where the delivery was claimed again. 2xx: sent. 410: this and the run's other
+-- open deliveries fail. Anything else, 3xx included: again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h (+-20 %, or
+-- Retry-After up to 1 h if later), then failed. The endpoint pauses for 1 s after its first failure in a row, then for
+-- twice as long up to a minute; after three days without a success what waits for it fails with the attempt that fails,
+-- so that it stays bounded.
 CREATE FUNCTION webhook_done(p_id uuid, p_attempt int, p_status int, p_error text, p_ms int, p_retry_after int)
-RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
   d         webhook_delivery;
+  e         webhook_endpoint;
   c_delays  CONSTANT int[] := '{5,300,1800,7200,18000,36000}';
+  v_now     timestamptz := clock_timestamp();
+  v_sent    boolean := coalesce(p_status BETWEEN 200 AND 299, false);
+  v_dead    boolean;
   v_verdict text;
 BEGIN
-  SELECT * INTO d FROM webhook_delivery WHERE id = p_id AND attempts = p_attempt AND state = 'pending' FOR UPDATE;
+  SELECT * INTO e FROM webhook_endpoint WHERE id = (SELECT endpoint_id FROM webhook_delivery WHERE id = p_id) FOR UPDATE;
+  SELECT * INTO d FROM webhook_delivery WHERE id = p_id AND attempts = p_attempt AND in_flight;
   IF NOT FOUND THEN RETURN NULL; END IF;
   INSERT INTO webhook_attempt (delivery_id, n, http_status, error, ms)
     VALUES (p_id, p_attempt, p_status, left(p_error, 200), p_ms);
-  v_verdict := CASE WHEN p_status BETWEEN 200 AND 299                     THEN 'sent'
-                    WHEN p_status = 410 OR p_attempt > cardinality(c_delays) THEN 'failed'
+
+  e.failures      := CASE WHEN v_sent THEN 0 ELSE e.failures + 1 END;
+  e.failing_since := CASE WHEN NOT v_sent THEN coalesce(e.failing_since, v_now) END;
+  v_dead          := coalesce(e.failing_since < v_now - interval '3 days', false);
+  v_verdict := CASE WHEN v_sent THEN 'sent'
+                    WHEN p_status = 410 OR v_dead OR p_attempt > cardinality(c_delays) THEN 'failed'
                     ELSE 'pending' END;
   UPDATE webhook_delivery SET
-      state            = v_verdict,
-      lease_expires_at = NULL,
-      last_status      = p_status,
-      last_error       = left(p_error, 200),
-      last_at          = clock_timestamp(),
-      done_at          = CASE WHEN v_verdict <> 'pending' THEN clock_timestamp() END,
-      next_attempt_at  = clock_timestamp() + interval '1 second' *
-        greatest(coalesce(c_delays[p_attempt], 0) * (0.8 + 0.4 * random()), least(coalesce(p_retry_after, 0), 3600))
+      state           = v_verdict,
+      in_flight       = false,
+      last_status     = p_status,
+      last_error      = left(p_error, 200),
+      last_at         = v_now,
+      done_at         = CASE WHEN v_verdict <> 'pending' THEN v_now END,
+      next_attempt_at = v_now + interval '1 second' *
+        greatest(coalesce(c_delays[p_attempt], 0) * (0.8 + 0.4 * random()) * backoff_scale(),
+                 least(coalesce(p_retry_after, 0), 3600))
     WHERE id = p_id;
-  IF p_status = 410 THEN
-    UPDATE webhook_delivery SET state = 'failed', last_error = 'endpoint gone', done_at = clock_timestamp()
-      WHERE job_id = d.job_id AND state = 'pending';
+  IF p_status = 410 OR v_dead THEN
+    UPDATE webhook_delivery SET
+        state      = 'failed',
+        last_error = CASE WHEN v_dead THEN 'The endpoint has failed for three days.' ELSE 'The endpoint is gone.' END,
+        done_at    = v_now
+      WHERE endpoint_id = e.id AND state = 'pending' AND NOT in_flight
+        AND (v_dead OR (job_id = d.job_id AND run_no = d.run_no));
   END IF;
+  UPDATE webhook_delivery SET next_attempt_at = v_now           -- the job's next event
+    WHERE next_attempt_at IS NULL
+      AND id = (SELECT id FROM webhook_delivery
+                 WHERE job_id = d.job_id AND endpoint_id = e.id AND state = 'pending' ORDER BY seq LIMIT 1);
+  UPDATE webhook_endpoint SET
+      failures      = e.failures,
+      failing_since = e.failing_since,
+      paused_until  = CASE WHEN v_sent THEN '-infinity'
+                           ELSE v_now + least(60, 2 ^ least(e.failures - 1, 6)) * backoff_scale() * interval '1 second' END
+    WHERE id = e.id;
+  PERFORM webhook_wake(e.id);
   RETURN v_verdict;
+END $$;
+
+-- For the API, which has judged whose it is: one attempt more, now or after the job's earlier events; if it fails, what
+-- the attempts so far have left of the schedule. One that is in flight stays as it is. False: there is none.
+CREATE FUNCTION webhook_redeliver(p_id uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  d webhook_delivery;
+BEGIN
+  PERFORM FROM webhook_endpoint WHERE id = (SELECT endpoint_id FROM webhook_delivery WHERE id = p_id) FOR UPDATE;
+  SELECT * INTO d FROM webhook_delivery WHERE id = p_id;
+  IF NOT FOUND THEN RETURN false; END IF;
+  UPDATE webhook_delivery SET
+      state           = 'pending',
+      done_at         = NULL,
+      next_attempt_at = CASE WHEN NOT EXISTS (SELECT FROM webhook_delivery b
+                                               WHERE b.job_id = d.job_id AND b.endpoint_id = d.endpoint_id
+                                                 AND b.state = 'pending' AND b.seq < d.seq)
+                             THEN clock_timestamp() END
+    WHERE id = p_id AND NOT in_flight;
+  PERFORM webhook_wake(d.endpoint_id);
+  RETURN true;
 END $$;

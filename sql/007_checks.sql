@@ -44,4 +44,12 @@ UNION ALL
   SELECT 'no terminal webhook', j.id::text FROM job j
    WHERE webhook_url IS NOT NULL AND finished_at IS NOT NULL
      AND NOT EXISTS (SELECT 1 FROM webhook_delivery w
-                      WHERE w.job_id = j.id AND w.run_no = j.run_no AND w.event = 'job.' || j.status);
+                      WHERE w.job_id = j.id AND w.run_no = j.run_no AND w.event = 'job.' || j.status)
+UNION ALL
+  SELECT 'a delivery that nothing will wake', d.id::text
+    FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d.endpoint_id
+   WHERE d.state = 'pending'
+     AND (e.wake_at IS NULL
+          OR (d.next_attempt_at IS NULL
+              AND NOT EXISTS (SELECT 1 FROM webhook_delivery b WHERE b.job_id = d.job_id
+                                 AND b.endpoint_id = d.endpoint_id AND b.state = 'pending' AND b.seq < d.seq)));

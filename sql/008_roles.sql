@@ -1,5 +1,5 @@
 -- Roles: what each may call, and nothing else. The entry points run as the owner of the tables; the module and the
--- engine have no right on any table. The operator reads everything but the keys' hashes.
+-- engine have no right on any table. The operator reads everything but the keys' hashes and the webhooks' secrets.
 SET LOCAL search_path = matte;
 
 DO $$
@@ -27,11 +27,12 @@ GRANT EXECUTE ON FUNCTION api_get, api_list, api_download, api_create, api_start
 GRANT EXECUTE ON FUNCTION job_claim, job_heartbeat, job_hold, job_complete, job_fail, job_release, job_reap,
                           webhook_claim, webhook_done
   TO matte_engine;
-GRANT EXECUTE ON FUNCTION tenant_create, key_create, key_disable, key_enable, credit_grant
+GRANT EXECUTE ON FUNCTION tenant_create, key_create, key_disable, key_enable, credit_grant, webhook_secret,
+                          webhook_secret_rotate
   TO matte_admin;
 
 GRANT SELECT ON tenant, tenant_slot, price, upload, job, job_transition, credit_account, credit_entry,
-                idempotency_key, webhook_delivery, webhook_attempt, violation, migration
+                idempotency_key, webhook_endpoint, webhook_delivery, webhook_attempt, violation, migration
   TO matte_admin;
 GRANT SELECT (id, tenant_id, fingerprint, note, rate_per_min, burst, max_pending, max_video_seconds, created_at,
               expires_at, disabled_at, last_used_at) ON api_key

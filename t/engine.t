@@ -88,6 +88,7 @@ subtest 'a job from its claim to its end' => sub {
     is $ended->{status}, 'completed';
     is $ended->{lease_no}, 1;
     is $ended->{request_id}, $job->{request_id}, 'the log has the request id';
+    is $ended->{trace_id}, '', 'and no trace where there is none';
     unlike slurp($engine->log), qr/token|secret/, 'and no query string';
     settled('completed');
 };

@@ -72,7 +72,7 @@ sub credits {
 
 # What is due is claimed by $engine: the claim as a hash, undef when there is none.
 my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
-               image_url canvas_width canvas_height anchor scale offset_x offset_y preview_ms max_ms request_id);
+               image_url canvas_width canvas_height anchor scale offset_x offset_y preview_ms max_ms request_id trace_id);
 sub claim {
     my ($session, $ttl) = @_;
     my ($row) = ($session // $engine)->query(sprintf "SELECT * FROM matte.job_claim('e1', '%s')", $ttl // '20 s');
@@ -93,10 +93,10 @@ sub fail_job {
     return $engine->call('job_fail', $claim->{id}, $claim->{lease_no}, $code, "It was $code.", $retry);
 }
 
-# A job of acme's that has come to $status; returns its id.
+# A job of acme's that has come to $status, created with what is given; returns its id.
 sub job_in {
-    my ($status) = @_;
-    my $job = create(start => $status eq 'created' ? 'f' : 't')->{job_id};
+    my ($status, %with) = @_;
+    my $job = create(start => $status eq 'created' ? 'f' : 't', %with)->{job_id};
     return $job if $status =~ /^(?:created|pending)$/;
     if ($status eq 'cancelled') { $api->call('api_cancel', $key{acme}, $job); return $job; }
     my $claim = claim();
@@ -280,7 +280,8 @@ subtest 'create and start' => sub {
     is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
         model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
         background => 'transparent', image_url => undef, canvas_width => 0, canvas_height => 0, anchor => 'center',
-        scale => 1, offset_x => 0, offset_y => 0, preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1'},
+        scale => 1, offset_x => 0, offset_y => 0, preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1',
+        trace_id => undef},
         'the claim has what the engine needs');
     is_deeply([@{start($job)}{qw(status total)}], ['processing', 1], 'the same start answers with the present state');
     $engine->call('job_hold', $job, 1, 1000, 25);
@@ -532,45 +533,210 @@ subtest 'fairness' => sub {
 
 # ---- webhooks ----------------------------------------------------------------------------------------------------
 
-subtest 'webhooks' => sub {
-    $root->query("UPDATE webhook_delivery SET state = 'sent', done_at = now() WHERE state = 'pending'");
+# What is due to endpoints that do not fail (or do), claimed for a minute: a hash each.
+my @WEBHOOK = qw(id attempt job event url at data output_key secrets request_id);
+sub due {
+    my ($failing, $max) = @_;
+    return map { my %due; @due{@WEBHOOK} = @$_; \%due }
+        $engine->query(sprintf "SELECT * FROM matte.webhook_claim(%s, %d, '60 s')", $failing ? 'true' : 'false', $max // 20);
+}
+
+sub heard {
+    my ($due, $status, $retry_after) = @_;
+    return $engine->call('webhook_done', @$due{qw(id attempt)}, $status, $status ? undef : 'No answer.', 12, $retry_after);
+}
+
+sub delivery { my ($due, $column) = @_; return $root->value("SELECT $column FROM webhook_delivery WHERE id = '$due->{id}'"); }
+sub endpoint { my ($host, $column) = @_; return $root->value("SELECT $column FROM webhook_endpoint WHERE origin = 'https://$host'"); }
+
+# As if every delay under way had passed.
+sub hurry {
+    $root->query("UPDATE webhook_delivery SET next_attempt_at = now() WHERE next_attempt_at > now()");
+    $root->query("UPDATE webhook_endpoint SET paused_until = '-infinity', wake_at = now() WHERE wake_at IS NOT NULL");
+    return;
+}
+
+# Everything that waits is over; no endpoint fails.
+sub quiet {
+    clear();
+    $root->query("UPDATE webhook_delivery SET state = 'sent', in_flight = false, done_at = now() WHERE state = 'pending'");
+    $root->query("UPDATE webhook_endpoint SET wake_at = NULL, failures = 0, failing_since = NULL, paused_until = '-infinity'");
+    return;
+}
+
+sub events { return $root->value("SELECT string_agg(run_no || event, ' ' ORDER BY seq) FROM webhook_delivery WHERE job_id = '$_[0]'"); }
+
+# The events of a job that is over, at a host.
+sub events_at { my ($host, $status) = @_; return job_in($status // 'completed', webhook => "https://$host/hook?a=1"); }
+
+subtest 'webhooks: which, in which order' => sub {
+    quiet();
     my $done  = job_in('completed');
     my $again = job_in('failed');
     start($again);
     my $claim = claim();
     $engine->call('job_hold', $again, $claim->{lease_no}, 1000, 1);
+    $engine->call('job_release', $again, $claim->{lease_no});
+    $claim = claim();
     complete($claim, 1000);
-    my $events = sub { $root->value("SELECT string_agg(run_no || event, ' ' ORDER BY seq) FROM webhook_delivery
-                                      WHERE job_id = '$_[0]'") };
-    is($events->($again), '1job.started 1job.failed 2job.started 2job.completed', 'each run has its events');
-    my $silent = create(webhook => undef)->{job_id};
-    clear();
-    is($events->($silent), undef, 'no webhook, no events');
+    is(events($again), '1job.started 1job.failed 2job.started 2job.completed', 'each run has its events once');
+    my $draft = job_in('created');
+    $api->call('api_cancel', $key{acme}, $draft);
+    is(events($draft), '0job.cancelled', 'a draft has one');
+    is(events(create(webhook => undef)->{job_id}), undef, 'no webhook, no events');
+    quiet();
 
-    my $due = sub { map { {id => $_->[0], job => $_->[1], event => $_->[2]} }
-                    $engine->query('SELECT id, job_id, event FROM matte.webhook_claim(20)') };
-    my $tell = sub { $engine->call('webhook_done', $_[0]{id}, $_[1], $_[2], undef, 12, $_[3]) };
-    my %first = map { $_->{job} => $_ } $due->();
-    is_deeply([map { $first{$_}{event} } $done, $again], [('job.started') x 2], 'the first event of each job is due');
-    is(scalar($due->()), 0, 'claimed is claimed');
-    is($tell->($first{$done}, 1, 200), 'sent', '2xx is sent');
-    is($tell->($first{$done}, 1, 500), undef, 'a late second answer is fenced');
-    is_deeply(body($done)->{webhook_events}{'job.started'}{state}, 'sent', 'the job says so');
-    is(body($done)->{webhook_events}{'job.started'}{last_status}, 200, 'with the status');
-    my ($next) = $due->();
+    $done = events_at('order.example');
+    my ($due, @more) = due();
+    is("$due->{job} $due->{event} @more", "$done job.started ", 'the first event of the job is due');
+    is(scalar(due()), 0, 'claimed is claimed');
+    is_deeply([@$due{qw(attempt url output_key request_id)}], [1, 'https://order.example/hook?a=1', undef, 'r-1']);
+    is(decode_json($due->{data})->{status}, 'processing', 'with the job as it was');
+    like($due->{at}, qr/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    is($due->{secrets}, $admin->call('webhook_secret', 'acme'), "and the client's secret");
+    is(heard($due, 200), 'sent', '2xx is sent');
+    is(heard($due, 500), undef, 'a second answer is fenced');
+    is_deeply([@{body($done)->{webhook_events}{'job.started'}}{qw(state attempts last_status)}], ['sent', 1, 200],
+              'the job says so');
+    my ($next) = due();
     is("$next->{job} $next->{event}", "$done job.completed", 'then the next event of that job');
-    is($tell->($next, 1, 302), 'pending', 'a redirect is a failure');
-    my $wait = $root->value("SELECT extract(epoch FROM next_attempt_at - now()) FROM webhook_delivery
-                              WHERE id = '$next->{id}'");
-    ok($wait > 3 && $wait < 7, "again after about 5 s: $wait");
-    for my $attempt (2 .. 7) {
-        $root->query("UPDATE webhook_delivery SET next_attempt_at = now() WHERE id = '$next->{id}'");
-        ($next) = $due->();
-        is($tell->($next, $attempt, 503, 7200), $attempt < 7 ? 'pending' : 'failed', "attempt $attempt");
+    like($next->{output_key}, qr{^\Q$tenant{acme}\E/$done/\d+\.webm$}, 'with its output');
+    hurry();
+    my ($lost) = due();
+    is_deeply([@$lost{qw(id attempt)}], [$next->{id}, 2], 'one of which nothing was heard is claimed again');
+    is(heard($next, 200), undef, 'and its first sender is fenced');
+    is(heard($lost, 204), 'sent');
+    is(violations(), '');
+};
+
+subtest 'webhooks: again, and the end' => sub {
+    quiet();
+    events_at('again.example');
+    $engine->query("SET matte.backoff_scale = '1'");
+    my ($due) = due();
+    my $after = sub { delivery($due, 'extract(epoch FROM next_attempt_at - last_at)') };
+    for my $delay (5, 300, 1800, 7200, 18000, 36000) {
+        is(heard($due, 302), 'pending', "attempt $due->{attempt}: a redirect is a failure");
+        my $wait = $after->();
+        ok($wait >= 0.8 * $delay && $wait <= 1.2 * $delay, "again after $delay s +-20 %: $wait");
+        is(scalar(due(1)), 0, 'and not before');
+        hurry();
+        ($due) = due(1);
     }
-    is($tell->($first{$again}, 1, 410), 'failed', '410 is failed');
-    is($root->value("SELECT bool_and(state = 'failed') FROM webhook_delivery WHERE job_id = '$again'"), 't',
-       "and closes the job's other events");
+    is(heard($due, undef), 'failed', 'the seventh is the last');
+    is(delivery($due, 'last_error'), 'No answer.');
+    is($root->value("SELECT count(*) FROM webhook_attempt WHERE delivery_id = '$due->{id}'"), 7, 'each is in the log');
+    hurry();
+    ($due) = due(1);
+    is($due->{event}, 'job.completed', "then the job's next event is due");
+    heard($due, 503, 1000);
+    is($after->() + 0, 1000, 'Retry-After, where it is later');
+    hurry();
+    ($due) = due(1);
+    heard($due, 429, 100_000);
+    is($after->() + 0, 3600, 'up to an hour');
+    $engine->query("SET matte.backoff_scale = '0'");
+};
+
+subtest 'webhooks: endpoints that fail' => sub {
+    quiet();
+    $engine->query("SET matte.backoff_scale = '1'");
+    my @at = map { events_at('busy.example') } 1 .. 6;
+    my @due = due();
+    is(scalar(@due), 4, 'four at a time');
+    is(scalar(due()), 0);
+    heard(shift @due, 200);
+    is(scalar(due()), 1, 'and a place that becomes free is taken');
+    heard($due[0], 500);
+    hurry();
+    is(scalar(due()), 0, 'once it fails it is not among those that do not');
+    my ($probe, @more) = due(1);
+    ok($probe && !@more, 'but gets one at a time');
+    for my $pause (2, 4, 8, 16, 32, 60, 60) {
+        heard($probe, 500);
+        my $wait = endpoint('busy.example', 'extract(epoch FROM paused_until - clock_timestamp())');
+        ok($wait > $pause - 1 && $wait <= $pause, "after a pause of $pause s: $wait");
+        is(scalar(due(1)), 0);
+        hurry();
+        ($probe) = due(1);
+    }
+    is(heard($probe, 200), 'sent');
+    is(endpoint('busy.example', "failures || ' ' || paused_until"), '0 -infinity', 'a success ends it');
+
+    my $gone = events_at('busy.example', 'failed');
+    ok(scalar(due()), 'and it is among the others again');
+    $root->query("UPDATE webhook_endpoint SET failures = 9, failing_since = now() - interval '73 hours'
+                   WHERE origin = 'https://busy.example'");
+    hurry();
+    ($probe) = due(1);
+    is(heard($probe, 500), 'failed', 'after three days without a success');
+    is($root->value("SELECT string_agg(DISTINCT state, ' ') FROM webhook_delivery WHERE job_id = '$gone'"), 'failed',
+       'what waits fails too');
+    $engine->query("SET matte.backoff_scale = '0'");
+    is(violations(), '');
+};
+
+subtest 'webhooks: 410' => sub {
+    quiet();
+    my $job = create(webhook => 'https://gone.example/')->{job_id};
+    my $claim = claim();
+    my ($due) = due();
+    is(heard($due, 410), 'failed', '410 is failed');
+    fail_job($claim, 'fetch_4xx', 'f');
+    is($root->value("SELECT state || ' ' || last_error FROM webhook_delivery WHERE job_id = '$job' AND event = 'job.failed'"),
+       'failed The endpoint is gone.', 'and nothing more is sent for this run');
+    start($job);
+    claim();
+    hurry();
+    is_deeply([map { $_->{event} } due(1)], ['job.started'], 'a new start asks again');
+    quiet();
+    events_at('gone.example');
+    my ($first) = due();
+    heard($first, 410);
+    is(events_at('gone.example') && scalar(due(1)), 1, "another job's are sent");
+    is($root->value("SELECT string_agg(state, ' ') FROM webhook_delivery WHERE job_id = '$first->{job}'"), 'failed failed',
+       'those that waited behind it are not');
+    is(violations(), '');
+};
+
+subtest 'webhooks: redelivery' => sub {
+    quiet();
+    events_at('redeliver.example');
+    my $redeliver = sub { $root->value("SELECT webhook_redeliver('$_[0]{id}')") };
+    my ($due) = due();
+    is($redeliver->($due), 't', 'one in flight');
+    is(scalar(due()), 0, 'is left alone');
+    heard($due, 200);
+    my ($second) = due();
+    is($redeliver->($due), 't', 'one that was sent');
+    my ($again) = due();
+    is_deeply([@$again{qw(id attempt data)}], [$due->{id}, 2, $due->{data}], 'is sent again under its id');
+    is(heard($again, 500), 'pending', 'and has the rest of the schedule');
+    hurry();
+    is(heard($_, 200), 'sent') for due(1), due();
+    is($redeliver->({id => uuid()}), 'f', 'an unknown one');
+    is(violations(), '');
+};
+
+subtest 'webhooks: secrets' => sub {
+    my $first = $admin->call('webhook_secret', 'acme');
+    like($first, qr{^whsec_[A-Za-z0-9+/]{43}=$}, 'made with the client');
+    isnt($admin->call('webhook_secret', 'other'), $first, "each client's own");
+    my $second = $admin->call('webhook_secret_rotate', 'acme');
+    is($admin->call('webhook_secret', 'acme'), $second, 'a new one');
+    my $signs = sub {
+        quiet();
+        events_at('secrets.example');
+        return (due())[0]{secrets};
+    };
+    is($signs->(), "$second $first", 'both sign, the new one first');
+    my $third = $admin->call('webhook_secret_rotate', 'acme', '1 hour');
+    is($signs->(), "$third $second", 'two at most');
+    $root->query("UPDATE webhook_secret SET expires_at = now() WHERE expires_at IS NOT NULL");
+    is($signs->(), $third, 'until the older one expires');
+    is($admin->refused("SELECT matte.$_('nobody')"), 'P0002', "$_: nobody") for qw(webhook_secret webhook_secret_rotate);
+    is($admin->refused('SELECT secret FROM matte.webhook_secret'), '42501', 'no role reads the table');
+    quiet();
 };
 
 # ---- the operator ------------------------------------------------------------------------------------------------
@@ -605,7 +771,8 @@ subtest 'roles' => sub {
         matte_api    => [qw(api_answered api_cancel api_create api_download api_get api_list api_start)],
         matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release webhook_claim
                             webhook_done)],
-        matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create)]);
+        matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create webhook_secret
+                            webhook_secret_rotate)]);
     for my $role (sort keys %may) {
         is_deeply([map { $_->[0] } $root->query(<<"END")], $may{$role}, "$role: its functions");
 SELECT proname FROM pg_proc
@@ -671,6 +838,7 @@ subtest 'constraints' => sub {
         warnings_array        => $update->("warnings = '{}'"),
         request_id_form       => $update->("request_id = 'a b'"),
         request_id_form       => $update->("request_id = repeat('x', 129)"),
+        traceparent_form      => $update->("traceparent = '01-00'"),
         error_code_form       => $update->("error_code = 'No'"),
         error_detail_size     => $update->("error_detail = repeat('x', 2001)"),
         priority_range        => $update->('priority = 3'),
@@ -696,6 +864,9 @@ subtest 'constraints' => sub {
         spent_not_negative    => 'UPDATE credit_account SET spent = -1',
         key_length            => "UPDATE idempotency_key SET key = ''",
         key_length            => "UPDATE idempotency_key SET key = repeat('x', 256)",
+        secret_length         => "UPDATE webhook_secret SET secret = '\\x00'",
+        failing_since_first   => 'UPDATE webhook_endpoint SET failures = failures + 1, failing_since = NULL',
+        delivery_in_flight    => sprintf($hook, "state = 'sent', done_at = now(), in_flight = true"),
         delivery_state        => sprintf($hook, "state = 'lost', done_at = now()"),
         delivery_done_at_end  => sprintf($hook, "state = 'pending', done_at = now()"));
     my %seen;

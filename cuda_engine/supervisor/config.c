@@ -37,6 +37,11 @@ const struct config_key config_keys[] = {
     { "image_max_bytes",       CONFIG_BYTES,    AT(image_max_bytes),       "32m",       1, 1 K K K, 0 },
     { "fetch_timeout",         CONFIG_DURATION, AT(fetch_timeout),         "1800s",     1 S, 86400 S, 0 },
     { "fetch_connect_timeout", CONFIG_DURATION, AT(fetch_connect_timeout), "10s",       100, 300 S, 0 },
+    { "webhook_connections",   CONFIG_NUMBER,   AT(webhook_connections),   "32",        4, 256, 0 },
+    { "webhook_timeout",       CONFIG_DURATION, AT(webhook_timeout),       "15s",       100, 60 S, 0 },
+    { "public_url",            CONFIG_TEXT,     AT(public_url),            "",          0, 0, 0 },
+    { "link_secret",           CONFIG_LINK,     AT(link_secret),           "",          0, 0, 0 },
+    { "link_ttl",              CONFIG_DURATION, AT(link_ttl),              "15m",       1 S, 604800 S, 0 },
     { "max_pixels",            CONFIG_PIXELS,   AT(max_pixels),            "4096x2304", 1, 1 << 28, 0 },
     { "max_seconds",           CONFIG_NUMBER,   AT(max_seconds),           "3600",      1, 1000000, 0 },
     { "job_timeout",           CONFIG_DURATION, AT(job_timeout),           "600s",      1 S, 864000 S, 0 },
@@ -171,6 +176,12 @@ static int set(struct config *c, const struct config_key *k, const char *value, 
         return *(char **)field ? 0 : error_set(e, "config", "%s: Out of memory.", where);
     case CONFIG_RULES: n = rules(field, value); break;
     case CONFIG_PORTS: n = ports(field, value); break;
+    case CONFIG_LINK:
+        return link_key_parse(value, field)
+                   ? error_set(e, "config",
+                         "%s: %s: KID:HEX is expected, letters and digits and 16 to 64 bytes.",
+                         where, k->name)
+                   : 0;
     case CONFIG_SWITCH: n = is_choice("off|on", value) ? value[1] == 'n' : -1; break;
     case CONFIG_PIXELS: n = pixels(value); break;
     default: n = number(k->kind, value); break;
@@ -245,7 +256,9 @@ static int read_file(struct config *c, const char *path, FILE *in, struct error 
             return error_set(
                 e, "config", "%s: the line is longer than %zu bytes.", where, sizeof line - 2);
         }
-        if (read_line(c, line, seen, where, e)) {
+        int rc = read_line(c, line, seen, where, e);
+        explicit_bzero(line, sizeof line);
+        if (rc) {
             return -1;
         }
     }
@@ -261,18 +274,29 @@ static int read_file(struct config *c, const char *path, FILE *in, struct error 
     if (c->heartbeat * 4 > c->lease) { /* three may be lost */
         return error_set(e, "config", "%s: heartbeat must be at most a quarter of lease.", path);
     }
+    if (*c->public_url && !link_base_is_valid(c->public_url)) {
+        return error_set(e, "config",
+            "%s: public_url = %s: an http or https URL without a slash at its end is expected.",
+            path, c->public_url);
+    }
+    if ((c->link_secret.bytes > 0) != (*c->public_url != 0)) {
+        return error_set(e, "config", "%s: link_secret and public_url go together.", path);
+    }
     return 0;
 }
 
 int config_read(const char *path, struct config *c, struct error *e)
 {
     memset(c, 0, sizeof *c);
+    char buffer[4096];
     FILE *in = fopen(path, "re");
     if (!in) {
         return error_set(e, "config", "%s: %s.", path, strerror(errno));
     }
+    setvbuf(in, buffer, _IOFBF, sizeof buffer);
     int rc = read_file(c, path, in, e);
     fclose(in);
+    explicit_bzero(buffer, sizeof buffer); /* of passwords no copy is left for forked children */
     return rc;
 }
 

@@ -10,6 +10,7 @@
 
 #include "../error.h"
 #include "address.h"
+#include "link.h"
 
 /* Texts are never NULL. Times are milliseconds. */
 struct config {
@@ -21,6 +22,9 @@ struct config {
     int64_t fetch_max_bytes, image_max_bytes, fetch_timeout, fetch_connect_timeout;
     int64_t max_pixels, max_seconds, job_timeout, job_timeout_factor;
     int64_t worker_memory, worker_sandbox;
+    int64_t webhook_connections, webhook_timeout, link_ttl;
+    char *public_url;
+    struct link_key link_secret;
     struct address_policy egress;
 };
 
@@ -35,6 +39,7 @@ enum config_kind {
     CONFIG_PIXELS,   /* WIDTHxHEIGHT, stored as the product */
     CONFIG_RULES,    /* address_rule_parse, separated by blanks */
     CONFIG_PORTS,    /* separated by blanks */
+    CONFIG_LINK,     /* link_key_parse; its value is never said */
 };
 
 struct config_key {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <libpq-fe.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,19 @@ enum {
     VALUES = 10,
 };
 
-/* One row a call: name, SQL and the types of its arguments. Columns come in the order of struct claim for CLAIM. */
-enum statement { CLAIM, REAP, HEARTBEAT, HOLD, COMPLETE, FAIL, RELEASE };
+/* One row a call: name, SQL and the types of its arguments. Columns come in the order of struct claim for CLAIM,
+ * of webhooks_of for WEBHOOK_CLAIM. */
+enum statement {
+    CLAIM,
+    REAP,
+    HEARTBEAT,
+    HOLD,
+    COMPLETE,
+    FAIL,
+    RELEASE,
+    WEBHOOK_CLAIM,
+    WEBHOOK_DONE
+};
 static const struct {
     const char *name, *types, *sql;
     int values;
@@ -30,9 +42,8 @@ static const struct {
     [CLAIM] = { "claim", "text, interval",
         "SELECT id, tenant_id, request_id, lease_no, attempt, max_attempts, model, output_format, "
         "video_url,"
-        " input_path, background, preview_ms, max_ms, image_url, canvas_width, canvas_height, "
-        "anchor,"
-        " scale, offset_x, offset_y FROM matte.job_claim($1, $2)",
+        " input_path, background, preview_ms, max_ms, trace_id, image_url, canvas_width,"
+        " canvas_height, anchor, scale, offset_x, offset_y FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
@@ -43,6 +54,13 @@ static const struct {
     [FAIL] = { "fail", "uuid, bigint, text, text, boolean",
         "SELECT matte.job_fail($1, $2, $3, $4, $5)", 5 },
     [RELEASE] = { "release", "uuid, bigint", "SELECT matte.job_release($1, $2)", 2 },
+    [WEBHOOK_CLAIM] = { "webhook_claim", "boolean, int, interval",
+        "SELECT id, attempt, job_id, event, url, at, data, output_key, secrets, request_id, "
+        "traceparent"
+        " FROM matte.webhook_claim($1, $2, $3)",
+        3 },
+    [WEBHOOK_DONE] = { "webhook_done", "uuid, int, int, text, int, int",
+        "SELECT matte.webhook_done($1, $2, $3, $4, $5, $6)", 6 },
 };
 enum { STATEMENTS = sizeof statements / sizeof *statements };
 
@@ -230,6 +248,32 @@ void database_release(const struct claim *claim, int64_t until, database_done *d
     submit(call_of_job(RELEASE, claim, until, done, data));
 }
 
+void database_webhook_claim(int failing, int max, int64_t lease, database_done *done, void *data)
+{
+    struct call *c = call_make(WEBHOOK_CLAIM, 0, done, data);
+    value_text(c, 0, failing ? "t" : "f");
+    value_number(c, 1, max);
+    value_ms(c, 2, lease);
+    submit(c);
+}
+
+void database_webhook_done(
+    const struct webhook_outcome *o, int64_t until, database_done *done, void *data)
+{
+    struct call *c = call_make(WEBHOOK_DONE, until, done, data);
+    value_text(c, 0, o->id);
+    value_number(c, 1, o->attempt);
+    if (o->status) {
+        value_number(c, 2, o->status);
+    }
+    if (o->error) {
+        value_text(c, 3, o->error);
+    }
+    value_int(c, 4, o->ms);
+    value_number(c, 5, o->retry_after);
+    submit(c);
+}
+
 void database_forget(const void *data)
 {
     for (struct call *c = db.first; c; c = c->next) {
@@ -279,14 +323,14 @@ static int read_background(struct claim *c, const char *image_url, const char *t
 
 static int read_composition(struct composition *c, const PGresult *r)
 {
-    int anchor = anchor_of(PQgetvalue(r, 0, 16));
+    int anchor = anchor_of(PQgetvalue(r, 0, 17));
     *c = (struct composition) {
-        .canvas_width = (int)integer(r, 14),
-        .canvas_height = (int)integer(r, 15),
+        .canvas_width = (int)integer(r, 15),
+        .canvas_height = (int)integer(r, 16),
         .anchor = (enum anchor)anchor,
-        .scale = strtod(PQgetvalue(r, 0, 17), 0),
-        .offset_x = strtod(PQgetvalue(r, 0, 18), 0),
-        .offset_y = strtod(PQgetvalue(r, 0, 19), 0),
+        .scale = strtod(PQgetvalue(r, 0, 18), 0),
+        .offset_x = strtod(PQgetvalue(r, 0, 19), 0),
+        .offset_y = strtod(PQgetvalue(r, 0, 20), 0),
     };
     return anchor < 0 ? -1 : 0;
 }
@@ -304,18 +348,49 @@ static int read_claim(struct claim *c, const PGresult *r)
     c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
-    return PQnfields(r) != 20 || copy(c->id, sizeof c->id, r, 0) ||
+    return PQnfields(r) != 21 || copy(c->id, sizeof c->id, r, 0) ||
                    copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
                    copy(c->request_id, sizeof c->request_id, r, 2) ||
                    copy(c->model, sizeof c->model, r, 6) ||
                    copy(c->format, sizeof c->format, r, 7) ||
                    copy(c->video_url, sizeof c->video_url, r, 8) ||
                    copy(c->input_path, sizeof c->input_path, r, 9) ||
-                   copy(c->image_url, sizeof c->image_url, r, 13) ||
+                   copy(c->trace_id, sizeof c->trace_id, r, 13) ||
+                   copy(c->image_url, sizeof c->image_url, r, 14) ||
                    read_background(c, c->image_url, PQgetvalue(r, 0, 10)) ||
                    read_composition(&c->composition, r) || !is_uuid(c->id) || !is_uuid(c->tenant_id)
                ? -1
                : 0;
+}
+
+/* Answers a claim of webhooks, then wipes what it brought: secrets are not for the processes that are forked next. */
+static void answer_webhooks(PGresult *r)
+{
+    int rows = PQntuples(r), columns = PQnfields(r);
+    struct webhook_due *list = calloc((size_t)rows, sizeof *list);
+    if (!list) {
+        abort();
+    }
+    for (int i = 0; i < rows; i++) {
+        list[i] = (struct webhook_due) { .id = PQgetvalue(r, i, 0),
+            .attempt = (int)strtol(PQgetvalue(r, i, 1), 0, 10),
+            .job_id = PQgetvalue(r, i, 2),
+            .event = PQgetvalue(r, i, 3),
+            .url = PQgetvalue(r, i, 4),
+            .at = PQgetvalue(r, i, 5),
+            .data = PQgetvalue(r, i, 6),
+            .output_key = PQgetvalue(r, i, 7),
+            .secrets = PQgetvalue(r, i, 8),
+            .request_id = PQgetvalue(r, i, 9),
+            .traceparent = PQgetvalue(r, i, 10) };
+    }
+    answer_first((struct database_answer) {
+        .outcome = DATABASE_ROW, .webhooks = list, .webhook_count = rows });
+    free(list);
+    for (int i = 0; i < rows * columns; i++) {
+        explicit_bzero(PQgetvalue(r, i / columns, i % columns),
+            (size_t)PQgetlength(r, i / columns, i % columns));
+    }
 }
 
 /* Errors that say nothing about the call itself: connection, resources, rollback, lock, intervention. */
@@ -351,7 +426,7 @@ static void refused(const PGresult *r)
     answer_first((struct database_answer) { .outcome = DATABASE_REFUSED });
 }
 
-static void answered(const PGresult *r)
+static void answered(PGresult *r)
 {
     struct call *c = db.first;
     struct claim claim;
@@ -359,6 +434,8 @@ static void answered(const PGresult *r)
         refused(r);
     } else if (!PQntuples(r) || PQgetisnull(r, 0, 0)) {
         answer_first((struct database_answer) { .outcome = DATABASE_NULL });
+    } else if (c->statement == WEBHOOK_CLAIM) {
+        answer_webhooks(r);
     } else if (c->statement != CLAIM) {
         answer_first(
             (struct database_answer) { .outcome = DATABASE_ROW, .text = PQgetvalue(r, 0, 0) });
@@ -417,7 +494,7 @@ static void advance(void)
 /* Prepares every statement and listens, in one round trip and one transaction. */
 static int prepare(void)
 {
-    char sql[2048];
+    char sql[4096];
     size_t at = 0;
     for (int i = 0; i < STATEMENTS; i++) {
         at += (size_t)snprintf(sql + at, sizeof sql - at, "PREPARE %s(%s) AS %s;",
@@ -590,7 +667,9 @@ int database_open(
 void database_abandon(void)
 {
     close(PQsocket(db.connection)); /* or PQfinish would say goodbye in the parent's name */
+    mallopt(M_PERTURB, 1); /* what it frees is overwritten: passwords, and rows that were read */
     PQfinish(db.connection);
+    mallopt(M_PERTURB, 0);
     db.connection = 0;
     explicit_bzero(db.conninfo, strlen(db.conninfo));
 }

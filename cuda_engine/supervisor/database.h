@@ -25,7 +25,7 @@ enum database_outcome { DATABASE_ROW, DATABASE_NULL, DATABASE_REFUSED, DATABASE_
 
 /* A row of matte.claim, checked: every text fits and ids are UUIDs. */
 struct claim {
-    char id[37], tenant_id[37], request_id[129];
+    char id[37], tenant_id[37], request_id[129], trace_id[33];
     int64_t lease_no;
     int attempt, max_attempts;
     char model[16], format[16];
@@ -38,11 +38,34 @@ struct claim {
     int64_t preview_ms, max_ms;
 };
 
+/* A row of matte.webhook. The texts live as long as the answer; what is NULL is "". */
+struct webhook_due {
+    const char *id, *job_id, *event, *url;
+    const char *at;         /* of the event, ISO 8601 */
+    const char *data;       /* the job then, a JSON object */
+    const char *output_key; /* of a completed job whose output is still there */
+    const char *secrets;    /* "whsec_...", the newest first, separated by blanks */
+    const char *request_id, *traceparent;
+    int attempt;
+};
+
+/* How an attempt of a delivery ended. */
+struct webhook_outcome {
+    const char *id;
+    int attempt;
+    int status;        /* of HTTP; 0: no answer */
+    const char *error; /* NULL: there was an answer */
+    int64_t ms;
+    int retry_after; /* s */
+};
+
 struct database_answer {
     enum database_outcome outcome;
-    const char *text;          /* of DATABASE_ROW: the first column */
-    const struct claim *claim; /* of DATABASE_ROW of database_claim */
-    int64_t sent;              /* loop_now() when the call was last sent; 0: it never was */
+    const char *text;                   /* of DATABASE_ROW: the first column */
+    const struct claim *claim;          /* of DATABASE_ROW of database_claim */
+    const struct webhook_due *webhooks; /* of DATABASE_ROW of database_webhook_claim */
+    int webhook_count;
+    int64_t sent; /* loop_now() when the call was last sent; 0: it never was */
 };
 
 typedef void database_done(void *data, const struct database_answer *answer);
@@ -78,5 +101,12 @@ void database_complete(const struct claim *c, const char *output_key, const stru
 void database_fail(
     const struct claim *c, const struct error *why, int64_t until, database_done *done, void *data);
 void database_release(const struct claim *c, int64_t until, database_done *done, void *data);
+
+/* Up to max deliveries that are due, to endpoints that fail or to those that do not. */
+void database_webhook_claim(int failing, int max, int64_t lease, database_done *done, void *data);
+
+/* DATABASE_ROW: the delivery's state now; DATABASE_NULL: another has claimed it since. */
+void database_webhook_done(
+    const struct webhook_outcome *o, int64_t until, database_done *done, void *data);
 
 #endif

@@ -31,8 +31,9 @@ struct job_run {
 
 #define run_log(level, r, event, ...)                                                           \
     log_event(level, event, log_str("job_id", (r)->claim.id),                                   \
-        log_str("request_id", (r)->claim.request_id), log_num("lease_no", (r)->claim.lease_no), \
-        log_num("ms", loop_now() - (r)->claimed), __VA_ARGS__)
+        log_str("request_id", (r)->claim.request_id), log_str("trace_id", (r)->claim.trace_id), \
+        log_num("lease_no", (r)->claim.lease_no), log_num("ms", loop_now() - (r)->claimed),     \
+        __VA_ARGS__)
 
 static const struct config *config;
 static void (*run_ended)(void);

@@ -179,6 +179,9 @@ static void become_child(pid_t parent, const int *kept, int kept_count)
         loop.forget();
     }
     loop.epoll = loop.clock = loop.signals = -1;
+    loop.timers = 0; /* the parent's; a child may open a loop of its own */
+    loop.batch_count = 0;
+    loop.armed = 0;
     close_all_but(kept, kept_count);
 }
 

@@ -43,7 +43,8 @@ struct child {
 };
 
 /* Forks. In the parent: the pid, watched. In the child: 0, with signals as a new process expects them, SIGKILL on the
- * parent's death, and only the descriptors 0, 1, 2 and kept (at most CHILD_KEPT, in any order). -1 and errno. */
+ * parent's death, only the descriptors 0, 1, 2 and kept (at most CHILD_KEPT, in any order), and no loop, though it may
+ * open one. -1 and errno. */
 pid_t child_fork(struct child *c, const int *kept, int kept_count,
     void (*on)(void *data, int status), void *data);
 

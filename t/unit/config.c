@@ -12,6 +12,8 @@
 
 #include "supervisor/config.h"
 
+#define SECRET "000102030405060708090a0b0c0d0e0f"
+
 static const char needed[] = "database = dbname=x\nstate = /s\nmodels = /m\nmodel_files = /f\n";
 static char path[] = "/tmp/matte-config-XXXXXX";
 static struct config c;
@@ -68,8 +70,12 @@ static void values(void **state)
         read_text("  # a comment\n\n\tworkers=3 # more\nlease = 2s\nheartbeat = 500ms\n"
                   "egress_allow = 127.0.0.1/32:8080 [fd00::]/8\negress_ports = 8000\n"
                   "fetch_max_bytes = 10m\nsocket_mode = 600\nengine_id = a#b\n"
-                  "worker_sandbox = off\nmax_pixels = 10x20"),
+                  "worker_sandbox = off\nmax_pixels = 10x20\n"
+                  "link_secret = k1:" SECRET "\npublic_url = https://video.example.com"),
         0);
+    assert_string_equal(c.link_secret.id, "k1");
+    assert_int_equal(c.link_secret.bytes, 16);
+    assert_int_equal(c.link_secret.secret[15], 15);
     assert_int_equal(c.workers, 3);
     assert_int_equal(c.lease, 2000);
     assert_int_equal(c.heartbeat, 500);
@@ -106,6 +112,14 @@ static void refusals(void **state)
     assert_refused(
         "egress_ports = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "a list of port numbers");
     assert_refused("fetch_max_bytes = 99999999999999999999g", "a number of bytes");
+    assert_refused("link_secret = k1:5a5a", "link_secret: KID:HEX is expected");
+    assert_null(strstr(e.text, "5a5a"));
+    assert_refused("link_secret = k-1:" SECRET "\npublic_url = http://a", "KID:HEX is expected");
+    assert_refused("link_secret = k1:" SECRET "0x\npublic_url = http://a", "KID:HEX is expected");
+    assert_refused("link_secret = k1:" SECRET, "link_secret and public_url go together.");
+    assert_refused("public_url = http://a.b", "link_secret and public_url go together.");
+    assert_refused("public_url = http://a.b/", "without a slash at its end is expected.");
+    assert_refused("public_url = ftp://a.b", "an http or https URL");
     assert_refused("heartbeat = 6s", "heartbeat must be at most a quarter of lease.");
     assert_true(!strncmp(e.text, path, strlen(path)));
 }
