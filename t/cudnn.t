@@ -3,7 +3,7 @@
 # bias, residual and ReLU inside, though no card is there. That it finalizes is what is shown: nothing is computed here.
 use strict;
 use warnings;
-use JSON::PP qw(decode_json);
+use Matte::Peer;
 use Matte::Test;
 use Test::More;
 
@@ -16,14 +16,19 @@ if (!-e "$cuda/include/cudnn_backend.h") {
 my ($root, $work) = (root(), workspace());
 my $plans = "$root/build/engine/peer/plans";
 my @cards = sort { ($a =~ /(\d+)/g)[-1] <=> ($b =~ /(\d+)/g)[-1] } glob "$root/t/data/cards/*.json";
-my @files = map { $_->{file} } map { @{ decode_json(slurp($_))->{files} } } glob "$root/conf/models/*.json";
-# Those installed, but for the two of SAM: what plans them must be told the sizes of their inputs first.
-my @paths = grep { -e && !m{/sam_} } map { cache() . "/models/$_" } @files;
+# The files installed, with the sizes of inputs that they leave open.
+my @paths;
+for my $network (grep { -e cache() . "/models/$_->{file}" } networks()) {
+    my @inputs = grep { /:/ } @{ $network->{arguments} };
+    s/~.*// for @inputs;
+    push @paths, join '@', cache() . "/models/$network->{file}", @inputs;
+}
 my %sum = (plans => 0, refused => 0, fused => 0);
 my @lines;
 
 is(scalar @cards, 6, 'six cards');
 ok((grep { m{/rvm_512x288\.onnx$} } @paths), 'RVM of 512x288 is among the networks');
+ok((grep { m{/sam_encoder\.onnx} } @paths), 'and so is the encoder of SAM');
 for my $card (@cards) {
     my ($name) = $card =~ /(sm_\d+)/;
     my $text = run_ok("$name: planned", $plans, $card, @paths);

@@ -108,6 +108,12 @@ $quiet->{serves} = [];
     $clip, "$dir/out.webm");
 is($status, 0, 'and of one that serves nothing') or diag($text);
 
+my $other = decode_json(slurp("$root/conf/models/multiclass.json"));
+@$other{qw(fit channels range)} = qw(pad bgr picture);
+($status, $text) = matte('--model', spew("$dir/other.json", encode_json($other)), '--model-files', $files, '--preview', 0.1,
+    $clip, "$dir/out.webm");
+is($status, 0, 'and of one whose pictures are padded, blue first and of their own range') or diag($text);
+
 # ---- the engine ----
 
 my @matted = ("$root/build/engine/matted", '-c', "$dir/matted.conf");
@@ -122,8 +128,9 @@ like($text, qr/holds no manifest that serves a model\./, 'and says so');
 # ---- set-up ----
 
 my %converters = (
-    isnet   => ['isnet.py', cache() . '/isnet/isnet.onnx'],
-    nanodet => ['tfjs2onnx.py', cache() . '/nanodet/nanodet.json'],
+    isnet      => ['isnet.py', cache() . '/isnet/isnet.onnx'],
+    nanodet    => ['tfjs2onnx.py', cache() . '/nanodet/nanodet.json'],
+    multiclass => ['tflite2onnx.py', cache() . '/multiclass/multiclass.tflite'],
 );
 ($status, $text) = matte('models', '--models', "$root/conf/models", '--model-files', $files);
 is($status, 0, 'every file of set-up is its manifest\'s') or diag($text);
@@ -147,5 +154,10 @@ for my $name (sort keys %converters) {
     '--size', '1000x1024', '-o', "$dir/refused.onnx");
 is($status, 1, 'a size that is no multiple of 64 is refused');
 like($text, qr/--size 1000x1024: width and height must be multiples of 64/, 'and says so');
+
+($status, $text) = command('/usr/bin/python3', "$root/cuda_engine/nn/convert/tflite2onnx.py", $converters{isnet}[1],
+    '-o', "$dir/refused.onnx");
+is($status, 1, 'what is no TFLite file is refused');
+like($text, qr/isnet\.onnx is not a TFLite file/, 'and says so');
 
 done_testing();

@@ -288,6 +288,13 @@ static int read_text(struct reader *r, char *text, size_t size)
     return 0;
 }
 
+static void reverse(float values[3])
+{
+    const float first = values[0];
+    values[0] = values[2];
+    values[2] = first;
+}
+
 static int parse(struct reader *r)
 {
     char text[MANIFEST_BYTES + 1], reason[200];
@@ -301,6 +308,10 @@ static int parse(struct reader *r)
     int result = read_object(r, "", tree, manifest_fields,
         sizeof manifest_fields / sizeof *manifest_fields, r->manifest);
     yajl_tree_free(tree);
+    if (r->manifest->channels == CHANNELS_BGR) {
+        reverse(r->manifest->mean);
+        reverse(r->manifest->std);
+    }
     if (!result && r->manifest->serve_count && !*r->manifest->outputs.alpha)
         return error_set(r->error, "bad_manifest",
             "%s: outputs.alpha is missing, and what serves a model must have it.", r->path);

@@ -36,7 +36,8 @@ struct manifest {
     enum manifest_fit fit;
     enum manifest_range range;
     enum manifest_channels channels;
-    float mean[3], std[3]; /* input = (value of 0..1 - mean) / std, in the order of channels */
+    float mean[3],
+        std[3]; /* input = (value of 0..1 - mean) / std, of R, G, B; a file's are as channels says */
     /* Names; empty: the network has none. */
     struct manifest_outputs {
         char alpha[MANIFEST_NAME]; /* of a matting network; whoever serves a model has it */

@@ -12,6 +12,10 @@ struct model {
     int file;
     struct nn_net *net;
     struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
+    int width, height; /* of the picture: the input's, less what is padded */
+    float *
+        picture; /* where it is written; NULL: right into the input, which is as large and R, G, B */
+    float *answer; /* with picture: alpha and foreground of its size, in the order R, G, B */
 };
 
 /* The installed file whose aspect ratio is nearest to the clip's, by their quotient; -1: none is installed. */
@@ -28,6 +32,19 @@ static int nearest_file(const struct manifest *m, const struct model_params *par
         }
     }
     return best;
+}
+
+/* How large a clip is in a network's input. */
+static void picture_size(const struct manifest *m, const struct manifest_file *f,
+    const struct model_params *params, int *width, int *height)
+{
+    const double scale = fmin((double)f->width / params->width, (double)f->height / params->height);
+    *width = f->width;
+    *height = f->height;
+    if (m->fit == FIT_PAD) {
+        *width = (int)fmax(1, floor(params->width * scale + .5));
+        *height = (int)fmax(1, floor(params->height * scale + .5));
+    }
 }
 
 /* Finds a tensor and checks its size. */
@@ -54,12 +71,27 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
     return 0;
 }
 
+/* For a picture that is not the input as it is. -1 and *e. */
+static int make_room(struct model *model, const struct model_params *params, struct error *e)
+{
+    const struct manifest *m = model->manifest;
+    const struct manifest_file *f = &m->files[model->file];
+    picture_size(m, f, params, &model->width, &model->height);
+    if (model->width == f->width && model->height == f->height && m->channels == CHANNELS_RGB)
+        return 0;
+    const size_t pixels = (size_t)model->width * model->height;
+    model->picture = calloc(3 * pixels, sizeof *model->picture);
+    model->answer = calloc(4 * pixels, sizeof *model->answer);
+    if (!model->picture || !model->answer)
+        return error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
+    return 0;
+}
+
 struct model *model_open(
     const struct manifest *m, const struct model_params *params, struct error *e)
 {
-    if (!*m->outputs.alpha || m->fit != FIT_STRETCH || m->channels != CHANNELS_RGB) {
-        error_set(
-            e, "bad_model", "The network %s makes no alpha from a stretched RGB picture.", m->name);
+    if (!*m->outputs.alpha) {
+        error_set(e, "bad_model", "The network %s makes no alpha.", m->name);
         return NULL;
     }
     int file = nearest_file(m, params);
@@ -85,7 +117,7 @@ struct model *model_open(
         .states = (const char *const(*)[2])states,
         .state_count = m->state_count };
     model->net = nn_open(m->files[file].fd, m->files[file].file, &net, e);
-    if (!model->net || find_tensors(model, m, file, e)) {
+    if (!model->net || find_tensors(model, m, file, e) || make_room(model, params, e)) {
         model_close(model);
         return NULL;
     }
@@ -95,62 +127,99 @@ struct model *model_open(
 int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params)
 {
-    return model->manifest == m && model->file == nearest_file(m, params);
+    int width, height;
+    if (model->manifest != m || model->file != nearest_file(m, params))
+        return 0;
+    picture_size(m, &m->files[model->file], params, &width, &height);
+    return model->width == width && model->height == height;
 }
 
 float *model_input(struct model *model, int *width, int *height)
 {
-    *width = model->input.w;
-    *height = model->input.h;
-    return model->input.data;
+    *width = model->width;
+    *height = model->height;
+    return model->picture ? model->picture : model->input.data;
 }
 
 /* The picture's largest value, of 0..1; 1 for a black one, which nothing can make brighter. */
-static float largest_value(const struct model *model)
+static float largest_value(const struct manifest *m, const float *picture, int pixels)
 {
-    const struct manifest *m = model->manifest;
-    const int pixels = model->input.h * model->input.w;
     float largest = 0;
-    for (int c = 0; c < 3; c++) {
-        const float *in = model->input.data + (ptrdiff_t)c * pixels;
-        float most = in[0];
+    for (int c = 0; c < 3; c++, picture += pixels) {
+        float most = picture[0];
         for (int i = 1; i < pixels; i++)
-            most = in[i] > most ? in[i] : most;
+            most = picture[i] > most ? picture[i] : most;
         largest = fmaxf(largest, most * m->std[c] + m->mean[c]);
     }
     return largest > 0 ? largest : 1;
 }
 
-/* Multiplies the picture, which the input holds normalised, by gain. */
-static void brighten(struct model *model, float gain)
+/* Multiplies a normalised picture by gain. */
+static void brighten(const struct manifest *m, float *picture, int pixels, float gain)
 {
-    const struct manifest *m = model->manifest;
-    const int pixels = model->input.h * model->input.w;
-    for (int c = 0; c < 3; c++) {
-        float *in = model->input.data + (ptrdiff_t)c * pixels;
+    for (int c = 0; c < 3; c++, picture += pixels) {
         const float offset = (gain - 1) * m->mean[c] / m->std[c];
         for (int i = 0; i < pixels; i++)
-            in[i] = in[i] * gain + offset;
+            picture[i] = picture[i] * gain + offset;
     }
 }
 
-/* The input is given back as it was: whoever wrote it composes with it afterwards. */
-static int run_by_range(struct model *model, struct error *e)
+/* The plane of a network that holds red (0), green or blue. */
+static int plane_of(const struct model *model, int colour)
 {
-    const float largest = model->manifest->range == RANGE_PICTURE ? largest_value(model) : 1;
-    if (largest == 1)
-        return nn_run(model->net, e);
-    brighten(model, 1 / largest);
-    const int failed = nn_run(model->net, e);
-    brighten(model, largest);
-    return failed;
+    return model->manifest->channels == CHANNELS_BGR ? 2 - colour : colour;
 }
 
+/* From or to the picture's part of a plane of the network's size. */
+static void copy_plane(
+    const struct model *model, float *to, int to_width, const float *from, int from_width)
+{
+    for (int y = 0; y < model->height; y++)
+        memcpy(to + (ptrdiff_t)y * to_width, from + (ptrdiff_t)y * from_width,
+            model->width * sizeof *to);
+}
+
+/* The padding was zeros from the beginning and stays. */
+static void put_picture(const struct model *model)
+{
+    const ptrdiff_t pixels = (ptrdiff_t)model->width * model->height;
+    const int w = model->input.w, h = model->input.h;
+    for (int c = 0; c < 3; c++)
+        copy_plane(model, model->input.data + (ptrdiff_t)plane_of(model, c) * w * h, w,
+            model->picture + c * pixels, model->width);
+}
+
+static struct model_output take_answer(const struct model *model)
+{
+    const ptrdiff_t pixels = (ptrdiff_t)model->width * model->height;
+    const int w = model->input.w, h = model->input.h;
+    float *foreground = model->foreground.data ? model->answer + pixels : NULL;
+    copy_plane(model, model->answer, model->width, model->alpha.data, w);
+    for (int c = 0; c < 3 && foreground; c++)
+        copy_plane(model, foreground + c * pixels, model->width,
+            model->foreground.data + (ptrdiff_t)plane_of(model, c) * w * h, w);
+    return (struct model_output) { model->answer, foreground };
+}
+
+/* The picture is left as it was: whoever wrote it composes with it afterwards. */
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
-    if (run_by_range(model, e))
+    const struct manifest *m = model->manifest;
+    int width, height;
+    float *picture = model_input(model, &width, &height);
+    const int pixels = width * height;
+    const float largest = m->range == RANGE_PICTURE ? largest_value(m, picture, pixels) : 1;
+    if (largest != 1)
+        brighten(m, picture, pixels, 1 / largest);
+    if (model->picture)
+        put_picture(model);
+    const int failed = nn_run(model->net, e);
+    if (largest != 1)
+        brighten(m, picture, pixels, largest);
+    if (failed)
         return -1;
-    *out = (struct model_output) { model->alpha.data, model->foreground.data };
+    *out = model->picture ? take_answer(model)
+                          : (struct model_output) { model->alpha.data, model->foreground.data };
     return 0;
 }
 
@@ -164,5 +233,7 @@ void model_close(struct model *model)
     if (!model)
         return;
     nn_close(model->net);
+    free(model->picture);
+    free(model->answer);
     free(model);
 }

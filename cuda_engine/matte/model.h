@@ -15,7 +15,7 @@ struct model_params {
     int threads; /* as in nn_params */
 };
 
-/* What a run gives, at the network's size, values 0..1, planar; it belongs to the model until the next run. */
+/* What a run gives, of the picture's size, values 0..1, planar; it belongs to the model until the next run. */
 struct model_output {
     const float *alpha;      /* h * w */
     const float *foreground; /* 3 * h * w, R then G then B; NULL where the network predicts none */
@@ -28,7 +28,10 @@ struct model *model_open(
 int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params);
 
-/* Where the next frame's planar RGB (3 * h * w, normalised as the manifest says) is to be written, and its size. */
+/*
+ * Where the next frame's planar RGB (3 * h * w, normalised by the manifest's mean and std) is to be written, and its
+ * size: the network's input, or what is left of it by the padding of a manifest with fit "pad".
+ */
 float *model_input(struct model *model, int *width, int *height);
 
 int model_run(struct model *model, struct model_output *out, struct error *e);

@@ -192,8 +192,8 @@ int constant_read_node(
     t.dims = &size;
     t.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     if (n->n_output != 1)
-        return error_set(e, "bad_model", "%s: the node %s (Constant) has %zu outputs.", g->label,
-            node_name(n), n->n_output);
+        return error_set(e, "bad_model", "%s: the node %s (Constant, opset %d) has %zu outputs.",
+            g->label, node_name(n), g->opset, n->n_output);
     if (!strcmp(name, "value") && a->t)
         return constant_read(g, n->output[0], a->t, names, e);
     if (!strcmp(name, "value_int")) {

@@ -27,7 +27,13 @@ void *graph_alloc(struct graph *g, size_t bytes, struct error *e)
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", g->label);
         return NULL;
     }
+    g->bytes += bytes;
     return g->owned[g->owned_count++] = p;
+}
+
+size_t graph_bytes(const struct graph *g)
+{
+    return g->bytes + g->tensor_count * sizeof *g->tensors + g->node_count * sizeof *g->nodes;
 }
 
 size_t shape_elements(const struct shape *s)
@@ -253,8 +259,9 @@ static int read_nodes(
                 for (size_t k = 0; !done[i] && k < p->node[i]->n_input; k++)
                     if (*p->node[i]->input[k] && names_lookup(names, p->node[i]->input[k]) < 0)
                         return error_set(e, "bad_model",
-                            "%s: the node %s (%s) reads %s, which nothing before it computes.",
-                            g->label, node_name(p->node[i]), text(p->node[i]->op_type),
+                            "%s: the node %s (%s, opset %d) reads %s, which nothing before it "
+                            "computes.",
+                            g->label, node_name(p->node[i]), text(p->node[i]->op_type), g->opset,
                             p->node[i]->input[k]);
         }
         before = left;
@@ -351,6 +358,7 @@ int graph_read(
     if (!bytes)
         return -1;
     g->model = onnx__model_proto__unpack(NULL, size, bytes);
+    g->bytes = size;
     free(bytes);
     if (!g->model)
         return error_set(e, "bad_model", "%s is not an ONNX file.", label);
@@ -400,8 +408,9 @@ int graph_sort(struct graph *g, struct error *e)
             for (int i = 0; i < g->nodes[n].input_count && next < 0; i++) {
                 int before = g->tensors[g->nodes[n].inputs[i]].producer;
                 if (before >= 0 && place[before] < 0) {
-                    error_set(e, "bad_model", "%s: the node %s (%s) needs its own result.",
-                        g->label, g->nodes[n].name, g->nodes[n].op);
+                    error_set(e, "bad_model",
+                        "%s: the node %s (%s, opset %d) needs its own result.", g->label,
+                        g->nodes[n].name, g->nodes[n].op, g->opset);
                     goto out;
                 }
                 if (before >= 0 && !place[before])

@@ -1,7 +1,7 @@
 /*
  * A network as the planner sees it: tensors of fixed N,C,H,W size and nodes of a few kinds, in an order in which every
  * node comes after those that it reads. Made from an ONNX file by graph_read(); ops.c says what each operator becomes;
- * fuse.c makes fewer nodes of more work. Nothing here knows how a node is computed: that is a backend's.
+ * pass/ makes fewer nodes of more work. Nothing here knows how a node is computed: that is a backend's.
  */
 #ifndef MATTE_NN_GRAPH_H
 #define MATTE_NN_GRAPH_H
@@ -72,6 +72,7 @@ enum function {
     SIGMOID,
     TANH,
     HARDSWISH, /* x * min(max(x + 3, 0), 6) / 6 */
+    GELU,      /* x * (1 + erf(x / sqrt 2)) / 2 */
     ADD,
     SUB,
     MUL,
@@ -96,11 +97,24 @@ enum kind {
     SLICE,     /* step 1 */
     PAD,       /* with a constant */
     POINTWISE, /* the program over inputs broadcast to the output's size */
+    PRODUCT,   /* of matrices: inputs 0 and 1, then operands of its program */
+    SOFTMAX,   /* along axis, of what the program gives (of input 0 where it is empty) */
+    NORMALISE, /* input 0 along axis to mean 0, deviation 1; times input 1, plus input 2 */
+    COPY,      /* settings.copy */
     PLAIN,     /* compute() over tensors in ROWS */
-    REORDER,   /* from one layout to another; made by a backend */
 };
 
 struct plain;
+
+/*
+ * A copy of a tensor's elements, in the file's order: element i of the output is element base + the sum of the digits of
+ * i in dims times step of the input.
+ */
+enum { COPY_RANK = 2 * GRAPH_RANK };
+struct copy {
+    int rank, dims[COPY_RANK];
+    ptrdiff_t step[COPY_RANK], base;
+};
 
 /* The attributes of a PLAIN node; each operator says which it uses. */
 struct settings {
@@ -109,11 +123,7 @@ struct settings {
     int count;
     int64_t list[2 * GRAPH_RANK];
     float scale[GRAPH_RANK], region[2 * GRAPH_RANK];
-    /* a copy: output element i is input element base + the sum of the digits of i in dims times step */
-    struct {
-        int rank, dims[2 * GRAPH_RANK];
-        ptrdiff_t step[2 * GRAPH_RANK], base;
-    } copy;
+    struct copy copy;
 };
 
 struct window {
@@ -135,10 +145,12 @@ struct node {
     void (*compute)(const struct plain *p); /* PLAIN */
     union {
         int offset[4]; /* SLICE: of the output in the input; PAD: of the input in the output */
-        int axis;
+        int axis;      /* CONCAT, SOFTMAX, NORMALISE: of the last four */
+        int columns; /* PRODUCT: 1 where input 1 has its matrices' columns adjacent, not their rows */
     };
-    float fill; /* PAD */
-    /* POINTWISE: its last result is the output. CONVOLUTION: applied to the sums in turn, x not being read. */
+    float fill;    /* PAD */
+    float epsilon; /* NORMALISE: added to the variance */
+    /* POINTWISE: its last result is the output. CONVOLUTION, PRODUCT: applied to the sums in turn, x not being read. */
     struct instruction program[GRAPH_PROGRAM];
     int program_length;
 };
@@ -156,6 +168,7 @@ struct graph {
     void *model; /* the ONNX message; names and constants point into it */
     void **owned;
     int owned_count;
+    size_t bytes; /* of the message, and of owned */
 };
 
 /* Reads the file behind fd into *g. -1 and *e; in either case graph_free() is due. label must outlive g. */
@@ -165,6 +178,9 @@ void graph_free(struct graph *g);
 
 /* Zeroed memory that lives as long as g; NULL and *e when there is none. */
 void *graph_alloc(struct graph *g, size_t bytes, struct error *e);
+
+/* All that g holds. */
+size_t graph_bytes(const struct graph *g);
 
 size_t shape_elements(const struct shape *s);
 size_t tensor_elements(const struct tensor *t);
@@ -182,7 +198,19 @@ int graph_add_node(struct graph *g, const struct node *n, struct error *e);
 /* Drops nodes whose results nobody uses, sorts the rest, and sets producer and uses anew. -1 and *e: a cycle. */
 int graph_sort(struct graph *g, struct error *e);
 
-/* fuse.c: rewrites g to fewer nodes that give the same outputs. */
+/*
+ * copy.c. *c, whose input is what inner gives, becomes the copy of inner's input that gives the same: 1. 0 and *c as it
+ * was where that is not one copy.
+ */
+int copy_compose(struct copy *c, const struct copy *inner);
+
+/* The same copy in as few dimensions as can be, as copy_compose() makes it. */
+struct copy copy_simple(const struct copy *c);
+
+/* 1 if all elements stay in their order, of one in as few dimensions as can be. */
+int copy_is_same(const struct copy *c);
+
+/* pass/pass.c: rewrites g to fewer nodes that give the same outputs. */
 int graph_fuse(struct graph *g, struct error *e);
 
 #endif

@@ -144,3 +144,63 @@ int lower_pad(struct reading *r)
         r->node.offset[i] = (int)s->list[i];
     return 1;
 }
+
+/* 1 if t has a value for each column of the output, or one for each of its elements. */
+static int is_row_or_all(const struct reading *r, const struct tensor *t)
+{
+    const int columns = r->out.dims[r->out.rank - 1];
+    const size_t elements = tensor_elements(t);
+    return t->dims[3] == columns &&
+           (elements == (size_t)columns || elements == shape_elements(&r->out));
+}
+
+/* Of any number of matrices by one that is known, or of as many by as many. */
+int lower_matmul(struct reading *r)
+{
+    const struct shape *a = shape_of(r, 0), *b = shape_of(r, 1);
+    const int known = input(r, 1)->data && b->rank == 2;
+    if (a->rank < 2 || (!known && (a->rank != b->rank || a->rank > 4)))
+        return 0;
+    for (int i = 0; i < a->rank - 2 && !known; i++)
+        if (a->dims[i] != b->dims[i])
+            return 0;
+    r->node.kind = PRODUCT;
+    return 1;
+}
+
+int lower_gemm(struct reading *r)
+{
+    const struct settings *s = &r->node.settings;
+    const int adds = r->input_count > 2 && input(r, 2);
+    if (!input(r, 1)->data || s->mode || s->alpha != 1 ||
+        (adds && (s->beta != 1 || !is_row_or_all(r, input(r, 2)))))
+        return 0;
+    r->node.kind = PRODUCT;
+    r->node.columns = s->keep;
+    r->node.program[0] = (struct instruction) { .function = ADD, .y = 2 };
+    r->node.program_length = adds;
+    r->node.input_count = 2 + adds;
+    return 1;
+}
+
+int lower_softmax(struct reading *r)
+{
+    const struct settings *s = &r->node.settings;
+    if (s->mode != SOFTMAX_ || s->axis != r->out.rank - 1)
+        return 0;
+    r->node.kind = SOFTMAX;
+    r->node.axis = 3;
+    return 1;
+}
+
+int lower_layer(struct reading *r)
+{
+    const struct settings *s = &r->node.settings;
+    if (s->part || s->axis != r->out.rank - 1 || r->input_count != 3 || !input(r, 1)->data ||
+        !input(r, 2) || !input(r, 2)->data)
+        return 0;
+    r->node.kind = NORMALISE;
+    r->node.axis = 3;
+    r->node.epsilon = s->alpha;
+    return 1;
+}

@@ -3,8 +3,9 @@
  *
  * Tensors cross this boundary as dense float32 in the file's order (N,C,H,W), integers and truths too; whatever layout a
  * backend prefers stays inside it.
- * A net belongs to one thread at a time. nn_run() allocates nothing but the few hundred bytes in which oneDNN passes a
- * primitive's arguments, given back at once.
+ * A net belongs to one thread at a time. nn_run() allocates nothing itself. oneDNN 2.6 does, and its C API leaves no way
+ * around it: dnnl_primitive_execute() makes two tables of a primitive's arguments, of about six allocations and 300 bytes,
+ * which it gives back before it returns (in RVM some 670 allocations a frame). The heap does not grow.
  */
 #ifndef MATTE_NN_H
 #define MATTE_NN_H
@@ -56,7 +57,8 @@ void nn_start(char *const argv[]);
 
 /*
  * Reads the ONNX file behind fd (from its beginning, whatever its offset; fd stays open and the caller's) and plans
- * it. label names the file in errors. NULL and *e: not ONNX, an operator or opset that is not supported (the text
+ * it. That may take a second: some layers are tried in two ways, once for each shape and number of threads in a process, and
+ * as the faster may be another one the next time, values of two processes may differ by rounding. label names the file in errors. NULL and *e: not ONNX, an operator or opset that is not supported (the text
  * names node, operator and opset), a shape that is not fixed, a state whose two sizes differ.
  */
 struct nn_net *nn_open(int fd, const char *label, const struct nn_params *params, struct error *e);
@@ -70,7 +72,11 @@ int nn_run(struct nn_net *net, struct error *e);
 /* Sets the states to zeros. */
 void nn_reset(struct nn_net *net);
 
-/* Bytes held: weights as packed for the backend, and the activations' arena. */
+/*
+ * Bytes that the net takes, known before the first run and not exceeded by it: the file's message, weights as packed for
+ * the backend, the activations' arena, and an estimate for the code that oneDNN generates. What the process grows by
+ * differs by less than 5 % (t/onnx_memory.t).
+ */
 size_t nn_bytes(const struct nn_net *net);
 
 void nn_close(struct nn_net *net);

@@ -60,5 +60,9 @@ int lower_resize(struct reading *r);
 int lower_concat(struct reading *r);
 int lower_slice(struct reading *r);
 int lower_pad(struct reading *r);
+int lower_matmul(struct reading *r);
+int lower_gemm(struct reading *r);
+int lower_softmax(struct reading *r);
+int lower_layer(struct reading *r);
 
 #endif

@@ -12,13 +12,14 @@ my %frames = (rvm => 20, nanodet => 20, u2netp => 6, sam_decoder => 6);    # the
 $| = 1;
 my @lines;
 for my $network (grep { $_->{first} } networks()) {
-    my ($name, $difference, $bytes) = ($network->{name}, 0, 0);
+    my ($name, $difference, $plan, $bytes) = ($network->{name}, 0, 0, 0);
     for my $threads (1, 2) {
         my @ratios;
         for (1 .. $rounds) {
             my %got = beside($network, 'moving', $frames{$name} // 2, $threads);
             push @ratios, $got{ort_ms} / $got{ours_ms};
             $difference = max($difference, $got{max_diff});
+            $plan = max($plan, $got{plan_ms});
             $bytes = $got{bytes};
         }
         @ratios = sort { $a <=> $b } @ratios;
@@ -26,6 +27,6 @@ for my $network (grep { $_->{first} } networks()) {
             @ratios[$rounds / 2, 0, -1];
         push @lines, sprintf 'nn.%s.%dt.ratio=%.2f', $name, $threads, $ratios[$rounds / 2];
     }
-    push @lines, "nn.$name.max_diff=$difference", sprintf 'nn.%s.peak_mib=%.1f', $name, $bytes / 2**20;
+    push @lines, "nn.$name.max_diff=$difference", "nn.$name.plan_ms=$plan", sprintf 'nn.%s.peak_mib=%.1f', $name, $bytes / 2**20;
 }
 print map { "$_\n" } @lines;

@@ -3,6 +3,7 @@
  * outputs.
  *
  *   conformance FOLDER     with Debian's libonnx-testdata: /usr/share/libonnx-testdata/data/node
+ *   conformance --table    prints the operator table as cuda_engine/nn/operators.md has it
  *
  * FOLDER holds one folder a case: model.onnx and test_data_set_N/{input,output}_K.pb. Inputs of which the table says that
  * they have to be constants become that. Prints a line for each failed case, the operators that are not in the table, and
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 #include "nn/nn.h"
-#include "nn/ops.h"
+#include "nn/reading.h"
 
 enum { NAMES = 4096 };
 
@@ -268,6 +269,59 @@ out:
     return result;
 }
 
+/* The kind that lower() makes, in words; for nodes of what it does not take, and where there is none, plain C. */
+static const char *kind_of(const struct op *op)
+{
+    static const struct {
+        int (*lower)(struct reading *r);
+        const char *kind;
+    } kinds[] = {
+        { lower_conv, "convolution" },
+        { lower_pool, "pool" },
+        { lower_resize, "linear resize" },
+        { lower_concat, "copy or view" },
+        { lower_slice, "view" },
+        { lower_pad, "copy" },
+        { lower_matmul, "product" },
+        { lower_gemm, "product" },
+        { lower_softmax, "softmax" },
+        { lower_layer, "normalisation" },
+        { lower_pointwise, "element-wise" },
+        { lower_pair, "element-wise" },
+        { lower_hard_sigmoid, "element-wise" },
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && op->lower; i++)
+        if (kinds[i].lower == op->lower)
+            return kinds[i].kind;
+    return op->lower ? "?" : "";
+}
+
+static void print_table(void)
+{
+    printf("| operator | opsets | inputs | outputs | of | constant | faster as |\n"
+           "|---|---|---|---|---|---|---|\n");
+    for (int i = 0; i < op_count; i++) {
+        static const struct {
+            unsigned bit;
+            const char *name;
+        } types[] = { { REALS, "floats" }, { INTEGERS, "integers" }, { LOGICALS, "bools" } };
+        const struct op *op = &ops[i];
+        char most[12] = "any";
+        if (op->outputs_max < NAMES)
+            snprintf(most, sizeof most, "%d", op->outputs_max);
+        printf("| %s | %d-%d | %d-%d | %s |", op->name, op->since, op->until, op->inputs_min,
+            op->inputs_max, most);
+        for (int t = 0, some = 0; t < 3; t++)
+            if (op->types & types[t].bit)
+                printf("%s%s", some++ ? ", " : " ", types[t].name);
+        printf(" |");
+        for (int k = 0, some = 0; k < op->inputs_max; k++)
+            if (op->constants >> k & 1)
+                printf("%s%d", some++ ? ", " : " ", k);
+        printf(" | %s |\n", kind_of(op));
+    }
+}
+
 static int is_case(const struct dirent *d)
 {
     return d->d_name[0] != '.';
@@ -284,9 +338,13 @@ int main(int argc, char **argv)
     int claimed = 0, passed = 0, failed = 0;
 
     nn_start(argv);
+    if (argc == 2 && !strcmp(argv[1], "--table")) {
+        print_table();
+        return 0;
+    }
     const int cases = argc == 2 ? scandir(argv[1], &entries, is_case, alphasort) : -1;
     if (cases < 0) {
-        fprintf(stderr, "conformance FOLDER\n");
+        fprintf(stderr, "conformance FOLDER | --table\n");
         return 2;
     }
     for (int i = 0; i < cases; i++) {

@@ -6,7 +6,7 @@
  *   ort FOLDER MODEL.onnx IMAGE noise|moving FRAMES THREADS [STATE_IN=STATE_OUT | INPUT:SIZE[=|~VALUES] ...]
  *
  * FOLDER holds libonnxruntime.so; IMAGE is the input that is drawn. Of others the SIZE (1x2x2) may be given, and VALUES
- * (1,2,3,4): known when the network is planned (=), or put in before each run (~). Prints max_diff=, ort_ms=, ours_ms=, bytes=.
+ * (1,2,3,4): known when the network is planned (=), or put in before each run (~). Prints max_diff=, ort_ms=, ours_ms=, plan_ms= (to open ours), bytes=.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -208,7 +208,9 @@ int main(int argc, char **argv)
     params.fixed = fixed;
     params.fixed_count = given_count;
     int fd = open(model, O_RDONLY | O_CLOEXEC);
+    const double opened = milliseconds();
     struct nn_net *net = nn_open(fd, model, &params, &e);
+    const double plan_ms = milliseconds() - opened;
     if (!net)
         fail(e.text);
     if (!(ort = load(argv[1])))
@@ -269,8 +271,8 @@ int main(int argc, char **argv)
                     largest = isnan(d) ? INFINITY : d;
             }
     }
-    printf("max_diff=%.3g\nort_ms=%.2f\nours_ms=%.2f\nbytes=%zu\n", largest,
-        median(theirs_ms, frames), median(ours_ms, frames), nn_bytes(net));
+    printf("max_diff=%.3g\nort_ms=%.2f\nours_ms=%.2f\nplan_ms=%.0f\nbytes=%zu\n", largest,
+        median(theirs_ms, frames), median(ours_ms, frames), plan_ms, nn_bytes(net));
     nn_close(net);
     return 0;
 }

@@ -1,9 +1,10 @@
 /*
  * Plans the convolutions of networks with the real cuDNN for a card that need not be there, and prints what came of it.
  *
- *   plans [-p] CARD.json MODEL.onnx...
+ *   plans [-p] CARD.json MODEL.onnx[@INPUT:SIZE[=VALUES]]...
  *
- * CARD.json holds a card's properties (t/data/cards). -p: every convolution is first given padding for one more row
+ * CARD.json holds a card's properties (t/data/cards). Of inputs that a file leaves open the SIZE (1x3x64x64) is given,
+ * and VALUES (1,2) where they must be known. -p: every convolution is first given padding for one more row
  * than its output has, which cuDNN must refuse. Prints a sentence for each shape that is refused, then cudnn= its
  * version, and sm=, layers=, shapes=, plans=, refused=, extras=, fused= and workspace= as nn/cudnn/plan.h has them.
  */
@@ -15,15 +16,43 @@
 
 #include "nn/cudnn/plan.h"
 
-enum { WORKSPACE_LIMIT = 64 << 20 };
+enum { WORKSPACE_LIMIT = 64 << 20, INPUTS = 8, VALUES = 16 };
+
+/* What follows a file's name, one input after another. */
+static int take_inputs(char *given, struct nn_fixed *fixed, float *values)
+{
+    int count = 0, known = 0;
+    for (char *save, *input = strtok_r(given, "@", &save); input && count < INPUTS;
+         input = strtok_r(NULL, "@", &save)) {
+        struct nn_fixed *f = &fixed[count++];
+        char *size = input + strcspn(input, ":");
+        char *list = size + strcspn(size, "=");
+        *f = (struct nn_fixed) { .name = input, .values = *list ? values + known : NULL };
+        for (char *v = list; *v && known < VALUES; v += strcspn(v, ","))
+            values[known++] = strtof(v + 1, &v);
+        *list = 0;
+        for (char *d = size; *d && f->rank < NN_RANK; d += strcspn(d, "x"))
+            f->dims[f->rank++] = (int)strtol(d + 1, &d, 10);
+        *size = 0;
+    }
+    return count;
+}
 
 static int plan_file(
-    const char *path, const struct card *card, struct plan_cache *cache, int pad, struct error *e)
+    char *path, const struct card *card, struct plan_cache *cache, int pad, struct error *e)
 {
+    struct nn_fixed fixed[INPUTS];
+    float values[VALUES];
     struct graph g = { 0 };
     const struct planned **of = NULL;
+    char *given = path + strcspn(path, "@");
+    const struct nn_params params = {
+        .fixed = fixed,
+        .fixed_count = *given ? take_inputs(given + 1, fixed, values) : 0,
+    };
+    *given = 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int failed = graph_read(&g, fd, path, &(struct nn_params) { 0 }, e) || graph_fuse(&g, e);
+    int failed = graph_read(&g, fd, path, &params, e) || graph_fuse(&g, e);
     for (int i = 0; i < g.node_count && pad; i++)
         if (g.nodes[i].kind == CONVOLUTION)
             g.nodes[i].window.after[0] += g.nodes[i].window.stride[0];
@@ -59,7 +88,7 @@ int main(int argc, char **argv)
     char **files = argv + 1 + pad;
     FILE *f = argc - pad > 2 ? fopen(*files, "r") : NULL;
     if (!f || !fread(json, 1, sizeof json - 1, f)) {
-        fprintf(stderr, "usage: plans [-p] CARD.json MODEL.onnx...\n");
+        fprintf(stderr, "usage: plans [-p] CARD.json MODEL.onnx[@INPUT:SIZE[=VALUES]]...\n");
         return 2;
     }
     fclose(f);

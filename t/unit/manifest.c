@@ -163,6 +163,8 @@ static void reads_how_a_picture_becomes_input(void **state)
         "input", "\"src\", \"fit\": \"pad\", \"range\": \"picture\", \"channels\": \"bgr\"", &e);
     assert_string_equal(e.text, "");
     assert_true(m->fit == FIT_PAD && m->range == RANGE_PICTURE && m->channels == CHANNELS_BGR);
+    assert_true(m->mean[0] == 1 && m->mean[1] == 0.5f && m->mean[2] == 0); /* of R, G, B */
+    assert_true(m->std[0] == 0.25f && m->std[1] == 2 && m->std[2] == 1);
     manifest_close(m);
     m = open_with(
         "input", "\"src\", \"fit\": \"stretch\", \"range\": \"full\", \"channels\": \"rgb\"", &e);

@@ -169,21 +169,93 @@ static void divides_by_the_largest_value(void **state)
     close_files(&m);
 }
 
+/* A clip of 4:3 in an input of 32x16: 21x16 at its left, zeros beside it; and the network sees blue first. */
+static void pads_and_reverses(void **state)
+{
+    struct manifest m = manifest();
+    struct model_output out;
+    struct error e;
+    int w, h;
+    (void)state;
+    m.state_count = 0;
+    for (int how = 0; how < 4; how++) {
+        const int pads = how & 1, reverses = how >> 1;
+        m.fit = pads ? FIT_PAD : FIT_STRETCH;
+        m.channels = reverses ? CHANNELS_BGR : CHANNELS_RGB;
+        struct model *model = model_open(&m, &(struct model_params) { 400, 300, 1 }, &e);
+        assert_non_null(model);
+        float *in = model_input(model, &w, &h);
+        assert_int_equal(w, pads ? 21 : 32);
+        assert_int_equal(h, 16);
+        assert_int_equal(model_suits(model, &m, &(struct model_params) { 800, 600, 1 }), 1);
+        assert_int_equal(model_suits(model, &m, &(struct model_params) { 500, 300, 1 }), !pads);
+        for (int frame = 1; frame < 3; frame++) {
+            for (int i = 0; i < 3 * w * h; i++)
+                in[i] = (float)(i * frame);
+            assert_int_equal(model_run(model, &out, &e), 0);
+            for (int i = 0; i < 3 * w * h; i++) {
+                assert_true(out.foreground[i] == (float)(2 * i * frame));
+                assert_true(in[i] == (float)(i * frame));
+            }
+            for (int i = 0; i < w * h; i++) /* of what the network takes for red */
+                assert_true(out.alpha[i] == (float)((reverses ? 2 * w * h + i : i) * frame));
+        }
+        model_close(model);
+    }
+    close_files(&m);
+}
+
+/* A network that looks at all of its input: what is beside the picture is 0, also after brightening. */
+static void pads_with_zeros(void **state)
+{
+    struct manifest m = manifest();
+    struct model_output out;
+    struct error e;
+    size_t size;
+    int w, h;
+    (void)state;
+    begin(13);
+    input("src", 1, 3, 16, 32);
+    int64s("sizes", (int64_t[]) { 1, 1, 16, 32 }, 4);
+    node("GlobalAveragePool", "src", "mean");
+    set_int(node("Split", "mean", "red,green,blue"), "axis", 1);
+    node("Expand", "red,sizes", "alpha");
+    output("alpha");
+    const uint8_t *bytes = file_bytes(&size);
+    assert_int_equal(ftruncate(m.files[0].fd, 0), 0);
+    assert_int_equal(pwrite(m.files[0].fd, bytes, size, 0), size);
+    set_sha256(&m.files[0]);
+    m.state_count = 0;
+    *m.outputs.foreground = 0;
+    m.fit = FIT_PAD;
+    m.range = RANGE_PICTURE;
+    for (int c = 0; c < 3; c++)
+        m.mean[c] = .25f;
+    struct model *model = model_open(&m, &(struct model_params) { 300, 300, 1 }, &e);
+    if (!model)
+        fail_msg("%s", e.text);
+    float *in = model_input(model, &w, &h);
+    assert_int_equal(w, 16);
+    for (int i = 0; i < 3 * w * h; i++)
+        in[i] = .5f - .25f;
+    assert_int_equal(model_run(model, &out, &e), 0);
+    assert_null(out.foreground);
+    for (int i = 0; i < w * h;
+         i++) /* 0.5 of 0.5 is 1: less the mean 0.75, over half of the input */
+        assert_float_equal(out.alpha[i], .75f / 2, 1e-6);
+    model_close(model);
+    close_files(&m);
+}
+
 static void names_what_does_not_fit(void **state)
 {
     struct manifest m = manifest();
     struct error e;
     const struct model_params params = { 32, 16, 1 };
     (void)state;
-    m.fit = FIT_PAD;
-    assert_null(model_open(&m, &params, &e));
-    assert_string_equal(e.text, "The network test makes no alpha from a stretched RGB picture.");
-    m.fit = FIT_STRETCH;
-    m.channels = CHANNELS_BGR;
-    assert_null(model_open(&m, &params, &e));
-    m.channels = CHANNELS_RGB;
     *m.outputs.alpha = 0;
     assert_null(model_open(&m, &params, &e));
+    assert_string_equal(e.text, "The network test makes no alpha.");
     strcpy(m.outputs.alpha, "alpha");
     m.files[0].width = 48;
     assert_null(model_open(&m, &params, &e));
@@ -213,6 +285,8 @@ int main(void)
         cmocka_unit_test(says_that_nothing_is_installed),
         cmocka_unit_test(remembers_until_reset),
         cmocka_unit_test(divides_by_the_largest_value),
+        cmocka_unit_test(pads_and_reverses),
+        cmocka_unit_test(pads_with_zeros),
         cmocka_unit_test(names_what_does_not_fit),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,35 +1,8 @@
 /*
  * Reading files: what is understood, in whatever order; what is refused, and with which words; and bytes that are no
- * file at all. Fusing: what becomes of typical patterns, and that the values stay.
+ * file at all. The passes, together; each alone is tested in nn_pass_*.c.
  */
-#include "onnx.h"
-
-#include <math.h>
-#include <stdio.h>
-
-#include "nn/graph.h"
-
-static float uniform(void)
-{
-    static uint64_t seed = 7;
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (float)(seed >> 40) / (1 << 23) - 1;
-}
-
-static void noise(const char *name, int rank, const int *dims)
-{
-    static float values[100000];
-    int count = 1;
-    for (int i = 0; i < rank; i++)
-        count *= dims[i];
-    assert_true(count <= 100000);
-    for (int i = 0; i < count; i++)
-        values[i] = uniform();
-    floats(name, values, rank, dims);
-}
-
-#define NOISE(name, ...) \
-    noise(name, sizeof((int[]) { __VA_ARGS__ }) / sizeof(int), (int[]) { __VA_ARGS__ })
+#include "blocks.h"
 
 /* reading */
 
@@ -458,8 +431,8 @@ static const struct {
     { large_sum, "needs 6144 MiB for what it computes; at most 4096" },
     { no_output, "has no output" },
     { nothing_computes, "nothing computes the output other" },
-    { unknown_input, "the node z (Add) reads ghost" },
-    { cycle, "the node a (Add) reads b" },
+    { unknown_input, "the node z (Add, opset 13) reads ghost" },
+    { cycle, "the node a (Add, opset 13) reads b" },
     { twice, "the tensor z is defined twice" },
 };
 
@@ -475,32 +448,6 @@ static void says_what_it_refuses(void **state)
             e.text[strlen(e.text) - 1] != '.')
             fail_msg("%s: %s", refusals[i].says, net ? "it was opened" : e.text);
     }
-}
-
-/* A small network with most of what a file can hold. */
-static void build_small(void)
-{
-    begin(13);
-    input("x", 1, 3, 8, 8);
-    input("h", 1, 4, 4, 4);
-    NOISE("w", 8, 3, 3, 3);
-    NOISE("b", 8);
-    scalar("zero", 0);
-    scalar("six", 6);
-    int64s("sizes", (int64_t[]) { 1, 4, 8, 8 }, 4);
-    Onnx__NodeProto *n = node("Conv", "x,w,b", "c");
-    set_ints(n, "strides", 2, (int[]) { 2, 2 });
-    set_ints(n, "pads", 4, (int[]) { 1, 1, 1, 1 });
-    node("Clip", "c,zero,six", "d");
-    set_int(node("Split", "d", "p,q"), "axis", 1);
-    set_int(node("Concat", "p,h", "r"), "axis", 1);
-    node("GlobalAveragePool", "r", "g");
-    node("Mul", "r,g", "m");
-    node("Add", "q,h", "s");
-    n = node("Resize", "s,,,sizes", "z");
-    set_text(n, "mode", "linear");
-    output("z");
-    output("m");
 }
 
 /* Opens the bytes, and runs what could be opened: nothing may crash, and what is refused is so with a sentence. */
@@ -563,78 +510,7 @@ static void refuses_what_is_no_file(void **state)
     nn_close(net);
 }
 
-/* fusing */
-
 static struct graph graph;
-
-/* What remains of the built file. */
-static const struct graph *fused(void)
-{
-    struct error e = { 0 };
-    size_t size;
-    const uint8_t *bytes = file_bytes(&size);
-    int fd = memfd_create("onnx", MFD_CLOEXEC);
-    assert_int_equal(write(fd, bytes, size), size);
-    if (graph_read(&graph, fd, "test.onnx", &(struct nn_params) { 0 }, &e) ||
-        graph_fuse(&graph, &e))
-        fail_msg("%s", e.text);
-    close(fd);
-    return &graph;
-}
-
-/* Runs the file as it is, and again with every node's result a graph output, which leaves nothing to fuse. */
-static void assert_same_values(void)
-{
-    struct error e;
-    struct nn_tensor in, out;
-    static float values[2][100000];
-    size_t count = 0;
-    for (int plain = 0; plain < 2; plain++) {
-        const size_t outputs = onnx.graph.n_output;
-        for (size_t i = 0; i < onnx.graph.n_node && plain; i++)
-            for (size_t k = 0; k < onnx.nodes[i]->n_output; k++)
-                output(onnx.nodes[i]->output[k]);
-        struct nn_net *net = open_net(&e);
-        if (!net)
-            fail_msg("%s", e.text);
-        uint32_t seed = 3;
-        for (size_t i = 0; i < onnx.graph.n_input; i++) {
-            assert_int_equal(nn_tensor(net, onnx.inputs[i]->name, &in, &e), 0);
-            for (int k = 0; k < in.n * in.c * in.h * in.w; k++) {
-                seed = seed * 1664525 + 1013904223;
-                in.data[k] = (float)(seed >> 8) / (1 << 21) - 4;
-            }
-        }
-        assert_int_equal(nn_run(net, &e), 0);
-        count = 0;
-        for (size_t o = 0; o < outputs; o++) {
-            assert_int_equal(nn_tensor(net, onnx.outputs[o]->name, &out, &e), 0);
-            for (int k = 0; k < out.n * out.c * out.h * out.w; k++)
-                values[plain][count++] = out.data[k];
-        }
-        nn_close(net);
-        onnx.graph.n_output = outputs;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (!(fabsf(values[0][i] - values[1][i]) <= 1e-4f * (1 + fabsf(values[1][i]))))
-            fail_msg("value %zu is %g, and %g without fusion", i, values[0][i], values[1][i]);
-}
-
-static void begin_conv(void)
-{
-    begin(13);
-    input("x", 1, 16, 6, 6);
-    NOISE("w", 16, 16, 1, 1);
-    NOISE("b", 16);
-    NOISE("gain", 1, 16, 1, 1);
-    NOISE("shift", 16, 1, 1);
-    scalar("zero", 0);
-    scalar("one", 1);
-    scalar("three", 3);
-    scalar("six", 6);
-    scalar("sixth", 1.0f / 6);
-    output("z");
-}
 
 static void drops_what_nobody_uses(void **state)
 {
@@ -646,180 +522,6 @@ static void drops_what_nobody_uses(void **state)
     const struct graph *g = fused();
     assert_int_equal(g->node_count, 1);
     graph_free(&graph);
-}
-
-static void fuses_activations(void **state)
-{
-    static const struct {
-        const char *op;
-        enum function function;
-    } of[] = { { "Relu", RELU }, { "Sigmoid", SIGMOID }, { "Tanh", TANH } };
-    (void)state;
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        begin_conv();
-        node("Conv", "x,w,b", "c");
-        node(of[i].op, "c", "z");
-        const struct graph *g = fused();
-        assert_int_equal(g->node_count, 1);
-        assert_int_equal(g->nodes[0].program_length, 1);
-        assert_int_equal(g->nodes[0].program[0].function, of[i].function);
-        graph_free(&graph);
-        assert_same_values();
-    }
-}
-
-static void finds_hardswish(void **state)
-{
-    (void)state;
-    for (int swap = 0; swap < 2; swap++) {
-        begin_conv();
-        node("Conv", "x,w,b", "c");
-        node("Mul", swap ? "sixth,c" : "c,sixth", "s");
-        node("Add", swap ? "c,three" : "three,c", "a");
-        node("Clip", "a,zero,six", "l");
-        node("Mul", swap ? "l,s" : "s,l", "z");
-        const struct graph *g = fused();
-        assert_int_equal(g->node_count, 1);
-        assert_int_equal(g->nodes[0].program_length, 1);
-        assert_int_equal(g->nodes[0].program[0].function, HARDSWISH);
-        graph_free(&graph);
-        assert_same_values();
-    }
-    begin_conv(); /* bounded at 3: something else */
-    node("Mul", "x,sixth", "s");
-    node("Add", "x,three", "a");
-    node("Clip", "a,zero,three", "l");
-    node("Mul", "s,l", "z");
-    const struct graph *g = fused();
-    assert_int_equal(g->node_count, 1);
-    assert_int_equal(g->nodes[0].program_length, 4);
-    graph_free(&graph);
-    assert_same_values();
-}
-
-static void folds_scales_into_weights(void **state)
-{
-    (void)state;
-    for (int bias = 0; bias < 2; bias++) {
-        begin_conv();
-        output("other");
-        node("Conv", bias ? "x,w,b" : "x,w", "c");
-        node("Mul", "c,gain", "d");
-        node("Add", "shift,d", "e");
-        node("Mul", "e,three", "f");
-        node("Clip", "f,zero,six", "g");
-        node("Mul", "g,sixth", "z");
-        node("Conv", bias ? "x,w,b" : "x,w", "other"); /* shares the weights, unscaled */
-        const struct graph *g = fused();
-        assert_int_equal(g->node_count, 2);
-        assert_int_equal(g->nodes[0].program_length, 2);
-        assert_int_equal(g->nodes[0].program[0].function, CLIP);
-        assert_int_equal(g->nodes[0].program[1].function, LINEAR);
-        assert_int_equal(g->nodes[1].program_length, 0);
-        graph_free(&graph);
-        assert_same_values();
-    }
-}
-
-static void fuses_residuals(void **state)
-{
-    static const struct {
-        const char *op, *inputs;
-        int nodes;
-    } of[] = { { "Add", "c,x", 1 }, { "Add", "x,c", 1 }, { "Sub", "c,x", 1 }, { "Sub", "x,c", 2 },
-        { "Mul", "c,s", 1 }, { "Max", "c,x", 1 }, { "Add", "c,c", 2 } };
-    (void)state;
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        begin_conv();
-        input("s", 1, 16, 1, 1);
-        node("Conv", "x,w,b", "c");
-        node(of[i].op, of[i].inputs, "y");
-        node("Relu", "y", "z");
-        const struct graph *g = fused();
-        assert_int_equal(g->node_count, of[i].nodes);
-        graph_free(&graph);
-        assert_same_values();
-    }
-}
-
-static void keeps_what_is_used_twice(void **state)
-{
-    (void)state;
-    begin_conv();
-    output("c");
-    node("Conv", "x,w,b", "c");
-    node("Relu", "c", "z");
-    assert_int_equal(fused()->node_count, 2);
-    graph_free(&graph);
-    assert_same_values();
-}
-
-static void folds_padding(void **state)
-{
-    (void)state;
-    for (int how = 0; how < 3; how++) { /* zeros around; ones around; more channels */
-        begin(13);
-        input("x", 1, how == 2 ? 15 : 16, 6, 6);
-        NOISE("w", 16, 16, 3, 3);
-        scalar("v", how == 1);
-        int64s("pads",
-            how == 2 ? (int64_t[]) { 0, 1, 0, 0, 0, 0, 0, 0 }
-                     : (int64_t[]) { 0, 0, 1, 2, 0, 0, 3, 0 },
-            8);
-        node("Pad", "x,pads,v", "p");
-        set_ints(node("Conv", "p,w", "z"), "pads", 4, (int[]) { 1, 1, 0, 1 });
-        output("z");
-        const struct graph *g = fused();
-        assert_int_equal(g->node_count, how ? 2 : 1);
-        if (!how) {
-            assert_memory_equal(g->nodes[0].window.before, ((int[]) { 2, 3 }), 2 * sizeof(int));
-            assert_memory_equal(g->nodes[0].window.after, ((int[]) { 3, 1 }), 2 * sizeof(int));
-        }
-        graph_free(&graph);
-        assert_same_values();
-    }
-}
-
-static void merges_chains(void **state)
-{
-    (void)state;
-    begin(13);
-    input("x", 1, 20, 5, 6);
-    input("h", 1, 20, 5, 6);
-    input("s", 1, 20, 1, 1);
-    scalar("one", 1);
-    node("Sub", "one,x", "a"); /* (1 - x) h + x tanh(s h), then bounded */
-    node("Mul", "a,h", "b");
-    node("Mul", "s,h", "c");
-    node("Tanh", "c", "d");
-    node("Mul", "x,d", "e");
-    node("Add", "b,e", "f");
-    node("Min", "f,one", "z");
-    output("z");
-    const struct graph *g = fused();
-    assert_int_equal(g->node_count, 1);
-    assert_int_equal(g->nodes[0].input_count, 3);
-    assert_int_equal(g->nodes[0].program_length, 7);
-    graph_free(&graph);
-    assert_same_values();
-}
-
-static void merges_no_more_than_fits(void **state)
-{
-    (void)state;
-    begin(13);
-    input("x", 1, 3, 4, 5);
-    scalar("k", 0.5f);
-    for (int i = 0; i < 50; i++) {
-        char from[20], to[20];
-        snprintf(from, sizeof from, i ? "t%d,k" : "x,k", i);
-        snprintf(to, sizeof to, i == 49 ? "z" : "t%d", i + 1);
-        node(i % 2 ? "Mul" : "Add", from, to);
-    }
-    output("z");
-    assert_int_equal(fused()->node_count, 4);
-    graph_free(&graph);
-    assert_same_values();
 }
 
 static void keeps_a_small_network_right(void **state)
@@ -839,14 +541,6 @@ int main(void)
         cmocka_unit_test(survives_broken_files),
         cmocka_unit_test(refuses_what_is_no_file),
         cmocka_unit_test(drops_what_nobody_uses),
-        cmocka_unit_test(fuses_activations),
-        cmocka_unit_test(finds_hardswish),
-        cmocka_unit_test(folds_scales_into_weights),
-        cmocka_unit_test(fuses_residuals),
-        cmocka_unit_test(keeps_what_is_used_twice),
-        cmocka_unit_test(folds_padding),
-        cmocka_unit_test(merges_chains),
-        cmocka_unit_test(merges_no_more_than_fits),
         cmocka_unit_test(keeps_a_small_network_right),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -607,6 +607,112 @@ static void computes_identity(void **state)
     check("Identity");
 }
 
+/* x by y, of four dimensions or (y) two. */
+static void matrix_product(const struct plain *x, const struct plain *y)
+{
+    shape(&expected, x->d[0], x->d[1], x->d[2], y->d[3]);
+    for (int n = 0; n < x->d[0]; n++)
+        for (int k = 0; k < x->d[1]; k++)
+            for (int i = 0; i < x->d[2]; i++)
+                for (int j = 0; j < y->d[3]; j++) {
+                    double sum = 0;
+                    for (int m = 0; m < x->d[3]; m++)
+                        sum += at(x, n, k, i, m) * at(y, n % y->d[0], k % y->d[1], m, j);
+                    *to(&expected, n, k, i, j) = sum;
+                }
+}
+
+static void computes_matmul(void **state)
+{
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        begin(13);
+        fill(&a, 2, 3, 7, 33);
+        fill(&b, known ? 1 : 2, known ? 1 : 3, 33, 20);
+        plain_input("x", &a);
+        if (known)
+            plain_constant("w", &b, 2);
+        else
+            plain_input("y", &b);
+        node("MatMul", known ? "x,w" : "x,y", "z");
+        matrix_product(&a, &b);
+        check("MatMul");
+    }
+}
+
+static void computes_gemm(void **state)
+{
+    (void)state;
+    for (int turned = 0; turned < 2; turned++)
+        for (int adds = 0; adds < 3; adds++) {
+            begin(13);
+            fill(&a, 1, 1, 9, 18);
+            fill(&b, 1, 1, 18, 21);
+            matrix_product(&a, &b);
+            onnx.inputs[onnx.graph.n_input++] = value("x", a.d + 2, 2);
+            c = b;
+            if (turned) {
+                shape(&c, 1, 1, 21, 18);
+                for (int i = 0; i < 21 * 18; i++)
+                    c.v[i] = b.v[i % 18 * 21 + i / 18];
+            }
+            plain_constant("w", &c, 2);
+            fill(&c, 1, 1, adds > 1 ? 9 : 1, 21);
+            plain_constant("s", &c, adds > 1 ? 2 : 1);
+            for (int i = 0; i < 9 * 21 && adds; i++)
+                expected.v[i] += c.v[adds > 1 ? i : i % 21];
+            set_int(node("Gemm", adds ? "x,w,s" : "x,w", "z"), "transB", turned);
+            check("Gemm");
+        }
+}
+
+static void computes_softmax(void **state)
+{
+    static const int widths[] = { 1, 7, 16, 49, 2500 };
+    (void)state;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        const int w = widths[i];
+        begin(i % 2 ? 11 : 13);
+        fill(&a, 1, 2, 3, w);
+        plain_input("x", &a);
+        set_int(node("Softmax", "x", "z"), "axis", i % 2 ? 3 : -1);
+        expected = a;
+        for (int row = 0; row < 6; row++) {
+            double sum = 0;
+            for (int k = 0; k < w; k++)
+                sum += exp(a.v[row * w + k]);
+            for (int k = 0; k < w; k++)
+                expected.v[row * w + k] = exp(a.v[row * w + k]) / sum;
+        }
+        check("Softmax");
+    }
+}
+
+static void computes_layer_normalization(void **state)
+{
+    (void)state;
+    begin(17);
+    fill(&a, 2, 3, 5, 40);
+    fill(&b, 1, 1, 1, 40);
+    fill(&c, 1, 1, 1, 40);
+    plain_input("x", &a);
+    plain_constant("gain", &b, 1);
+    plain_constant("shift", &c, 1);
+    node("LayerNormalization", "x,gain,shift", "z");
+    expected = a;
+    for (int row = 0; row < 30; row++) {
+        const double *x = a.v + row * 40;
+        double mean = 0, variance = 0;
+        for (int k = 0; k < 40; k++)
+            mean += x[k] / 40;
+        for (int k = 0; k < 40; k++)
+            variance += (x[k] - mean) * (x[k] - mean) / 40;
+        for (int k = 0; k < 40; k++)
+            expected.v[row * 40 + k] = (x[k] - mean) / sqrt(variance + 1e-5) * b.v[k] + c.v[k];
+    }
+    check("LayerNormalization");
+}
+
 static void covers_the_table(void **state)
 {
     (void)state;
@@ -634,6 +740,10 @@ int main(void)
         cmocka_unit_test(computes_split),
         cmocka_unit_test(computes_pad),
         cmocka_unit_test(computes_identity),
+        cmocka_unit_test(computes_matmul),
+        cmocka_unit_test(computes_gemm),
+        cmocka_unit_test(computes_softmax),
+        cmocka_unit_test(computes_layer_normalization),
         cmocka_unit_test(covers_the_table),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

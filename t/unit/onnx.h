@@ -20,7 +20,7 @@
 #include "nn/nn.h"
 #include "onnx.pb-c.h"
 
-enum { PARTS = 64, POOL = 4 << 20 };
+enum { PARTS = 128, POOL = 4 << 20 };
 
 static struct {
     Onnx__ModelProto model;

@@ -29,8 +29,7 @@ void view_copy(const struct view *to, const struct view *from)
 /* The part of out that starts at offset (N, C, H, W) and is as large as part. */
 static struct view sub_view(struct view out, const int offset[4], const struct view *part)
 {
-    out.data +=
-        offset[0] * out.stride_n + offset[2] * out.stride_h + offset[3] * out.stride_w + offset[1];
+    out.data += view_offset(&out, offset);
     out.n = part->n;
     out.h = part->h;
     out.w = part->w;
@@ -45,7 +44,8 @@ static void run_concat(const struct step *s)
     for (int k = 0; k < n->input_count; k++) {
         struct view to = sub_view(s->out, offset, &s->in[k]);
         view_copy(&to, &s->in[k]);
-        const int size[4] = { to.n, to.c, to.h, to.w };
+        const int rows = to.layout == ROWS;
+        const int size[4] = { to.n, rows ? to.h : to.c, rows ? to.w : to.h, rows ? to.c : to.w };
         offset[n->axis] += size[n->axis];
     }
 }
@@ -53,6 +53,7 @@ static void run_concat(const struct step *s)
 static void run_pad(const struct step *s)
 {
     const struct view *v = &s->out;
+#pragma omp parallel for collapse(2)
     for (int n = 0; n < v->n; n++)
         for (int y = 0; y < v->h; y++)
             for (int x = 0; x < v->w; x++)
@@ -71,18 +72,22 @@ int copy_prepare(struct plan *p, struct step *s, struct error *e)
     return 0;
 }
 
+enum { BLOCK = 16 }; /* pixels of which a plane's are adjacent: a cache line */
+
 void view_load(const struct view *to, const float *from)
 {
     const ptrdiff_t plane = (ptrdiff_t)to->h * to->w;
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < to->n; n++)
-        for (int y = 0; y < to->h; y++) {
-            const float *row = from + plane * n * to->c + (ptrdiff_t)y * to->w;
-            float *pixel = to->data + n * to->stride_n + y * to->stride_h;
-            for (int x = 0; x < to->w; x++, pixel += to->stride_w)
+        for (int y = 0; y < to->h; y++)
+            for (int x = 0; x < to->w; x += BLOCK) {
+                const int count = to->w - x < BLOCK ? to->w - x : BLOCK;
+                const float *row = from + plane * n * to->c + (ptrdiff_t)y * to->w + x;
+                float *pixel = to->data + n * to->stride_n + y * to->stride_h + x * to->stride_w;
                 for (int k = 0; k < to->c; k++)
-                    pixel[k] = row[k * plane + x];
-        }
+                    for (int i = 0; i < count; i++)
+                        pixel[i * to->stride_w + k] = row[k * plane + i];
+            }
 }
 
 void view_store(float *to, const struct view *from)
@@ -90,11 +95,14 @@ void view_store(float *to, const struct view *from)
     const ptrdiff_t plane = (ptrdiff_t)from->h * from->w;
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < from->n; n++)
-        for (int y = 0; y < from->h; y++) {
-            float *row = to + plane * n * from->c + (ptrdiff_t)y * from->w;
-            const float *pixel = from->data + n * from->stride_n + y * from->stride_h;
-            for (int x = 0; x < from->w; x++, pixel += from->stride_w)
+        for (int y = 0; y < from->h; y++)
+            for (int x = 0; x < from->w; x += BLOCK) {
+                const int count = from->w - x < BLOCK ? from->w - x : BLOCK;
+                float *row = to + plane * n * from->c + (ptrdiff_t)y * from->w + x;
+                const float *pixel =
+                    from->data + n * from->stride_n + y * from->stride_h + x * from->stride_w;
                 for (int k = 0; k < from->c; k++)
-                    row[k * plane + x] = pixel[k];
-        }
+                    for (int i = 0; i < count; i++)
+                        row[k * plane + i] = pixel[i * from->stride_w + k];
+            }
 }

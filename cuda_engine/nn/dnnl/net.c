@@ -202,7 +202,7 @@ void nn_reset(struct nn_net *net)
 
 size_t nn_bytes(const struct nn_net *net)
 {
-    return net->plan.bytes;
+    return graph_bytes(&net->graph) + net->plan.bytes;
 }
 
 void nn_close(struct nn_net *net)

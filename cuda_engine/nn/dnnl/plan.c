@@ -7,25 +7,30 @@ enum { ALIGNMENT = 64 };
 
 #define ARENA_BYTES ((size_t)4 << 30) /* at most, for activations */
 
+/* How each kind is made a step, and whether it does with gaps between the pixels that it reads and writes. */
 static const struct {
     int (*prepare)(struct plan *p, struct step *s, struct error *e);
-    int dense; /* 1: reads and writes tensors without gaps only */
+    int reads_gaps, writes_gaps;
 } backend[] = {
-    [CONVOLUTION] = { dnnl_prepare, 1 },
-    [POOL_MAX] = { dnnl_prepare, 1 },
-    [POOL_AVERAGE] = { dnnl_prepare, 1 },
-    [RESIZE] = { resize_prepare, 0 },
-    [CONCAT] = { copy_prepare, 0 },
-    [SLICE] = { NULL, 0 }, /* a view: nothing to do */
-    [PAD] = { copy_prepare, 0 },
-    [POINTWISE] = { pointwise_prepare, 0 },
-    [PLAIN] = { rows_prepare, 0 },
-    [REORDER] = { rows_prepare, 0 },
+    [CONVOLUTION] = { convolution_prepare, 0, 0 },
+    [POOL_MAX] = { dnnl_prepare, 0, 0 },
+    [POOL_AVERAGE] = { dnnl_prepare, 0, 0 },
+    [RESIZE] = { resize_prepare, 1, 1 },
+    [CONCAT] = { copy_prepare, 1, 1 },
+    [SLICE] = { NULL, 1, 1 }, /* a view: nothing to do */
+    [PAD] = { copy_prepare, 1, 1 },
+    [POINTWISE] = { pointwise_prepare, 1, 1 },
+    [PRODUCT] = { dnnl_prepare, 0, 0 },
+    [SOFTMAX] = { channels_prepare, 1, 1 },
+    [NORMALISE] = { channels_prepare, 1, 1 },
+    [COPY] = { move_prepare, 1, 0 },
+    [PLAIN] = { rows_prepare, 0, 0 },
 };
 
 /* Where a tensor lies before addresses are known: in another one, or (whole < 0) by itself from first to last step. */
 struct place {
     int whole;
+    int same; /* it is all of the other one, by other dimensions */
     int offset[4];
     int first, last;
     size_t at; /* in the arena, bytes */
@@ -53,35 +58,57 @@ void *plan_alloc(struct plan *p, size_t bytes, struct error *e)
     return p->owned[p->owned_count++] = memory;
 }
 
-static struct view dense_view(const struct tensor *t, float *data)
+void plan_free_since(struct plan *p, int count, size_t bytes)
+{
+    while (p->owned_count > count)
+        free(p->owned[--p->owned_count]);
+    p->bytes = bytes;
+}
+
+struct view dense_view(const struct tensor *t, enum layout layout, float *data)
 {
     const int *d = t->dims;
-    struct view v = { data, d[0], d[2], d[3], d[1], 0, 0, 0 };
-    if (t->layout == ROWS)
-        v = (struct view) { data, d[0], d[1], d[2], d[3], 0, 0, 0 };
+    struct view v = { data, layout, d[0], d[2], d[3], d[1], 0, 0, 0 };
+    if (layout == ROWS)
+        v = (struct view) { data, layout, d[0], d[1], d[2], d[3], 0, 0, 0 };
     v.stride_w = v.c;
     v.stride_h = v.stride_w * v.w;
     v.stride_n = v.stride_h * v.h;
     return v;
 }
 
-/* Puts a copy before every node that reads a view with gaps and cannot. */
+ptrdiff_t view_offset(const struct view *v, const int offset[4])
+{
+    if (v->layout == ROWS)
+        return offset[0] * v->stride_n + offset[1] * v->stride_h + offset[2] * v->stride_w +
+               offset[3];
+    return offset[0] * v->stride_n + offset[2] * v->stride_h + offset[3] * v->stride_w + offset[1];
+}
+
+/* Puts a copy before input k of node i if that is a view with gaps, which the node cannot read. */
+static int make_input_dense(struct graph *g, int i, int k, struct error *e)
+{
+    const struct node n = g->nodes[i];
+    const struct tensor in = g->tensors[n.inputs[k]];
+    if (in.producer < 0 || g->nodes[in.producer].kind != SLICE)
+        return 0;
+    struct node copy = { .name = n.name, .op = n.op, .kind = CONCAT, .axis = 1 };
+    copy.inputs[0] = n.inputs[k];
+    copy.input_count = 1;
+    copy.output = graph_add_tensor(g, n.name, &in.shape, e);
+    if (copy.output < 0 || graph_add_node(g, &copy, e) < 0)
+        return -1;
+    g->tensors[copy.output].layout = in.layout;
+    g->nodes[i].inputs[k] = copy.output;
+    return 0;
+}
+
 static int make_dense(struct graph *g, struct error *e)
 {
-    for (int i = 0, count = g->node_count; i < count; i++) {
-        struct node *n = &g->nodes[i];
-        int producer = g->tensors[n->inputs[0]].producer;
-        if (!backend[n->kind].dense || producer < 0 || g->nodes[producer].kind != SLICE)
-            continue;
-        struct node copy = { .name = n->name, .op = n->op, .kind = CONCAT, .axis = 1 };
-        copy.inputs[0] = n->inputs[0];
-        copy.input_count = 1;
-        copy.output = graph_add_tensor(g, n->name, &g->tensors[n->inputs[0]].shape, e);
-        if (copy.output < 0 || graph_add_node(g, &copy, e) < 0)
-            return -1;
-        g->tensors[copy.output].layout = CHANNELS_LAST;
-        g->nodes[i].inputs[0] = copy.output;
-    }
+    for (int i = 0, count = g->node_count; i < count; i++)
+        for (int k = 0; k < g->nodes[i].input_count; k++)
+            if (!backend[g->nodes[i].kind].reads_gaps && make_input_dense(g, i, k, e))
+                return -1;
     return graph_sort(g, e);
 }
 
@@ -89,11 +116,11 @@ static int make_dense(struct graph *g, struct error *e)
 static int may_have_gaps(const struct graph *g, int t)
 {
     int producer = g->tensors[t].producer;
-    if (producer < 0 || backend[g->nodes[producer].kind].dense)
+    if (producer < 0 || !backend[g->nodes[producer].kind].writes_gaps)
         return 0;
     for (int i = 0; i < g->node_count; i++)
         for (int k = 0; k < g->nodes[i].input_count; k++)
-            if (g->nodes[i].inputs[k] == t && backend[g->nodes[i].kind].dense)
+            if (g->nodes[i].inputs[k] == t && !backend[g->nodes[i].kind].reads_gaps)
                 return 0;
     return 1;
 }
@@ -121,13 +148,33 @@ static void find_wholes(const struct graph *g, struct place *places)
     }
 }
 
-/* The tensor that t is a part of at last, and where in it. */
-static int find_root(const struct place *places, int t, int offset[4])
+/* Copies that leave everything where it is are the same tensor by another name. */
+static void find_same(const struct graph *g, struct place *places)
 {
-    memset(offset, 0, 4 * sizeof *offset);
-    for (; places[t].whole >= 0; t = places[t].whole)
-        for (int i = 0; i < 4; i++)
-            offset[i] += places[t].offset[i];
+    struct copy c;
+    for (int i = 0; i < g->node_count; i++) {
+        const struct node *n = &g->nodes[i];
+        struct place *place = &places[n->output];
+        const int from = n->inputs[0];
+        if (n->kind != COPY || place->whole >= 0 || tensor_is_constant(&g->tensors[from]) ||
+            (places[from].whole >= 0 && !places[from].same))
+            continue;
+        const struct tensor *in = &g->tensors[from], *out = &g->tensors[n->output];
+        const struct view was = dense_view(in, in->layout, NULL),
+                          is = dense_view(out, out->layout, NULL);
+        if (tensor_elements(in) == tensor_elements(out) && move_find(n, &was, &is, &c) &&
+            copy_is_same(&c)) {
+            place->whole = from;
+            place->same = 1;
+        }
+    }
+}
+
+/* The tensor that t is a part of at last. */
+static int find_root(const struct place *places, int t)
+{
+    while (places[t].whole >= 0)
+        t = places[t].whole;
     return t;
 }
 
@@ -138,8 +185,7 @@ static size_t tensor_bytes(const struct tensor *t)
 
 static void touch(struct place *places, int t, int step)
 {
-    int offset[4];
-    struct place *root = &places[find_root(places, t, offset)];
+    struct place *root = &places[find_root(places, t)];
     if (root->first > step)
         root->first = step;
     if (root->last < step)
@@ -190,39 +236,46 @@ static float *constant_values(struct plan *p, const struct tensor *t, struct err
         return t->data ? (float *)t->data : (float *)(void *)t->ints;
     float *values = plan_alloc(p, tensor_elements(t) * sizeof *values, e);
     if (values) {
-        struct view v = dense_view(t, values);
+        struct view v = dense_view(t, t->layout, values);
         view_load(&v, t->data);
     }
     return values;
+}
+
+/* Where a computed tensor lies. */
+static struct view view_of(const struct plan *p, const struct place *places, int t)
+{
+    const struct tensor *tensor = &p->graph->tensors[t];
+    const struct place *place = &places[t];
+    struct view own = dense_view(tensor, tensor->layout, NULL);
+    if (place->whole < 0) {
+        if (place->last >= 0)
+            own.data = p->arena + place->at / sizeof *p->arena;
+        return own;
+    }
+    struct view v = view_of(p, places, place->whole);
+    if (place->same || !v.data) {
+        own.data = v.data;
+        return own;
+    }
+    v.data += view_offset(&v, place->offset);
+    v.n = own.n;
+    v.c = own.c;
+    v.h = own.h;
+    v.w = own.w;
+    return v;
 }
 
 static int make_views(struct plan *p, const struct place *places, struct error *e)
 {
     const struct graph *g = p->graph;
     for (int t = 0; t < g->tensor_count; t++) {
-        const struct tensor *tensor = &g->tensors[t];
-        int offset[4], root = find_root(places, t, offset);
-        struct view v = dense_view(&g->tensors[root], NULL);
-        if (tensor_is_constant(tensor) && places[t].last >= 0) {
-            if (!(v.data = constant_values(p, tensor, e)))
-                return -1;
-        } else if (places[root].last >= 0)
-            v.data = p->arena + places[root].at / sizeof *p->arena + offset[0] * v.stride_n +
-                     offset[2] * v.stride_h + offset[3] * v.stride_w + offset[1];
-        const struct view size = dense_view(tensor, NULL);
-        v.n = size.n;
-        v.c = size.c;
-        v.h = size.h;
-        v.w = size.w;
-        p->views[t] = v;
+        p->views[t] = view_of(p, places, t);
+        if (tensor_is_constant(&g->tensors[t]) && places[t].last >= 0 &&
+            !(p->views[t].data = constant_values(p, &g->tensors[t], e)))
+            return -1;
     }
     return 0;
-}
-
-/* The first input of n that is an operand of its program only. */
-static int first_operand(const struct node *n)
-{
-    return n->kind == CONVOLUTION ? 2 + n->window.bias : 0;
 }
 
 static void find_places(const struct graph *g, struct place *places)
@@ -230,6 +283,7 @@ static void find_places(const struct graph *g, struct place *places)
     for (int t = 0; t < g->tensor_count; t++)
         places[t] = (struct place) { .whole = -1, .first = g->node_count + 1, .last = -1 };
     find_wholes(g, places);
+    find_same(g, places);
     for (int i = 0; i < g->input_count; i++) {
         touch(places, g->inputs[i].tensor, 0);
         if (g->inputs[i].state) /* the next run's value is put there when this run's is done with */
@@ -239,7 +293,7 @@ static void find_places(const struct graph *g, struct place *places)
         const struct node *n = &g->nodes[i];
         touch(places, n->output, i + 1);
         for (int k = 0; k < n->input_count; k++)
-            if (!k || k >= first_operand(n))
+            if (is_viewed(g, n, k))
                 touch(places, n->inputs[k], i + 1);
     }
     for (int i = 0; i < g->output_count; i++)
@@ -254,13 +308,14 @@ static int make_steps(struct plan *p, struct error *e)
         struct step *s = &p->steps[p->step_count];
         if (!backend[n->kind].prepare)
             continue;
-        s->node = n;
-        s->out = p->views[n->output];
+        *s = (struct step) { .node = n, .out = p->views[n->output] };
         for (int k = 0; k < n->input_count; k++)
             s->in[k] = p->views[n->inputs[k]];
-        p->step_count++;
+        p->step_count++; /* what it owns is released whatever comes */
         if (backend[n->kind].prepare(p, s, e))
             return -1;
+        if (!s->run)
+            p->step_count--;
     }
     return 0;
 }
@@ -281,12 +336,12 @@ int plan_make(struct plan *p, struct graph *g, struct error *e)
     find_places(g, places);
     if (lay_out(p, places, e) || !(p->arena = plan_alloc(p, p->arena_bytes, e)))
         return -1;
-    memset(p->arena, 0, p->arena_bytes);
     if (make_views(p, places, e) || make_steps(p, e) ||
         !(p->scratch = plan_alloc(p, p->scratch_bytes, e)))
         return -1;
     for (int i = 0; i < p->step_count; i++)
-        dnnl_scratch(&p->steps[i], p->scratch);
+        step_scratch(&p->steps[i], p->scratch);
+    memset(p->arena, 0, p->arena_bytes); /* trials left something there */
     return 0;
 }
 
@@ -299,7 +354,7 @@ void plan_run(const struct plan *p)
 void plan_free(struct plan *p)
 {
     for (int i = 0; i < p->step_count; i++)
-        dnnl_release(&p->steps[i]);
+        step_release(&p->steps[i]);
     for (int i = 0; i < p->owned_count; i++)
         free(p->owned[i]);
     free(p->owned);

@@ -17,9 +17,12 @@
  */
 struct view {
     float *data;
+    enum layout layout;
     int n, h, w, c;
     ptrdiff_t stride_n, stride_h, stride_w;
 };
+
+struct winograd;
 
 enum { STEP_ARGS = GRAPH_INPUTS + 3 };
 
@@ -29,9 +32,12 @@ struct step {
     const struct node *node;
     struct view out;
     struct view in[GRAPH_INPUTS];
-    enum layout out_layout; /* REORDER */
     union {
         struct plain *plain;
+        /* SOFTMAX, NORMALISE: of a number of pixels without gaps */
+        void (*by_pixel)(const struct step *s, const float *from, float *to, int pixels);
+        struct winograd *winograd;
+        struct copy *copy; /* COPY: of tensors as they lie, dims in the output's order */
         struct {
             dnnl_stream_t stream;
             dnnl_primitive_t primitive;
@@ -44,6 +50,9 @@ struct step {
         } resize;
     };
 };
+
+/* What the code that oneDNN writes for a primitive takes, about: 55 KiB in NanoDet, 100 in RVM. */
+enum { CODE_BYTES = 80 << 10 };
 
 struct plan {
     struct graph *graph;
@@ -76,14 +85,56 @@ void *plan_alloc(struct plan *p, size_t bytes, struct error *e);
  */
 int dnnl_prepare(struct plan *p, struct step *s, struct error *e);
 int resize_prepare(struct plan *p, struct step *s, struct error *e);
+int move_prepare(struct plan *p, struct step *s, struct error *e);
+int channels_prepare(struct plan *p, struct step *s, struct error *e);
 int pointwise_prepare(struct plan *p, struct step *s, struct error *e);
 int copy_prepare(struct plan *p, struct step *s, struct error *e);
 int rows_prepare(struct plan *p, struct step *s, struct error *e);
 void dnnl_scratch(struct step *s, void *scratch);
 void dnnl_release(struct step *s);
 
-/* rows.c: gives every tensor a layout, and adds nodes where a tensor is needed in two. -1 and *e. */
+/* Gives a step scratch memory, and what it owns beside plan_alloc()'s back. */
+void step_scratch(struct step *s, void *scratch);
+void step_release(struct step *s);
+
+/* primitive.c: constants in the order that a primitive asks for, as long as p lives. NULL and *e. */
+void *dnnl_pack(struct plan *p, const dnnl_memory_desc_t *from, const float *data,
+    const dnnl_memory_desc_t *to, struct error *e);
+
+/* winograd.c: convolutions for which winograd_fits() can be made steps by winograd_prepare() too. */
+int winograd_fits(const struct step *s);
+int winograd_prepare(struct plan *p, struct step *s, struct error *e);
+void winograd_scratch(struct step *s, void *scratch);
+void winograd_release(struct step *s);
+
+/*
+ * convolution.c: makes the step of a convolution, by oneDNN or by Winograd's algorithm where that is faster. Which one it is
+ * is measured once for each shape and number of threads in a process, on at most TRIAL_MACS of it (some 10 ms), and
+ * remembered.
+ */
+int convolution_prepare(struct plan *p, struct step *s, struct error *e);
+
+/* pointwise.c: one instruction over count floats; to may be x. */
+void pointwise_apply(
+    const struct instruction *i, float *to, const float *x, const float *y, int count);
+
+/* Frees what plan_alloc() gave since p->owned_count was count; p->bytes becomes bytes. */
+void plan_free_since(struct plan *p, int count, size_t bytes);
+
+/* rows.c: gives every tensor a layout, and adds copies where a tensor is needed in two. -1 and *e. */
 int layout_choose(struct graph *g, struct error *e);
+
+/* 1 if input k of n is read through a view; 0: weights, which the primitive packs. */
+int is_viewed(const struct graph *g, const struct node *n, int k);
+
+/* move.c: the copy that n is from in to out as they lie, dims in out's order. 1, or 0: it is not one. */
+int move_find(const struct node *n, const struct view *in, const struct view *out, struct copy *c);
+
+/* A tensor of its own, at data. */
+struct view dense_view(const struct tensor *t, enum layout layout, float *data);
+
+/* In floats, to what lies at offset (N, C, H, W of the file) of v. */
+ptrdiff_t view_offset(const struct view *v, const int offset[4]);
 
 /* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
 void view_copy(const struct view *to, const struct view *from);

@@ -3,40 +3,13 @@
  * repeats is gathered into a tile, each instruction is one loop over tiles, and the last one's result goes to the
  * output. So a chain of operators reads and writes main memory once.
  */
+#include "vectorised.h"
 #include "plan.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { TILE = 1024 }; /* floats */
-
-/* glibc picks the widest at load time; sanitizers cannot instrument that */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define VECTORISED
-#endif
-
-/* e^x for |x| < 87 to 2 units in the last place: 2^n * e^r, r within ln 2 / 2 (Cephes' polynomial). */
-static inline float exponential(float x)
-{
-    const float shift = 0x1.8p23f; /* rounds to an integer when added */
-    float n = x * 1.44269504f + shift;
-    union {
-        float value;
-        int32_t bits;
-    } power = { n };
-    power.bits = (power.bits - 0x4b400000 + 127) * (1 << 23);
-    n -= shift;
-    const float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    return (p * r * r + r + 1) * power.value;
-}
 
 static inline float at_most(float x, float high)
 {
@@ -51,6 +24,19 @@ static inline float at_least(float x, float low)
 static inline float sigmoid(float x)
 {
     return 1 / (1 + exponential(-at_least(at_most(x, 80), -80)));
+}
+
+/* erf by Abramowitz and Stegun's formula 7.1.26, to 1.5e-7. */
+static inline float gelu(float x)
+{
+    const float a = fabsf(x) * 0.707106781f, t = 1 / (1 + 0.3275911f * a);
+    float p = 1.061405429f;
+    p = p * t - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = p * t + 0.254829592f;
+    const float tail = p * t * exponential(at_least(-a * a, -80)); /* 1 - erf(a) */
+    return 0.5f * x * (x > 0 ? 2 - tail : tail);
 }
 
 #define KERNEL(name, expression)                                                       \
@@ -73,6 +59,7 @@ KERNEL(leaky, x > 0 ? x : x * low)
 KERNEL(logistic, sigmoid(x))
 KERNEL(tanh_, 2 * sigmoid(2 * x) - 1)
 KERNEL(hardswish, x *at_most(at_least(x + 3, 0), 6) * (1.0f / 6))
+KERNEL(gelu_, gelu(x))
 KERNEL(add, x + y)
 KERNEL(subtract, x - y)
 KERNEL(multiply, x *y)
@@ -88,6 +75,7 @@ static void (*const kernels[])(float *, const float *, const float *, float, flo
     [SIGMOID] = logistic,
     [TANH] = tanh_,
     [HARDSWISH] = hardswish,
+    [GELU] = gelu_,
     [ADD] = add,
     [SUB] = subtract,
     [MUL] = multiply,
@@ -95,6 +83,12 @@ static void (*const kernels[])(float *, const float *, const float *, float, flo
     [MIN] = minimum,
     [MAX] = maximum,
 };
+
+void pointwise_apply(
+    const struct instruction *i, float *to, const float *x, const float *y, int count)
+{
+    kernels[i->function](to, x, y, i->low, i->high, count);
+}
 
 /* A part of the output: w pixels of one row from x, c channels from k. */
 struct tile {
@@ -114,7 +108,7 @@ static const float *load(const struct view *v, const struct tile *t, float *buff
     if (v->c == 1)
         from.k = 0;
     const float *pixel = address(v, &from);
-    if (v->stride_w == t->c && !one)
+    if ((v->stride_w == t->c || t->w == 1) && !one)
         return pixel;
     float *to = buffer;
     for (int x = 0; x < t->w; x++, to += t->c, pixel += v->stride_w)
@@ -132,7 +126,7 @@ static const float *execute(
         const float *x = in->x < 0 ? results[~in->x] : inputs[in->x];
         const float *y = in->y < 0 ? results[~in->y] : inputs[in->y];
         float *to = out && i == n->program_length - 1 ? out : results[i];
-        kernels[in->function](to, x, y, in->low, in->high, count);
+        pointwise_apply(in, to, x, y, count);
     }
     return results[n->program_length - 1];
 }
@@ -146,7 +140,7 @@ static void compute(const struct step *s, const struct tile *t)
 
     for (int k = 0; k < s->node->input_count; k++)
         inputs[k] = load(&s->in[k], t, gathered[k]);
-    if (s->out.stride_w == t->c) {
+    if (s->out.stride_w == t->c || t->w == 1) {
         execute(s->node, inputs, results, out, t->w * t->c);
         return;
     }
@@ -170,6 +164,33 @@ static void run_pointwise(const struct step *s)
                     compute(s, &(struct tile) { n, y, x, k, v->w - x < wide ? v->w - x : wide,
                                    v->c - k < TILE ? v->c - k : TILE });
                 }
+}
+
+/* The program, if there is one, then what needs all channels of a pixel. */
+static void run_by_pixel(const struct step *s)
+{
+    const struct view *v = &s->out, *in = &s->in[0];
+    const int wide = v->c < TILE ? TILE / v->c : 1;
+    const int columns = (v->w + wide - 1) / wide;
+#pragma omp parallel for collapse(3)
+    for (int n = 0; n < v->n; n++)
+        for (int y = 0; y < v->h; y++)
+            for (int i = 0; i < columns; i++) {
+                const int first = i * wide, end = v->w - first < wide ? v->w : first + wide;
+                for (int k = 0; k < v->c && s->node->program_length; k += TILE)
+                    compute(s, &(struct tile) { n, y, first, k, end - first,
+                                   v->c - k < TILE ? v->c - k : TILE });
+                const int dense =
+                    v->stride_w == v->c && (s->node->program_length || in->stride_w == v->c);
+                const int step = dense ? end - first : 1;
+                for (int x = first; x < end; x += step) {
+                    float *to = v->data + n * v->stride_n + y * v->stride_h + x * v->stride_w;
+                    const float *from = to;
+                    if (!s->node->program_length)
+                        from = in->data + n * in->stride_n + y * in->stride_h + x * in->stride_w;
+                    s->by_pixel(s, from, to, step);
+                }
+            }
 }
 
 /* Strides such that v is read again along the dimensions in which it has one and out more; and where out has one too,
@@ -215,6 +236,6 @@ int pointwise_prepare(struct plan *p, struct step *s, struct error *e)
         broadcast(&s->in[k], &s->out);
     broadcast(&s->out, &s->out);
     join_rows(s->in, s->node->input_count, &s->out);
-    s->run = run_pointwise;
+    s->run = s->by_pixel ? run_by_pixel : run_pointwise;
     return 0;
 }

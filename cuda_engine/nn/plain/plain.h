@@ -171,8 +171,10 @@ int trilu_infer(struct reading *r);
 void trilu_compute(const struct plain *p);
 
 /* reduce.c */
-enum reduction { SUM, MEAN, LARGEST, SMALLEST, PRODUCT, L1, L2, LOG_SUM, LOG_SUM_EXP, SUM_SQUARE };
+enum reduction { SUM, MEAN, LARGEST, SMALLEST, PRODUCT_, L1, L2, LOG_SUM, LOG_SUM_EXP, SUM_SQUARE };
 int reduce_infer(struct reading *r);
+/* Sets copy, which walks a tensor with the reduced axes last, and count, of how many elements one result is. */
+void reduce_walk(struct settings *s, const struct shape *in, const char *reduced);
 void reduce_compute(const struct plain *p);
 int arg_infer(struct reading *r); /* op->function 1: the largest */
 void arg_compute(const struct plain *p);
@@ -182,7 +184,7 @@ int top_infer(struct reading *r);
 void top_compute(const struct plain *p);
 
 /* normalise.c */
-enum { SOFTMAX, LOG_SOFTMAX, HARDMAX };
+enum { SOFTMAX_, LOG_SOFTMAX, HARDMAX };
 int softmax_infer(struct reading *r);
 void softmax_compute(const struct plain *p);
 int batch_infer(struct reading *r);

@@ -5,7 +5,26 @@
 
 #include <math.h>
 
-/* settings: copy walks the input with the reduced axes last; count is how many elements one result is of. */
+void reduce_walk(struct settings *s, const struct shape *in, const char *reduced)
+{
+    ptrdiff_t step[GRAPH_RANK], next = 1;
+    s->copy = (struct copy) { .rank = 0 };
+    s->count = 1;
+    for (int i = in->rank - 1; i >= 0; i--) {
+        step[i] = next;
+        next *= in->dims[i];
+    }
+    for (int last = 0; last < 2; last++)
+        for (int i = 0; i < in->rank; i++) {
+            if (reduced[i] != last)
+                continue;
+            s->copy.dims[s->copy.rank] = in->dims[i];
+            s->copy.step[s->copy.rank++] = step[i];
+            if (last)
+                s->count *= in->dims[i];
+        }
+}
+
 int reduce_infer(struct reading *r)
 {
     const struct shape *in = shape_of(r, 0);
@@ -13,7 +32,6 @@ int reduce_infer(struct reading *r)
     const int64_t *axes;
     int count, keep = (int)attribute_int(r, "keepdims", 1);
     char reduced[GRAPH_RANK] = { 0 };
-    ptrdiff_t step = 1;
     if (input_or_attribute(r, 1, "axes", &axes, &count))
         return -1;
     for (int i = 0; i < count; i++) {
@@ -24,34 +42,14 @@ int reduce_infer(struct reading *r)
     }
     const int all = !count && !attribute_int(r, "noop_with_empty_axes", 0);
     s->mode = r->op->function;
-    s->count = 1;
     r->node.input_count = 1;
     r->out = (struct shape) { in->type, 0, { 0 } };
     for (int i = 0; i < in->rank; i++) {
         reduced[i] |= (char)all;
         if (!reduced[i] || keep)
             r->out.dims[r->out.rank++] = reduced[i] ? 1 : in->dims[i];
-        if (reduced[i])
-            s->count *= in->dims[i];
     }
-    s->copy.rank = in->rank;
-    int kept = 0, last = in->rank;
-    for (int i = in->rank - 1; i >= 0;
-         i--) { /* from the end: the steps are products of what follows */
-        if (reduced[i]) {
-            s->copy.dims[--last] = in->dims[i];
-            s->copy.step[last] = step;
-        }
-        step *= in->dims[i];
-    }
-    step = 1;
-    for (int i = in->rank - 1; i >= 0; i--) {
-        if (!reduced[i]) {
-            s->copy.dims[last - 1 - kept] = in->dims[i];
-            s->copy.step[last - 1 - kept++] = step;
-        }
-        step *= in->dims[i];
-    }
+    reduce_walk(s, in, reduced);
     return 0;
 }
 
@@ -71,7 +69,7 @@ static double accumulate(int mode, double sum, double x)
     switch (mode) {
     case LARGEST: return x > sum ? x : sum;
     case SMALLEST: return x < sum ? x : sum;
-    case PRODUCT: return sum * x;
+    case PRODUCT_: return sum * x;
     case L1: return sum + fabs(x);
     case L2:
     case SUM_SQUARE: return sum + x * x;
@@ -85,7 +83,7 @@ static double reduce_real(const struct plain *p, size_t start)
     const float *in = p->in[0].real;
     const double first = s->count ? in[walk(s, start)] : 0;
     const int extreme = s->mode == LARGEST || s->mode == SMALLEST;
-    double largest = first, sum = extreme ? first : s->mode == PRODUCT;
+    double largest = first, sum = extreme ? first : s->mode == PRODUCT_;
     if (s->mode == LOG_SUM_EXP)
         for (int i = 0; i < s->count; i++)
             largest = fmax(largest, in[walk(s, start + i)]);
@@ -105,13 +103,13 @@ static double reduce_real(const struct plain *p, size_t start)
 static int64_t reduce_integer(const struct plain *p, size_t start)
 {
     const struct settings *s = &p->node->settings;
-    int64_t sum = s->mode == PRODUCT;
+    int64_t sum = s->mode == PRODUCT_;
     for (int i = 0; i < s->count; i++) {
         const int64_t x = p->in[0].integer[walk(s, start + i)];
         switch (s->mode) {
         case LARGEST: sum = !i || x > sum ? x : sum; break;
         case SMALLEST: sum = !i || x < sum ? x : sum; break;
-        case PRODUCT: sum = (int64_t)((uint64_t)sum * (uint64_t)x); break;
+        case PRODUCT_: sum = (int64_t)((uint64_t)sum * (uint64_t)x); break;
         case L1: sum += x < 0 ? -x : x; break;
         case L2:
         case SUM_SQUARE: sum = (int64_t)((uint64_t)sum + (uint64_t)x * (uint64_t)x); break;

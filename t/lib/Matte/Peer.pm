@@ -35,7 +35,7 @@ sub networks {
     return @networks;
 }
 
-# Runs one with both, over frames of 'noise' or of a 'moving' picture: max_diff, ours_ms and ort_ms (medians), bytes.
+# Runs one with both, over frames of 'noise' or of a 'moving' picture: max_diff, ours_ms and ort_ms (medians), plan_ms, bytes.
 sub beside {
     my ($network, $picture, $frames, $threads) = @_;
     my $cache = cache();
