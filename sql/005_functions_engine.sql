@@ -319,7 +319,7 @@ BEGIN
         FROM job j
         WHERE w.id IN (SELECT due.id FROM due) AND j.id = w.job_id
         RETURNING w.id, w.attempts, w.job_id, w.event, w.url, utc_z(w.created_at), w.data::text,
-                  CASE WHEN w.event = 'job.completed' THEN j.output_key END,
+                  CASE WHEN w.event = 'job.completed' THEN output_of(j) END,
                   (SELECT string_agg('whsec_' || encode(s.secret, 'base64'), ' ' ORDER BY s.expires_at DESC)
                      FROM webhook_secret s
                     WHERE s.tenant_id = w.tenant_id AND (s.expires_at IS NULL OR s.expires_at > now())),
