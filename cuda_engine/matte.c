@@ -26,10 +26,17 @@ enum { MANIFESTS = 32, BAR = 30, QUIET_S = 5 };
 #define MAX_MS     ((int64_t)7 * 24 * 3600 * 1000)
 
 static const char usage[] =
-    "usage: matte [options] INPUT OUTPUT.webm\n"
+    "usage: matte [options] INPUT OUTPUT.{webm,mov,mp4,gif,webp,zip}\n"
     "       matte models [--models FOLDER] [--model-files FOLDER]\n"
     "  --model NAME|FILE.json    a model by its name (human), or a manifest\n"
-    "  --background COLOR        transparent, green, white, black, blue or #rrggbb\n"
+    "  --format NAME             webm, mov, mp4, gif, webp or png_sequence (by the output's name)\n"
+    "  --background COLOR|IMAGE  transparent, green, white, black, blue, #rrggbb; or a PNG, JPEG "
+    "or WebP file\n"
+    "  --canvas WIDTHxHEIGHT     the output's size (the video's)\n"
+    "  --anchor ANCHOR           where the video is on it: top-left, ... center, ... bottom-right "
+    "(center)\n"
+    "  --scale FACTOR            1 fits the whole video inside the canvas (1)\n"
+    "  --offset X,Y              pixels from the anchor, to the right and down (0,0)\n"
     "  --preview SECONDS         only the beginning\n"
     "  --threads N               processors to use (all)\n"
     "  --models FOLDER           manifests (MATTE_MODELS, or /usr/share/matte/models)\n"
@@ -38,6 +45,7 @@ static const char usage[] =
 struct options {
     struct job job;
     const char *manifest; /* FILE.json */
+    const char *image;    /* of BACKGROUND_IMAGE */
     const char *models, *model_files;
     const char *input, *output;
     int threads;
@@ -67,8 +75,10 @@ static double now(void)
 
 /* ---- options ---- */
 
-static int set_background(struct job *job, const char *text, struct error *e)
+/* What is no colour is a file. */
+static int set_background(struct options *o, const char *text, struct error *e)
 {
+    struct job *job = &o->job;
     static const struct {
         const char *name;
         enum job_background kind;
@@ -86,13 +96,75 @@ static int set_background(struct job *job, const char *text, struct error *e)
             memcpy(job->color, named[i].color, sizeof job->color);
             return 0;
         }
-    char *end;
-    unsigned long rgb = text[0] == '#' ? strtoul(text + 1, &end, 16) : 0;
-    if (text[0] != '#' || strspn(text + 1, "0123456789abcdefABCDEF") != 6 || strlen(text) != 7)
+    if (text[0] != '#') {
+        job->background = BACKGROUND_IMAGE;
+        o->image = text;
+        return 0;
+    }
+    if (strspn(text + 1, "0123456789abcdefABCDEF") != 6 || strlen(text) != 7)
         return error_set(e, "invalid_request", "--background %s is no colour: #rrggbb is.", text);
+    unsigned long rgb = strtoul(text + 1, NULL, 16);
     job->background = BACKGROUND_COLOR;
     for (int i = 0; i < 3; i++)
         job->color[i] = (uint8_t)(rgb >> (16 - 8 * i));
+    return 0;
+}
+
+static int set_format(struct options *o, const char *name, struct error *e)
+{
+    const struct format *format = name ? format_find(name, e) : format_of_file(o->output, e);
+    const struct track *track;
+    if (!format || !format_tracks(format, o->job.background == BACKGROUND_TRANSPARENT, &track, e))
+        return -1;
+    snprintf(o->job.format, sizeof o->job.format, "%s", format->name);
+    return 0;
+}
+
+/* Two numbers and nothing else. */
+static int set_pair(double to[2], const char *option, const char *text, char between,
+    const char *example, struct error *e)
+{
+    char *end;
+    to[0] = strtod(text, &end);
+    if (end != text && *end == between) {
+        text = end + 1;
+        to[1] = strtod(text, &end);
+        if (end != text && !*end)
+            return 0;
+    }
+    return error_set(e, "invalid_request", "%s is given as %s.", option, example);
+}
+
+static int set_canvas(struct composition *c, const char *text, struct error *e)
+{
+    double size[2] = { 0 };
+    if (set_pair(size, "--canvas", text, 'x', "1080x1920", e))
+        return -1;
+    for (int i = 0; i < 2; i++)
+        if (!(size[i] >= CANVAS_MIN && size[i] <= CANVAS_MAX))
+            return error_set(e, "invalid_request", "--canvas %s is outside %d to %d pixels a side.",
+                text, CANVAS_MIN, CANVAS_MAX);
+    c->canvas_width = (int)size[0];
+    c->canvas_height = (int)size[1];
+    return 0;
+}
+
+static int set_anchor(struct composition *c, const char *text, struct error *e)
+{
+    int anchor = anchor_of(text);
+    if (anchor < 0)
+        return error_set(e, "invalid_request", "--anchor %s is no anchor: top-left is.", text);
+    c->anchor = (enum anchor)anchor;
+    return 0;
+}
+
+static int set_offset(struct composition *c, const char *text, struct error *e)
+{
+    double offset[2] = { 0 };
+    if (set_pair(offset, "--offset", text, ',', "-40,120", e))
+        return -1;
+    c->offset_x = offset[0];
+    c->offset_y = offset[1];
     return 0;
 }
 
@@ -129,10 +201,28 @@ static int processors(void)
 /* 0; -1 and *e; 1: the usage was asked for. */
 static int parse(int argc, char **argv, struct options *o, struct error *e)
 {
-    enum { MODEL, BACKGROUND, PREVIEW, THREADS, MODELS, MODEL_FILES, HELP };
+    enum {
+        MODEL,
+        FORMAT,
+        BACKGROUND,
+        CANVAS,
+        ANCHOR,
+        SCALE,
+        OFFSET,
+        PREVIEW,
+        THREADS,
+        MODELS,
+        MODEL_FILES,
+        HELP
+    };
     static const struct option table[] = {
         { "model", required_argument, NULL, MODEL },
+        { "format", required_argument, NULL, FORMAT },
         { "background", required_argument, NULL, BACKGROUND },
+        { "canvas", required_argument, NULL, CANVAS },
+        { "anchor", required_argument, NULL, ANCHOR },
+        { "scale", required_argument, NULL, SCALE },
+        { "offset", required_argument, NULL, OFFSET },
         { "preview", required_argument, NULL, PREVIEW },
         { "threads", required_argument, NULL, THREADS },
         { "models", required_argument, NULL, MODELS },
@@ -141,6 +231,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         { NULL, 0, NULL, 0 },
     };
     const char *models = getenv("MATTE_MODELS"), *files = getenv("MATTE_MODEL_FILES");
+    const char *format = NULL;
     double number;
     o->models = models ? models : "/usr/share/matte/models";
     o->model_files = files ? files : "/var/lib/matte/models";
@@ -153,7 +244,14 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     for (int c, result = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
         case MODEL: result = set_model(o, optarg, e); break;
-        case BACKGROUND: result = set_background(&o->job, optarg, e); break;
+        case FORMAT: format = optarg; break;
+        case BACKGROUND: result = set_background(o, optarg, e); break;
+        case CANVAS: result = set_canvas(&o->job.composition, optarg, e); break;
+        case ANCHOR: result = set_anchor(&o->job.composition, optarg, e); break;
+        case SCALE:
+            result = set_number(&o->job.composition.scale, "--scale", optarg, .01, 100, e);
+            break;
+        case OFFSET: result = set_offset(&o->job.composition, optarg, e); break;
         case PREVIEW:
             result = set_number(&number, "--preview", optarg, .001, MAX_MS / 1000.0, e);
             o->job.preview_ms = (int64_t)(number * 1000 + .5);
@@ -179,11 +277,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         return error_set(e, "invalid_request", "An input and an output are needed.");
     o->input = argv[optind];
     o->output = argv[optind + 1];
-    const struct format *format = format_of_file(o->output, e);
-    if (!format)
-        return -1;
-    snprintf(o->job.format, sizeof o->job.format, "%s", format->name);
-    return 0;
+    return set_format(o, format, e);
 }
 
 /* ---- models ---- */
@@ -338,7 +432,11 @@ static void show_result(const struct progress *p, const struct pipeline_result *
 
 /* ---- the work ---- */
 
-static int run(struct options *o, struct models *models, int input, int output, struct error *e)
+struct files {
+    int input, output, image;
+};
+
+static int run(struct options *o, struct models *models, const struct files *files, struct error *e)
 {
     struct progress progress = { .total = 1, .start = now(), .terminal = isatty(STDERR_FILENO) };
     struct pipeline_result result;
@@ -347,8 +445,9 @@ static int run(struct options *o, struct models *models, int input, int output, 
         return -1;
     struct pipeline_params params = {
         .job = &o->job,
-        .input = input,
-        .output = output,
+        .input = files->input,
+        .output = files->output,
+        .image = files->image,
         .device = device,
         .models = models,
         .threads = o->threads,
@@ -365,17 +464,18 @@ static int run(struct options *o, struct models *models, int input, int output, 
 }
 
 /* Into a file beside the output that takes its name when it is whole. */
-static int write_output(struct options *o, struct models *models, int input, struct error *e)
+static int write_output(
+    struct options *o, struct models *models, struct files *files, struct error *e)
 {
     char part[4096];
     if (snprintf(part, sizeof part, "%s.XXXXXX", o->output) >= (int)sizeof part)
         return error_set(e, "invalid_request", "The output's path is too long.");
-    int output = mkostemp(part, O_CLOEXEC);
+    int output = files->output = mkostemp(part, O_CLOEXEC);
     if (output < 0)
         return error_set(e, "storage_error", "%s cannot be made: %s.", part, strerror(errno));
     mode_t mask = umask(0);
     umask(mask);
-    int failed = run(o, models, input, output, e);
+    int failed = run(o, models, files, e);
     if (!failed && (fchmod(output, 0666 & ~mask) || fsync(output) || rename(part, o->output)))
         failed =
             error_set(e, "storage_error", "%s cannot be written: %s.", o->output, strerror(errno));
@@ -385,24 +485,32 @@ static int write_output(struct options *o, struct models *models, int input, str
     return failed;
 }
 
+static int open_file(const char *path, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? error_set(e, "not_found", "%s cannot be read: %s.", path, strerror(errno)) : fd;
+}
+
 static int work(struct options *o, struct error *e)
 {
     struct manifest *found[MANIFESTS];
     int count = find_models(o, found, e);
     if (count < 0)
         return -1;
-    int input = open(o->input, O_RDONLY | O_CLOEXEC);
-    if (input < 0)
-        return error_set(e, "not_found", "%s cannot be read: %s.", o->input, strerror(errno));
+    struct files files = { open_file(o->input, e), -1, -1 };
+    if (files.input < 0 || (o->image && (files.image = open_file(o->image, e)) < 0))
+        return -1;
     struct models models = {
         .manifests = (const struct manifest *const *)found,
         .manifest_count = count,
         .threads = o->threads,
     };
-    int failed = write_output(o, &models, input, e);
+    int failed = write_output(o, &models, &files, e);
     models_close(&models);
     close_manifests(found, count);
-    close(input);
+    close(files.input);
+    if (files.image >= 0)
+        close(files.image);
     return failed;
 }
 

@@ -22,7 +22,6 @@ enum {
 struct audio {
     struct audio_params params;
     struct mux *mux;
-    int stream;
     int64_t last_dts; /* of a copied packet */
     /* transcoding; NULL where it is copied */
     AVCodecContext *decoder, *encoder;
@@ -30,6 +29,7 @@ struct audio {
     int rate, format; /* what convert was made for */
     AVChannelLayout layout;
     AVAudioFifo *fifo;
+    float *mixed; /* one frame of it: the channels of a sample beside each other */
     AVFrame *decoded, *frame;
     AVPacket *packet;
     int64_t
@@ -37,12 +37,19 @@ struct audio {
     int64_t sent; /* samples given to the encoder, as a time */
 };
 
+/* These have a header that muxers need and some containers do not have. */
+static int has_header(enum AVCodecID codec)
+{
+    return codec == AV_CODEC_ID_AAC || codec == AV_CODEC_ID_ALAC || codec == AV_CODEC_ID_OPUS ||
+           codec == AV_CODEC_ID_VORBIS;
+}
+
 static int copies(const struct audio_params *p)
 {
     const AVCodecParameters *par = p->source->codecpar;
     for (int i = 0; i < FORMAT_AUDIO && p->format->audio_copied[i] != AV_CODEC_ID_NONE; i++)
         if (p->format->audio_copied[i] == par->codec_id)
-            return par->extradata_size > 0; /* the muxers need the header */
+            return !has_header(par->codec_id) || par->extradata_size > 0;
     return 0;
 }
 
@@ -78,7 +85,10 @@ static int open_encoder(struct audio *a)
         &c->ch_layout, channels > 0 && channels <= CHANNELS_MAX ? channels : 2);
     channels = c->ch_layout.nb_channels;
     c->sample_rate = RATE;
-    c->sample_fmt = AV_SAMPLE_FMT_FLT;
+    c->sample_fmt = codec->sample_fmts[0]; /* floats, planar or not */
+    for (const enum AVSampleFormat *f = codec->sample_fmts; *f != AV_SAMPLE_FMT_NONE; f++)
+        if (*f == AV_SAMPLE_FMT_FLT || *f == AV_SAMPLE_FMT_FLTP)
+            c->sample_fmt = *f;
     c->bit_rate =
         channels * BITS_PER_CHANNEL > BITS_LEAST ? channels * BITS_PER_CHANNEL : BITS_LEAST;
     c->time_base = (AVRational) { 1, RATE };
@@ -95,10 +105,12 @@ static int open_transcoder(struct audio *a)
         return result;
     a->fifo = av_audio_fifo_alloc(
         AV_SAMPLE_FMT_FLT, a->encoder->ch_layout.nb_channels, a->encoder->frame_size);
+    a->mixed = calloc((size_t)a->encoder->frame_size * (size_t)a->encoder->ch_layout.nb_channels,
+        sizeof *a->mixed);
     a->decoded = av_frame_alloc();
     a->frame = av_frame_alloc();
     a->packet = av_packet_alloc();
-    return a->fifo && a->decoded && a->frame && a->packet ? 0 : AVERROR(ENOMEM);
+    return a->fifo && a->mixed && a->decoded && a->frame && a->packet ? 0 : AVERROR(ENOMEM);
 }
 
 struct audio *audio_open(const struct audio_params *params, struct error *e)
@@ -127,8 +139,8 @@ int audio_transcodes(const struct audio *audio)
 int audio_attach(struct audio *audio, struct mux *mux, struct error *e)
 {
     struct audio *a = audio;
-    AVStream *s =
-        mux_stream(mux, a->encoder ? a->encoder->time_base : a->params.source->time_base, e);
+    AVStream *s = mux_stream(
+        mux, MUX_AUDIO, a->encoder ? a->encoder->time_base : a->params.source->time_base, e);
     if (!s)
         return -1;
     int result = a->encoder ? avcodec_parameters_from_context(s->codecpar, a->encoder)
@@ -137,7 +149,6 @@ int audio_attach(struct audio *audio, struct mux *mux, struct error *e)
         return libav_error(e, "encode_error", failed, result);
     s->codecpar->codec_tag = 0; /* the source container's */
     a->mux = mux;
-    a->stream = s->index;
     return 0;
 }
 
@@ -174,7 +185,7 @@ static int copy(struct audio *a, AVPacket *packet, struct error *e)
     packet->dts -= start;
     if (packet->pts != AV_NOPTS_VALUE)
         packet->pts -= start;
-    return mux_write(a->mux, a->stream, packet, e) ? -1 : 1;
+    return mux_write(a->mux, MUX_AUDIO, packet, e) ? -1 : 1;
 }
 
 /* ---- transcoding ---- */
@@ -183,11 +194,22 @@ static int drain(struct audio *a, struct error *e)
 {
     int result;
     while ((result = avcodec_receive_packet(a->encoder, a->packet)) >= 0)
-        if (mux_write(a->mux, a->stream, a->packet, e))
+        if (mux_write(a->mux, MUX_AUDIO, a->packet, e))
             return -1;
     return result == AVERROR(EAGAIN) || result == AVERROR_EOF
                ? 0
                : libav_error(e, "encode_error", failed, result);
+}
+
+/* The fifo's order to the encoder's. */
+static void part_channels(const struct audio *a, AVFrame *to)
+{
+    int channels = a->encoder->ch_layout.nb_channels, planar = av_sample_fmt_is_planar(to->format);
+    for (int k = 0; k < channels; k++) {
+        float *channel = (float *)to->extended_data[planar ? k : 0] + (planar ? 0 : k);
+        for (int i = 0; i < to->nb_samples; i++)
+            channel[i * (planar ? 1 : channels)] = a->mixed[i * channels + k];
+    }
 }
 
 /* Gives the encoder count samples of the fifo, fewer than a frame only at the end. */
@@ -201,7 +223,9 @@ static int encode(struct audio *a, int count, struct error *e)
     if (result >= 0)
         result = av_frame_get_buffer(f, 0);
     if (result >= 0)
-        result = av_audio_fifo_read(a->fifo, (void **)f->data, count);
+        result = av_audio_fifo_read(a->fifo, (void *[]) { a->mixed }, count);
+    if (result >= 0)
+        part_channels(a, f);
     f->pts = a->sent;
     a->sent += count;
     if (result >= 0)
@@ -349,6 +373,7 @@ void audio_close(struct audio *audio)
     swr_free(&audio->convert);
     av_channel_layout_uninit(&audio->layout);
     av_audio_fifo_free(audio->fifo);
+    free(audio->mixed);
     av_frame_free(&audio->decoded);
     av_frame_free(&audio->frame);
     av_packet_free(&audio->packet);

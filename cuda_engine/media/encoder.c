@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "filter.h"
 #include "libav.h"
+#include "pack.h"
 
 static const char failed[] = "The video could not be encoded";
 
@@ -14,9 +16,12 @@ enum { DELAY_MAX = 64 };
 struct encoder {
     const struct track *track;
     AVCodecContext *codec;
+    struct pack *pack;     /* NULL: the codec takes the frames' own memory */
+    struct filter *filter; /* NULL: there is none */
     AVFrame *picture;
     uint8_t *grey; /* one chroma row, for the alpha track */
     int64_t sent;
+    int flushed; /* the codec knows that no more will come, though a filter stands before it */
     struct {
         int64_t pts, duration;
     } times[DELAY_MAX];
@@ -41,18 +46,32 @@ static int open_codec(struct encoder *n, const struct encoder_params *p, struct 
         return libav_error(e, "encode_error", failed, AVERROR(ENOMEM));
     c->width = p->width;
     c->height = p->height;
-    c->pix_fmt = p->track->pixel_format;
+    c->pix_fmt = p->track->filter ? p->track->encoded_format : p->track->pixel_format;
     c->sample_aspect_ratio = (AVRational) { 1, 1 };
     c->time_base = p->ticks;
+    c->framerate = p->rate;
     c->gop_size = c->keyint_min = p->track->gop;
     c->thread_count = p->threads;
     c->flags = AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
-    if (p->track->planes == TRACK_COLOR)
+    if (p->track->planes != TRACK_ALPHA)
         set_color(c, p->matrix);
     int result = av_set_options_string(c, p->track->options, "=", ":");
     if (result >= 0)
         result = avcodec_open2(c, codec, NULL);
     return result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+}
+
+/* What stands before the codec. */
+static int open_steps(struct encoder *n, const struct encoder_params *p, struct error *e)
+{
+    const struct track *t = p->track;
+    struct pack_params pack = { p->width, p->height, p->matrix, t->pixel_format,
+        t->planes == TRACK_BOTH };
+    struct filter_params filter = { t->filter, p->width, p->height, t->pixel_format, p->ticks,
+        { 1, 1 }, p->threads };
+    if (t->pixel_format != AV_PIX_FMT_YUV420P && !(n->pack = pack_open(&pack, e)))
+        return -1;
+    return t->filter && !(n->filter = filter_open(&filter, e)) ? -1 : 0;
 }
 
 struct encoder *encoder_open(const struct encoder_params *params, struct error *e)
@@ -70,7 +89,7 @@ struct encoder *encoder_open(const struct encoder_params *params, struct error *
         memset(n->grey, 128, grey);
     if (!n->picture || (params->track->planes == TRACK_ALPHA && !n->grey))
         libav_error(e, "encode_error", failed, AVERROR(ENOMEM));
-    else if (!open_codec(n, params, e))
+    else if (!open_steps(n, params, e) && !open_codec(n, params, e))
         return n;
     encoder_close(n);
     return NULL;
@@ -89,13 +108,13 @@ static void give_back(void *frame, uint8_t *data)
 }
 
 /* The codec gets the pool's memory itself, with a reference that ends when it is done with it. */
-static int wrap(struct encoder *n, struct frame *f, AVFrame *to)
+static int wrap(struct encoder *n, struct frame *f, AVFrame *to, struct error *e)
 {
     int width = n->codec->width, height = n->codec->height;
     to->buf[0] = av_buffer_create(f->plane[FRAME_Y], 1, give_back, f, AV_BUFFER_FLAG_READONLY);
     if (!to->buf[0]) {
         frame_release(f);
-        return AVERROR(ENOMEM);
+        return libav_error(e, "encode_error", failed, AVERROR(ENOMEM));
     }
     to->format = n->codec->pix_fmt;
     to->width = width;
@@ -109,9 +128,24 @@ static int wrap(struct encoder *n, struct frame *f, AVFrame *to)
         to->data[1] = to->data[2] = n->grey;
         to->linesize[1] = to->linesize[2] = (width + 1) / 2;
     }
-    to->pts = f->pts;
-    n->times[n->sent % DELAY_MAX].pts = f->pts;
-    n->times[n->sent % DELAY_MAX].duration = f->duration;
+    return 0;
+}
+
+static int pack(struct encoder *n, struct frame *f, AVFrame *to, struct error *e)
+{
+    int result = pack_run(n->pack, f, to, e);
+    frame_release(f);
+    return result;
+}
+
+static int make_picture(struct encoder *n, struct frame *f, AVFrame *to, struct error *e)
+{
+    int64_t pts = f->pts, duration = f->duration;
+    if ((n->pack ? pack : wrap)(n, f, to, e))
+        return -1;
+    to->pts = pts;
+    n->times[n->sent % DELAY_MAX].pts = pts;
+    n->times[n->sent % DELAY_MAX].duration = duration;
     to->pict_type = n->sent % n->track->gop ? AV_PICTURE_TYPE_NONE : AV_PICTURE_TYPE_I;
     to->color_range = n->codec->color_range;
     to->colorspace = n->codec->colorspace;
@@ -121,16 +155,38 @@ static int wrap(struct encoder *n, struct frame *f, AVFrame *to)
 
 int encoder_send(struct encoder *encoder, struct frame *frame, struct error *e)
 {
-    int result = frame ? wrap(encoder, frame, encoder->picture) : 0;
-    if (result >= 0)
-        result = avcodec_send_frame(encoder->codec, frame ? encoder->picture : NULL);
-    av_frame_unref(encoder->picture);
-    return result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+    struct encoder *n = encoder;
+    AVFrame *picture = frame ? n->picture : NULL;
+    int result = frame ? make_picture(n, frame, picture, e) : 0;
+    if (!result) {
+        result =
+            n->filter ? filter_send(n->filter, picture) : avcodec_send_frame(n->codec, picture);
+        result = result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+    }
+    av_frame_unref(n->picture);
+    return result;
+}
+
+/* What the filter has ready, to the codec; AVERROR(EAGAIN): nothing. */
+static int feed(struct encoder *n)
+{
+    int result = filter_receive(n->filter, n->picture);
+    if (result >= 0) {
+        result = avcodec_send_frame(n->codec, n->picture);
+    } else if (result == AVERROR_EOF && !n->flushed) {
+        n->flushed = 1;
+        result = avcodec_send_frame(n->codec, NULL);
+    }
+    av_frame_unref(n->picture);
+    return result;
 }
 
 int encoder_receive(struct encoder *encoder, AVPacket *packet, struct error *e)
 {
-    int result = avcodec_receive_packet(encoder->codec, packet);
+    int result;
+    while ((result = avcodec_receive_packet(encoder->codec, packet)) == AVERROR(EAGAIN))
+        if (!encoder->filter || (result = feed(encoder)) < 0)
+            break;
     if (result == AVERROR(EAGAIN) || result == AVERROR_EOF)
         return 0;
     if (result < 0)
@@ -146,6 +202,8 @@ void encoder_close(struct encoder *encoder)
     if (!encoder)
         return;
     avcodec_free_context(&encoder->codec);
+    pack_close(encoder->pack);
+    filter_close(encoder->filter);
     av_frame_free(&encoder->picture);
     free(encoder->grey);
     free(encoder);

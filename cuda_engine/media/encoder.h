@@ -12,6 +12,7 @@ struct encoder_params {
     int width, height;
     enum frame_matrix matrix;
     AVRational ticks; /* of frame->pts, and of the packets */
+    AVRational rate;  /* frames a second, about: encoders spend their bits by it */
     int threads;
 };
 

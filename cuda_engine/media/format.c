@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static const struct format *const formats[] = { &format_webm, NULL };
+static const struct format *const formats[] = { &format_webm, &format_mov, &format_mp4, &format_gif,
+    &format_webp, &format_png_sequence, NULL };
 
 const struct format *format_find(const char *name, struct error *e)
 {
@@ -21,4 +22,16 @@ const struct format *format_of_file(const char *path, struct error *e)
             return *f;
     error_set(e, "unsupported_format", "No output format has the extension of %s.", path);
     return NULL;
+}
+
+int format_tracks(
+    const struct format *format, int transparent, const struct track **tracks, struct error *e)
+{
+    *tracks = transparent ? format->transparent : &format->opaque;
+    if (!(*tracks)[0].encoder) {
+        error_set(e, "unsupported_combination",
+            "A %s file has no transparency: background must be a color or an image.", format->name);
+        return 0;
+    }
+    return transparent && format->transparent[1].encoder ? 2 : 1;
 }

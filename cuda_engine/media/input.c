@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "allowed.h"
+#include "correct.h"
 #include "libav.h"
 #include "picture.h"
 
@@ -19,6 +20,8 @@ enum {
     PROBE_S = 5,
     HD_LINES = 720,
     BLOCK = 128,
+    RATE_USUAL = 25,      /* frames a second where the file says nothing to be believed, ... */
+    RATE_MAX = 240,       /* ... as more than this is not */
     STALLED_READS = 1000, /* of a demuxer that asks to be called again */
 };
 
@@ -30,14 +33,15 @@ struct input {
     AVFormatContext *file;
     AVStream *video, *audio;
     AVCodecContext *decoder;
+    struct correct *correct;
     struct picture *picture;
     AVPacket *packet;
     AVFrame *decoded;
     struct timeline timeline;
     input_audio_fn *take_audio;
     void *audio_data;
-    int file_ended, flushed, video_done, audio_done;
-    int64_t last_at;     /* of the last picture in the stream's time base */
+    int has_audio, file_ended, flushed, video_done, audio_done;
+    int64_t last_at;     /* of the last decoded picture in the stream's time base */
     int64_t end;         /* of the last picture, in ticks */
     int64_t audio_end;   /* of the last audio packet that was read, in ticks */
     int64_t step;        /* from picture to picture, in ticks */
@@ -173,7 +177,8 @@ static int find_streams(struct input *in, struct error *e)
     if (in->video->codecpar->width <= 0 || in->video->codecpar->height <= 0)
         return error_set(e, "unreadable_media", "The input's video has no size that can be found.");
     int audio = av_find_best_stream(in->file, AVMEDIA_TYPE_AUDIO, -1, in->video->index, NULL, 0);
-    in->audio = audio < 0 ? NULL : in->file->streams[audio];
+    in->has_audio = audio >= 0;
+    in->audio = audio < 0 || !in->params.sound ? NULL : in->file->streams[audio];
     for (unsigned i = 0; i < in->file->nb_streams; i++)
         if (in->file->streams[i] != in->video && in->file->streams[i] != in->audio)
             in->file->streams[i]->discard = AVDISCARD_ALL;
@@ -218,6 +223,7 @@ static void find_start(struct input *in)
 {
     struct timeline *t = &in->timeline;
     t->ticks = in->params.ticks;
+    t->apart = in->params.apart;
     t->start = 0;
     t->start_base = in->video->time_base;
     int known = 0;
@@ -258,9 +264,12 @@ static void estimate(struct input *in, struct input_info *info)
     }
     info->frames = frames > 0 ? frames : 1;
     info->duration_ms = ms;
-    in->step = has_rate ? av_rescale_q(1, av_inv_q(rate), in->params.ticks) : 0;
-    if (in->step < 1)
-        in->step = av_rescale_q(40, milliseconds, in->params.ticks);
+    if (!has_rate || av_cmp_q(rate, (AVRational) { RATE_MAX, 1 }) > 0)
+        rate = (AVRational) { RATE_USUAL, 1 };
+    info->rate = rate;
+    in->step = av_rescale_q(1, av_inv_q(rate), in->params.ticks);
+    if (in->step < in->params.apart)
+        in->step = in->params.apart;
 }
 
 static int open_picture(struct input *in, struct input_info *info, struct error *e)
@@ -294,6 +303,9 @@ static int open_all(struct input *in, struct input_info *info, struct error *e)
 {
     if (open_file(in, e) || find_streams(in, e) || open_decoder(in, e) || open_picture(in, info, e))
         return -1;
+    in->correct = correct_open(in->video->time_base, in->params.threads, e);
+    if (!in->correct)
+        return -1;
     in->packet = av_packet_alloc();
     in->decoded = av_frame_alloc();
     if (!in->packet || !in->decoded)
@@ -304,6 +316,7 @@ static int open_all(struct input *in, struct input_info *info, struct error *e)
         return -1;
     estimate(in, info);
     info->audio = in->audio;
+    info->has_audio = in->has_audio;
     info->timeline = in->timeline;
     return 0;
 }
@@ -349,7 +362,7 @@ static int take_picture(
 {
     const AVFrame *f = in->decoded;
     AVRational base = in->video->time_base;
-    int64_t at = time_of(in, f), ticks = timeline_ticks(&in->timeline, at, base);
+    int64_t at = f->pts, ticks = timeline_ticks(&in->timeline, at, base);
     int64_t ms = av_rescale_q(ticks, in->params.ticks, milliseconds);
     if (in->params.preview_ms > 0 && ms >= in->params.preview_ms) {
         in->video_done = 1;
@@ -373,7 +386,6 @@ static int take_picture(
         in->step = duration;
     to->pts = tick;
     to->duration = in->step;
-    in->last_at = at;
     in->end = tick + in->step;
     in->pictures++;
     *frame = to;
@@ -438,36 +450,57 @@ static int check_damage(const struct input *in, struct error *e)
     return 0;
 }
 
+/* What the decoder gives next, corrected: 1; 0: it wants more, or (*ended) all is out; -1 and *e. */
+static int next_picture(struct input *in, int *ended, struct error *e)
+{
+    for (*ended = 0;;) {
+        int got = correct_receive(in->correct, in->decoded, e);
+        if (got || in->video_done) {
+            *ended = !got;
+            return got;
+        }
+        int result = avcodec_receive_frame(in->decoder, in->decoded);
+        if (result >= 0) {
+            in->decoded->pts = in->last_at = time_of(in, in->decoded);
+            if (correct_send(in->correct, in->decoded, e))
+                return -1;
+        } else if (result == AVERROR(ENOMEM)) {
+            return libav_error(e, "decode_error", "The video cannot be decoded", result);
+        } else if (result == AVERROR(EAGAIN) && !in->flushed) {
+            return 0;
+        } else {
+            /* a decoder may fail for ever once nothing is fed */
+            in->damaged += result != AVERROR_EOF && result != AVERROR(EAGAIN);
+            if (result != AVERROR_EOF && !in->flushed)
+                continue;
+            in->video_done = 1;
+            if (correct_send(in->correct, NULL, e))
+                return -1;
+        }
+    }
+}
+
 int input_read(struct input *input, struct frame_pool *pool, struct frame **frame, struct error *e)
 {
     struct input *in = input;
     for (;;) {
-        int result = in->video_done ? AVERROR_EOF : avcodec_receive_frame(in->decoder, in->decoded);
-        if (result >= 0) {
-            result = take_picture(in, pool, frame, e);
+        int ended, got = next_picture(in, &ended, e);
+        if (got > 0) {
+            got = take_picture(in, pool, frame, e);
             av_frame_unref(in->decoded);
-            if (result)
-                return result;
-        } else if (result == AVERROR_EOF) {
-            in->video_done = 1;
-            if (in->file_ended || in->audio_done)
-                return check_damage(in, e);
+            if (got)
+                return got;
+        } else if (got < 0) {
+            return -1;
+        } else if (!in->file_ended && !(ended && in->audio_done)) {
             if (feed(in, e))
                 return -1;
-        } else if (result == AVERROR(ENOMEM)) {
-            return libav_error(e, "decode_error", "The video cannot be decoded", result);
-        } else if (result != AVERROR(EAGAIN)) {
-            in->damaged++;
-            in->video_done = in->flushed; /* a decoder may fail for ever once nothing is fed */
-        } else if (!in->file_ended) {
-            if (feed(in, e))
-                return -1;
-        } else if (!in->flushed) {
+        } else if (ended) {
+            return check_damage(in, e);
+        } else {
             in->flushed = 1;
             if (send(in, NULL, e))
                 return -1;
-        } else {
-            in->video_done = 1;
         }
     }
 }
@@ -502,6 +535,7 @@ void input_close(struct input *input)
             av_freep(&io->buffer);
         avio_context_free(&io);
     }
+    correct_close(input->correct);
     picture_close(input->picture);
     av_packet_free(&input->packet);
     av_frame_free(&input->decoded);

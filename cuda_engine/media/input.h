@@ -17,8 +17,10 @@
 struct input;
 
 struct input_params {
-    int fd;             /* seekable; stays open and the caller's */
-    AVRational ticks;   /* of the output format */
+    int fd;           /* seekable; stays open and the caller's */
+    AVRational ticks; /* of the output format */
+    int apart;        /* as in struct timeline */
+    int sound; /* 0: the output takes none; then only the video tells where the clip starts */
     int64_t max_pixels; /* of one picture, stored or upright */
     int64_t max_ms;     /* of the clip */
     int64_t preview_ms; /* > 0: only what is before it; 0: all */
@@ -30,7 +32,9 @@ struct input_info {
     enum frame_matrix matrix;
     int64_t frames;        /* an estimate of what will come, at least 1 */
     int64_t duration_ms;   /* of what will come; 0: the file does not say */
-    const AVStream *audio; /* the stream that goes with the video, NULL: none */
+    AVRational rate;       /* frames a second, about */
+    const AVStream *audio; /* the stream that goes with the video, NULL: none is wanted or there */
+    int has_audio;         /* 1: there is one, wanted or not */
     struct timeline timeline;
 };
 

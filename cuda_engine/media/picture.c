@@ -116,7 +116,7 @@ static int prepare(struct picture *p, const AVFrame *f, AVRational aspect, struc
         space == p->space && full == p->full_range)
         return 0;
     int square_width = picture_square(f->width, aspect);
-    if (square_width == p->params.width && f->height == p->params.height)
+    if (p->params.stretched || (square_width == p->params.width && f->height == p->params.height))
         fit(p, p->params.width, p->params.height);
     else
         fit(p, square_width, f->height);

@@ -28,6 +28,7 @@ struct picture_params {
     int width, height; /* of the stored pictures in square pixels, before they are turned */
     struct orientation orientation;
     enum frame_matrix matrix; /* of the result */
+    int stretched;            /* 1: every picture fills the result, whatever its shape */
 };
 
 struct picture *picture_open(const struct picture_params *params, struct error *e);

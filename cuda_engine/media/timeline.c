@@ -20,6 +20,6 @@ int64_t timeline_place(struct timeline *t, int64_t at, AVRational base)
             return TIMELINE_DROP;
         tick = t->next;
     }
-    t->next = tick + 1;
+    t->next = tick + t->apart;
     return tick;
 }

@@ -4,7 +4,8 @@
  * to their arrays and its numbers are checked before use.
  *
  *   worker -> supervisor   REPORT_READY      once, warm: the model is planned, the sandbox is shut
- *   supervisor -> worker   struct job        with file descriptors {input (read), output (read, write)} by SCM_RIGHTS
+ *   supervisor -> worker   struct job        with file descriptors {input (read), output (read, write)} by SCM_RIGHTS,
+ *                                            and the background's image (read) where it is one
  *   worker -> supervisor   REPORT_PROBED     the input is understood; the worker waits for a struct verdict
  *   supervisor -> worker   struct verdict    go on (the credits are held), or stop
  *   worker -> supervisor   REPORT_PROGRESS   at most ten a second
@@ -17,10 +18,11 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "composition.h"
 
 enum { JOB_WARNINGS = 16 };
 
-enum job_background { BACKGROUND_TRANSPARENT, BACKGROUND_COLOR };
+enum job_background { BACKGROUND_TRANSPARENT, BACKGROUND_COLOR, BACKGROUND_IMAGE };
 
 struct job {
     char id[37];          /* for the log */
@@ -28,9 +30,10 @@ struct job {
     char model[16];       /* API name: human, original, ... */
     char format[16];      /* API name: webm, ... */
     enum job_background background;
-    uint8_t color[3];   /* R, G, B of BACKGROUND_COLOR */
+    uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
+    struct composition composition;
     int64_t preview_ms; /* > 0: only frames whose time is below it; 0: all */
-    int64_t max_pixels; /* of one frame; above it: too_large */
+    int64_t max_pixels; /* of one frame, one image, the canvas; above it: too_large */
     int64_t max_ms;     /* of the input; above it: too_long */
 };
 

@@ -7,6 +7,7 @@
 
 #include "../media/audio.h"
 #include "../media/encoder.h"
+#include "../media/image.h"
 #include "../media/input.h"
 #include "queue.h"
 
@@ -29,24 +30,26 @@ const char *const pipeline_stage_names[STAGES] = { "decode", "matte", "color", "
 struct run {
     const struct pipeline_params *params;
     const struct format *format;
+    const struct track *track;
     int tracks;
 
     struct input *input;
     struct input_info info;
+    struct layout layout;
     struct audio *audio;
     struct sampler *sampler;
     struct compositor *compositor;
     struct encoder *encoder[FORMAT_TRACKS];
     struct mux *mux;
-    int video_stream;
-    struct frame_pool *sources, *outputs;
+    struct frame_pool *sources, *outputs, *images;
+    struct frame *image; /* the background's; NULL: it has none */
     struct queue *source, *output[FORMAT_TRACKS], *packets[FORMAT_TRACKS];
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int running, failed; /* threads */
     struct error error;  /* of the first that failed */
-    int64_t muxed, end;  /* frames, and the last one's end in ticks */
+    int64_t done, end;   /* frames that are encoded, and the last one's end in ticks */
     double busy[STAGES];
 };
 
@@ -146,13 +149,25 @@ static int matte(struct run *r, double *busy, struct error *e)
     return 0;
 }
 
+/* Here and not at the muxer, as some encoders make one packet of all frames. */
+static void count_frame(struct run *r, int64_t end)
+{
+    pthread_mutex_lock(&r->lock);
+    r->done++;
+    r->end = end;
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* frame NULL: the last packets. */
 static int encode_frame(
     struct run *r, int track, struct frame *frame, double *busy, struct error *e)
 {
     double from = now();
+    int64_t end = frame ? frame->pts + frame->duration : 0;
     if (encoder_send(r->encoder[track], frame, e))
         return -1;
+    if (frame && track == COLOR)
+        count_frame(r, end);
     for (;;) {
         AVPacket *packet = av_packet_alloc();
         if (!packet)
@@ -198,16 +213,9 @@ static int encode_alpha(struct run *r, double *busy, struct error *e)
 static int write_frame(struct run *r, AVPacket *color, const AVPacket *alpha, struct error *e)
 {
     assert(color);
-    int64_t end = color->pts + color->duration;
     if (alpha && r->format->join(color, alpha, e))
         return -1;
-    if (mux_write(r->mux, r->video_stream, color, e))
-        return -1;
-    pthread_mutex_lock(&r->lock);
-    r->muxed++;
-    r->end = end;
-    pthread_mutex_unlock(&r->lock);
-    return 0;
+    return mux_write(r->mux, MUX_VIDEO, color, e);
 }
 
 /* Both tracks have a packet for each frame, in order. */
@@ -289,9 +297,9 @@ static void supervise(struct run *r)
         next.tv_nsec %= 1000000000L;
         while (r->running && !pthread_cond_timedwait(&r->changed, &r->lock, &next))
             continue;
-        struct report report = { .kind = REPORT_PROGRESS, .frames_done = r->muxed };
-        int tell = r->running && !r->failed && r->muxed > told;
-        told = r->muxed;
+        struct report report = { .kind = REPORT_PROGRESS, .frames_done = r->done };
+        int tell = r->running && !r->failed && r->done > told;
+        told = r->done;
         pthread_mutex_unlock(&r->lock);
         struct error e;
         if (tell && r->params->report(r->params->data, &report)) {
@@ -339,6 +347,11 @@ static int run_threads(struct run *r, struct error *e)
 
 /* ---- setting up ---- */
 
+static int is_transparent(const struct run *r)
+{
+    return r->params->job->background == BACKGROUND_TRANSPARENT;
+}
+
 static int warn(const struct run *r, const char *code, const char *text)
 {
     struct report report = { .kind = REPORT_WARNING };
@@ -350,6 +363,8 @@ static int open_audio(struct run *r, struct error *e)
 {
     const struct job *job = r->params->job;
     struct error why;
+    if (!r->format->audio_encoder && r->info.has_audio)
+        return warn(r, "audio_dropped", "The output's format has no sound.") ? stopped(e) : 0;
     if (!r->info.audio)
         return 0;
     struct audio_params p = {
@@ -371,15 +386,15 @@ static int open_audio(struct run *r, struct error *e)
 
 static int open_encoders(struct run *r, struct error *e)
 {
-    const struct track *tracks[FORMAT_TRACKS] = { &r->format->color, &r->format->alpha };
     int threads = r->params->threads / r->tracks;
     for (int i = 0; i < r->tracks; i++) {
         struct encoder_params p = {
-            .track = tracks[i],
-            .width = r->info.width,
-            .height = r->info.height,
+            .track = &r->track[i],
+            .width = r->layout.width,
+            .height = r->layout.height,
             .matrix = r->info.matrix,
             .ticks = r->format->ticks,
+            .rate = r->info.rate,
             .threads = threads < 1                ? 1
                        : threads > ENCODE_THREADS ? ENCODE_THREADS
                                                   : threads,
@@ -394,11 +409,12 @@ static int open_encoders(struct run *r, struct error *e)
 static int open_mux(struct run *r, struct error *e)
 {
     r->mux = mux_open(r->params->output, r->format, e);
-    AVStream *stream = r->mux ? mux_stream(r->mux, r->format->ticks, e) : NULL;
-    if (!stream || encoder_describe(r->encoder[COLOR], stream->codecpar, e) ||
-        r->format->describe(stream, r->tracks > ALPHA, e))
+    AVStream *stream = r->mux ? mux_stream(r->mux, MUX_VIDEO, r->format->ticks, e) : NULL;
+    if (!stream || encoder_describe(r->encoder[COLOR], stream->codecpar, e))
         return -1;
-    r->video_stream = stream->index;
+    stream->avg_frame_rate = r->info.rate;
+    if (r->format->describe && r->format->describe(stream, is_transparent(r), e))
+        return -1;
     if (r->audio && audio_attach(r->audio, r->mux, e))
         return -1;
     return mux_start(r->mux, e);
@@ -417,11 +433,12 @@ static int open_compute(struct run *r, struct error *e)
     struct compositor_params compositor = {
         .width = r->info.width,
         .height = r->info.height,
-        .canvas_width = r->info.width,
-        .canvas_height = r->info.height,
-        .place = { 0, 0, r->info.width, r->info.height },
+        .canvas_width = r->layout.width,
+        .canvas_height = r->layout.height,
+        .place = r->layout.place,
         .matrix = r->info.matrix,
-        .opaque = job->background == BACKGROUND_COLOR,
+        .opaque = !is_transparent(r),
+        .background = r->image,
     };
     model_input(p->models->model, &sampler.to_width, &sampler.to_height);
     compositor.low_width = sampler.to_width;
@@ -436,13 +453,31 @@ static int open_compute(struct run *r, struct error *e)
     return r->compositor ? 0 : -1;
 }
 
+/* The image that is behind every frame. */
+static int open_image(struct run *r, struct error *e)
+{
+    const struct job *job = r->params->job;
+    struct frame_pool_params p = {
+        .width = r->layout.width, .height = r->layout.height, .count = 1
+    };
+    if (job->background != BACKGROUND_IMAGE)
+        return 0;
+    r->images = frame_pool_open(r->params->device, &p, e);
+    r->image = r->images ? frame_take(r->images, e) : NULL;
+    return !r->image || image_cover(r->params->image, job->max_pixels, r->info.matrix, r->image, e)
+               ? -1
+               : 0;
+}
+
 static int open_queues(struct run *r, struct error *e)
 {
     struct frame_pool_params p = {
         .width = r->info.width, .height = r->info.height, .count = SOURCE_FRAMES
     };
     r->sources = frame_pool_open(r->params->device, &p, e);
-    p.alpha = r->tracks > ALPHA;
+    p.width = r->layout.width;
+    p.height = r->layout.height;
+    p.alpha = is_transparent(r);
     p.count = OUTPUT_FRAMES;
     r->outputs = r->sources ? frame_pool_open(r->params->device, &p, e) : NULL;
     if (!r->outputs)
@@ -455,26 +490,41 @@ static int open_queues(struct run *r, struct error *e)
     return missing ? out_of_memory(e) : 0;
 }
 
+static int open_layout(struct run *r, struct error *e)
+{
+    const struct job *job = r->params->job;
+    int side = r->format->max_side;
+    if (composition_layout(&job->composition, r->info.width, r->info.height, r->format->even,
+            job->max_pixels, &r->layout, e))
+        return -1;
+    if (r->layout.width <= side && r->layout.height <= side)
+        return 0;
+    return error_set(e, "too_large", "A %s file of %dx%d pixels is above its limit of %d a side.",
+        r->format->name, r->layout.width, r->layout.height, side);
+}
+
 static int open_input(struct run *r, struct error *e)
 {
     const struct pipeline_params *p = r->params;
     struct input_params in = {
         .fd = p->input,
         .ticks = r->format->ticks,
+        .apart = r->format->apart,
+        .sound = r->format->audio_encoder != NULL,
         .max_pixels = p->job->max_pixels,
         .max_ms = p->job->max_ms,
         .preview_ms = p->job->preview_ms,
         .threads = p->threads < DECODE_THREADS ? p->threads : DECODE_THREADS,
     };
     r->input = input_open(&in, &r->info, e);
-    if (!r->input)
+    if (!r->input || open_layout(r, e))
         return -1;
     struct report probed = {
         .kind = REPORT_PROBED,
         .frames_total = r->info.frames,
         .duration_ms = r->info.duration_ms,
-        .width = r->info.width,
-        .height = r->info.height,
+        .width = r->layout.width,
+        .height = r->layout.height,
     };
     return p->report(p->data, &probed) ? stopped(e) : 0;
 }
@@ -494,19 +544,20 @@ static int warn_of_outcome(const struct run *r, struct error *e)
 
 static int run(struct run *r, struct pipeline_result *result, struct error *e)
 {
-    const struct job *job = r->params->job;
-    r->format = format_find(job->format, e);
+    r->format = format_find(r->params->job->format, e);
     if (!r->format)
         return -1;
-    r->tracks = job->background == BACKGROUND_TRANSPARENT ? 2 : 1;
-    if (open_input(r, e) || open_compute(r, e) || open_queues(r, e) || open_audio(r, e) ||
-        open_encoders(r, e) || open_mux(r, e) || run_threads(r, e) ||
+    r->tracks = format_tracks(r->format, is_transparent(r), &r->track, e);
+    if (!r->tracks)
+        return -1;
+    if (open_input(r, e) || open_image(r, e) || open_compute(r, e) || open_queues(r, e) ||
+        open_audio(r, e) || open_encoders(r, e) || open_mux(r, e) || run_threads(r, e) ||
         mux_finish(r->mux, &result->bytes, e) || warn_of_outcome(r, e))
         return -1;
-    result->frames = r->muxed;
+    result->frames = r->done;
     result->duration_ms = av_rescale_q(r->end, r->format->ticks, (AVRational) { 1, 1000 });
-    result->width = r->info.width;
-    result->height = r->info.height;
+    result->width = r->layout.width;
+    result->height = r->layout.height;
     memcpy(result->busy, r->busy, sizeof result->busy);
     return 0;
 }
@@ -535,6 +586,8 @@ int pipeline_run(const struct pipeline_params *params, struct pipeline_result *r
     input_close(state.input);
     sampler_close(state.sampler);
     compositor_close(state.compositor);
+    frame_release(state.image);
+    frame_pool_close(state.images);
     frame_pool_close(state.sources);
     frame_pool_close(state.outputs);
     pthread_cond_destroy(&state.changed);

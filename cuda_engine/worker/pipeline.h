@@ -2,7 +2,7 @@
  * One video through every stage. Stages are threads with bounded queues between them:
  *
  *   decode -> matte (sample, network, compose) -> encode colour -> mux
- *      |                                       -> encode alpha  ->
+ *      |                                       -> encode alpha  ->     (where the format has it apart)
  *      `-> audio ---------------------------------------------------> (the file)
  *
  * Frames come from fixed pools, so memory does not grow with the length of the clip. The first stage that fails says why
@@ -27,7 +27,8 @@ typedef int pipeline_report_fn(void *data, const struct report *report);
 
 struct pipeline_params {
     const struct job *job;
-    int input, output; /* descriptors; output is empty and seekable */
+    int input, output; /* descriptors; output is empty, seekable and can be read back */
+    int image;         /* a descriptor, of BACKGROUND_IMAGE */
     struct device *device;
     struct models *models;
     int threads; /* of the machine, to be shared by decoder and encoders; at least 1 */

@@ -17,7 +17,7 @@ enum { USUAL_WIDTH = 1920, USUAL_HEIGHT = 1080 };
 enum { HASH_BUFFER = 256 << 10 };
 
 struct descriptors {
-    int input, output;
+    int input, output, image; /* in the order in which they are sent */
 };
 
 static int report(void *data, const struct report *r)
@@ -56,10 +56,12 @@ static int receive_job(int control, struct job *job, struct descriptors *files)
         n = recvmsg(control, &m, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    if (n != sizeof *job || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-        c->cmsg_len != CMSG_LEN(sizeof *files))
+    if (n != sizeof *job || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
         return -1;
-    memcpy(files, CMSG_DATA(c), sizeof *files);
+    const size_t sent = (job->background == BACKGROUND_IMAGE ? 3 : 2) * sizeof(int);
+    if (c->cmsg_len != CMSG_LEN(sent))
+        return -1;
+    memcpy(files, CMSG_DATA(c), sent);
     job->id[sizeof job->id - 1] = job->request_id[sizeof job->request_id - 1] = 0;
     job->model[sizeof job->model - 1] = job->format[sizeof job->format - 1] = 0;
     return 0;
@@ -116,6 +118,7 @@ static void run_job(const struct worker_params *p, const struct job *job,
         .job = job,
         .input = files->input,
         .output = files->output,
+        .image = files->image,
         .device = device,
         .models = models,
         .threads = p->threads,
@@ -144,7 +147,7 @@ int worker_main(const struct worker_params *p)
     };
     struct device *device = NULL;
     struct job job = { 0 };
-    struct descriptors files;
+    struct descriptors files = { -1, -1, -1 };
     if ((p->sandbox && sandbox_isolate(p->memory_limit, &last.error)) ||
         !(device = device_open(p->device, &last.error)) || warm_up(&models, &last.error) ||
         (p->sandbox && sandbox_seal(p->control, &last.error))) {

@@ -1,0 +1,103 @@
+/*
+ * A chain of element-wise operators in one pass: each thread runs the whole program over four channels of a pixel, so that
+ * memory is read and written once however long the chain. Results that instructions may come back to are in shared
+ * memory, a column to a thread, because registers cannot be addressed by a number that is not known before; what an
+ * instruction takes from the one before it stays in registers. All threads are at the same instruction, so the choice
+ * of function costs no divergence.
+ */
+#include "pointwise.h"
+#include "tensor.cuh"
+
+template <int V, class F> DEVICE_FN struct pack<V> each(struct pack<V> a, struct pack<V> b, F f) {
+    struct pack<V> r;
+#pragma unroll
+    for (int i = 0; i < V; i++)
+        r.v[i] = f(a.v[i], b.v[i]);
+    return r;
+}
+
+DEVICE_FN float
+at_least(float x, float low)
+{
+    return x > low ? x : low;
+}
+
+DEVICE_FN float at_most(float x, float high)
+{
+    return x < high ? x : high;
+}
+
+#define CASE(function, expression)                         \
+    case POINTWISE_##function:                             \
+        return each(a, b, [=](float x, float y) -> float { \
+            (void)y;                                       \
+            return expression;                             \
+        });
+
+template <int V>
+DEVICE_FN struct pack<V> apply(
+    const struct pointwise_instruction &in, struct pack<V> a, struct pack<V> b) {
+    const float low = in.low, high = in.high;
+    switch (in.function) {
+        CASE(RELU, at_least(x, 0))
+        CASE(CLIP, at_most(at_least(x, low), high))
+        CASE(LINEAR, x * low + high)
+        CASE(LEAKY, x > 0 ? x : x * low)
+        CASE(SIGMOID, 1 / (1 + expf(-x)))
+        CASE(TANH, tanhf(x))
+        CASE(HARDSWISH, x * at_most(at_least(x + 3, 0), 6) * (1.0f / 6))
+        CASE(ADD, x + y)
+        CASE(SUB, x - y)
+        CASE(MUL, x * y)
+        CASE(DIV, x / y)
+        CASE(MIN, at_most(x, y))
+        CASE(MAX, at_least(x, y))
+    default: return a;
+    }
+}
+
+template <int V>
+DEVICE_FN struct pack<V> read(const struct pointwise_params &p, int k, struct spot s) {
+    const struct pointwise_input &in = p.in[k];
+    const uint16_t *from =
+        in.data + (s.n * in.stride_n + s.y * in.stride_h + s.x * in.stride_w + s.c * in.stride_c);
+    if (in.stride_c)
+        return load<V>(from);
+    const struct pack<1> one = load<1>(from);
+    return each(pack<V> {}, pack<V> {}, [=](float, float) -> float { return one.v[0]; });
+}
+
+template <int V>
+DEVICE_FN struct pack<V> operand(const struct pointwise_params &p, int k, struct spot s, int i,
+    struct pack<V> last, const struct pack<V> *results) {
+    return k >= 0 ? read<V>(p, k, s) : ~k == i - 1 ? last : results[~k * TENSOR_THREADS];
+}
+
+template <int V>
+DEVICE_FN void run(const struct pointwise_params &p)
+{
+    DYNAMIC_SHARED(struct pack<V>, column);
+    struct pack<V> *results = column + threadIdx.x;
+    for_spots<V>(p.out, [&](struct spot s) {
+        struct pack<V> last = {
+        };
+        for (int i = 0; i < p.length; i++) {
+            const struct pointwise_instruction &in = p.program[i];
+            const struct pack<V> x = operand(p, in.x, s, i, last, results);
+            const struct pack<V> y =
+                in.function < POINTWISE_ADD ? x : operand(p, in.y, s, i, last, results);
+            last = apply(in, x, y);
+            if (i + 1 < p.length)
+                results[i * TENSOR_THREADS] = last;
+        }
+        store(address(p.out, s), last);
+    });
+}
+
+KERNEL(pointwise, TENSOR_THREADS)
+{
+    if (p.vector)
+        run<TENSOR_VECTOR>(p);
+    else
+        run<1>(p);
+}

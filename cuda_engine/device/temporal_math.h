@@ -1,0 +1,35 @@
+/*
+ * Calming alpha over time without ghosts: where the picture stands still alpha is averaged with the last frame's, where it
+ * moves it is not. Motion is the mean over 5x5 pixels of the largest of the three colours' differences; a gate that closes
+ * by it was as good as none on moving material and halves the flicker of still one (dtSSD).
+ */
+#ifndef MATTE_TEMPORAL_MATH_H
+#define MATTE_TEMPORAL_MATH_H
+
+#include "sample_math.h"
+
+enum { TEMPORAL_RADIUS = 2 }; /* pixels to each side */
+
+/* A mean difference from which on a pixel moves, and the least weight of the present frame. */
+#define TEMPORAL_MOTION .06f
+#define TEMPORAL_LEAST  .5f
+
+/* The largest difference of R'G'B'. */
+COMPOSE_FN float difference(struct rgb a, struct rgb b)
+{
+    float x = a.r - b.r, y = a.g - b.g, z = a.b - b.b;
+    x = x < 0 ? -x : x;
+    y = y < 0 ? -y : y;
+    z = z < 0 ? -z : z;
+    x = x > y ? x : y;
+    return x > z ? x : z;
+}
+
+/* Of 0..255; only what is neither all nor nothing is averaged. */
+COMPOSE_FN unsigned char gate(unsigned char alpha, unsigned char before, float motion)
+{
+    float weight = mix(TEMPORAL_LEAST, 1, clamp_to(motion * (1 / TEMPORAL_MOTION), 0, 1));
+    return alpha > 0 && alpha < 255 ? round_code(mix((float)before, (float)alpha, weight)) : alpha;
+}
+
+#endif
