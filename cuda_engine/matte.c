@@ -97,6 +97,9 @@ static int set_background(struct options *o, const char *text, struct error *e)
             return 0;
         }
     if (text[0] != '#') {
+        if (access(text, R_OK))
+            return error_set(e, "invalid_request",
+                "--background %s is neither a colour nor a file that can be read.", text);
         job->background = BACKGROUND_IMAGE;
         o->image = text;
         return 0;
@@ -249,7 +252,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         case CANVAS: result = set_canvas(&o->job.composition, optarg, e); break;
         case ANCHOR: result = set_anchor(&o->job.composition, optarg, e); break;
         case SCALE:
-            result = set_number(&o->job.composition.scale, "--scale", optarg, .01, 100, e);
+            result = set_number(&o->job.composition.scale, "--scale", optarg, .001, 100, e);
             break;
         case OFFSET: result = set_offset(&o->job.composition, optarg, e); break;
         case PREVIEW:

@@ -13,6 +13,13 @@ CREATE TYPE claim AS (
   video_url     text,
   input_path    text,         -- of an upload, under the state folder; NULL: video_url is to be fetched
   background    text,         -- transparent or #rrggbb
+  image_url     text,         -- of a background that is an image; else NULL
+  canvas_width  int,          -- 0: the source's size, as canvas_height
+  canvas_height int,
+  anchor        text,         -- top-left, ... center, ...
+  scale         float8,
+  offset_x      float8,       -- pixels
+  offset_y      float8,
   preview_ms    bigint,       -- 0: all of it
   max_ms        bigint,       -- what the key allows
   request_id    text);
@@ -46,6 +53,13 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
     RETURNING j.id, j.tenant_id, j.lease_no, j.attempt, j.max_attempts, j.model, j.output_format, j.video_url,
               'uploads/' || j.tenant_id || '/' || upload_of(j.video_url),
               background_of(j.options),
+              CASE WHEN j.options #>> '{background,type}' = 'image' THEN j.options #>> '{background,image_url}' END,
+              coalesce((j.options #>> '{composition,canvas,width}')::int, 0),
+              coalesce((j.options #>> '{composition,canvas,height}')::int, 0),
+              coalesce(j.options #>> '{composition,foreground,anchor}', 'center'),
+              coalesce((j.options #>> '{composition,foreground,scale}')::float8, 1),
+              coalesce((j.options #>> '{composition,foreground,offset,x}')::float8, 0),
+              coalesce((j.options #>> '{composition,foreground,offset,y}')::float8, 0),
               ceil(coalesce((j.options ->> 'preview_duration')::numeric, 0) * 1000)::bigint,
               (SELECT 1000 * k.max_video_seconds::bigint FROM api_key k WHERE k.id = j.api_key_id),
               j.request_id $$;

@@ -33,7 +33,7 @@ static void set_color(AVCodecContext *c, enum frame_matrix matrix)
     c->color_range = AVCOL_RANGE_MPEG;
     c->colorspace = hd ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
     c->color_primaries = hd ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
-    c->color_trc = hd ? AVCOL_TRC_BT709 : AVCOL_TRC_SMPTE170M;
+    c->color_trc = AVCOL_TRC_BT709; /* BT.601's is the same, and not every file can name it */
 }
 
 static int open_codec(struct encoder *n, const struct encoder_params *p, struct error *e)
@@ -149,6 +149,8 @@ static int make_picture(struct encoder *n, struct frame *f, AVFrame *to, struct 
     to->pict_type = n->sent % n->track->gop ? AV_PICTURE_TYPE_NONE : AV_PICTURE_TYPE_I;
     to->color_range = n->codec->color_range;
     to->colorspace = n->codec->colorspace;
+    to->color_primaries = n->codec->color_primaries;
+    to->color_trc = n->codec->color_trc;
     n->sent++;
     return 0;
 }
@@ -191,7 +193,7 @@ int encoder_receive(struct encoder *encoder, AVPacket *packet, struct error *e)
         return 0;
     if (result < 0)
         return libav_error(e, "encode_error", failed, result);
-    for (int i = 0; i < DELAY_MAX; i++)
+    for (int i = 0; i < DELAY_MAX && i < encoder->sent; i++)
         if (encoder->times[i].pts == packet->pts)
             packet->duration = encoder->times[i].duration;
     return 1;

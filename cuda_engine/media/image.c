@@ -28,18 +28,18 @@ static enum AVCodecID codec_of(const uint8_t *head)
 }
 
 /* The whole file. */
-static int read_file(int fd, AVPacket *packet, struct error *e)
+static int read_file(const struct image_params *p, AVPacket *packet, struct error *e)
 {
     struct stat st;
-    if (fstat(fd, &st))
+    if (fstat(p->fd, &st))
         return error_retry(e, "storage_error", "%s: %s.", failed, strerror(errno));
-    if (st.st_size > IMAGE_BYTES)
-        return error_set(
-            e, "too_large", "background.image_url is larger than %d bytes.", (int)IMAGE_BYTES);
+    if (st.st_size > p->max_bytes)
+        return error_set(e, "too_large", "background.image_url is larger than %lld bytes.",
+            (long long)p->max_bytes);
     if (av_new_packet(packet, (int)st.st_size))
         return libav_error(e, "unreadable_image", failed, AVERROR(ENOMEM));
     for (int at = 0; at < packet->size;) {
-        ssize_t n = pread(fd, packet->data + at, (size_t)(packet->size - at), at);
+        ssize_t n = pread(p->fd, packet->data + at, (size_t)(packet->size - at), at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -170,16 +170,15 @@ static int cover(AVFrame *image, enum frame_matrix matrix, struct frame *to, str
     return result;
 }
 
-int image_cover(
-    int fd, int64_t max_pixels, enum frame_matrix matrix, struct frame *to, struct error *e)
+int image_cover(const struct image_params *params, struct frame *to, struct error *e)
 {
     AVPacket *packet = av_packet_alloc();
     AVFrame *image = av_frame_alloc();
     int result = -1;
     if (!packet || !image)
         libav_error(e, "unreadable_image", failed, AVERROR(ENOMEM));
-    else if (!read_file(fd, packet, e) && !decode(packet, max_pixels, image, e))
-        result = cover(image, matrix, to, e);
+    else if (!read_file(params, packet, e) && !decode(packet, params->max_pixels, image, e))
+        result = cover(image, params->matrix, to, e);
     av_packet_free(&packet);
     av_frame_free(&image);
     return result;

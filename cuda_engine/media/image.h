@@ -7,13 +7,14 @@
 
 #include "../device/frame.h"
 
-enum { IMAGE_BYTES = 32 << 20 }; /* of the file, at most */
+struct image_params {
+    int fd;             /* read from the beginning to the end */
+    int64_t max_bytes;  /* of the file, below 2 GB */
+    int64_t max_pixels; /* of the image */
+    enum frame_matrix matrix;
+};
 
-/*
- * Reads fd, from its beginning to its end, into the whole of *to. -1 and *e, which name background.image_url:
- * unreadable_image, too_large (max_pixels, IMAGE_BYTES), out_of_memory.
- */
-int image_cover(
-    int fd, int64_t max_pixels, enum frame_matrix matrix, struct frame *to, struct error *e);
+/* Into the whole of *to. -1 and *e, which names background.image_url: unreadable_image, too_large, out_of_memory. */
+int image_cover(const struct image_params *params, struct frame *to, struct error *e);
 
 #endif

@@ -30,7 +30,9 @@ static const struct {
     [CLAIM] = { "claim", "text, interval",
         "SELECT id, tenant_id, request_id, lease_no, attempt, max_attempts, model, output_format, "
         "video_url,"
-        " input_path, background, preview_ms, max_ms FROM matte.job_claim($1, $2)",
+        " input_path, background, preview_ms, max_ms, image_url, canvas_width, canvas_height, "
+        "anchor,"
+        " scale, offset_x, offset_y FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
@@ -254,11 +256,15 @@ static int64_t integer(const PGresult *r, int column)
     return strtoll(PQgetvalue(r, 0, column), 0, 10);
 }
 
-/* 'transparent' or '#rrggbb' */
-static int read_background(struct claim *c, const char *text)
+/* An image's URL, or 'transparent' or '#rrggbb'. */
+static int read_background(struct claim *c, const char *image_url, const char *text)
 {
     unsigned r, g, b;
     int length = 0;
+    if (*image_url) {
+        c->background = BACKGROUND_IMAGE;
+        return 0;
+    }
     if (!strcmp(text, "transparent")) {
         c->background = BACKGROUND_TRANSPARENT;
         return 0;
@@ -269,6 +275,20 @@ static int read_background(struct claim *c, const char *text)
     c->background = BACKGROUND_COLOR;
     c->color[0] = (uint8_t)r, c->color[1] = (uint8_t)g, c->color[2] = (uint8_t)b;
     return 0;
+}
+
+static int read_composition(struct composition *c, const PGresult *r)
+{
+    int anchor = anchor_of(PQgetvalue(r, 0, 16));
+    *c = (struct composition) {
+        .canvas_width = (int)integer(r, 14),
+        .canvas_height = (int)integer(r, 15),
+        .anchor = (enum anchor)anchor,
+        .scale = strtod(PQgetvalue(r, 0, 17), 0),
+        .offset_x = strtod(PQgetvalue(r, 0, 18), 0),
+        .offset_y = strtod(PQgetvalue(r, 0, 19), 0),
+    };
+    return anchor < 0 ? -1 : 0;
 }
 
 static int is_uuid(const char *s)
@@ -284,15 +304,16 @@ static int read_claim(struct claim *c, const PGresult *r)
     c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
-    return PQnfields(r) != 13 || copy(c->id, sizeof c->id, r, 0) ||
+    return PQnfields(r) != 20 || copy(c->id, sizeof c->id, r, 0) ||
                    copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
                    copy(c->request_id, sizeof c->request_id, r, 2) ||
                    copy(c->model, sizeof c->model, r, 6) ||
                    copy(c->format, sizeof c->format, r, 7) ||
                    copy(c->video_url, sizeof c->video_url, r, 8) ||
                    copy(c->input_path, sizeof c->input_path, r, 9) ||
-                   read_background(c, PQgetvalue(r, 0, 10)) || !is_uuid(c->id) ||
-                   !is_uuid(c->tenant_id)
+                   copy(c->image_url, sizeof c->image_url, r, 13) ||
+                   read_background(c, c->image_url, PQgetvalue(r, 0, 10)) ||
+                   read_composition(&c->composition, r) || !is_uuid(c->id) || !is_uuid(c->tenant_id)
                ? -1
                : 0;
 }

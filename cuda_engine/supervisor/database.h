@@ -33,6 +33,8 @@ struct claim {
     char input_path[128]; /* of upload://; else "" */
     enum job_background background;
     uint8_t color[3];
+    char image_url[2049]; /* of BACKGROUND_IMAGE */
+    struct composition composition;
     int64_t preview_ms, max_ms;
 };
 

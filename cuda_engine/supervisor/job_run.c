@@ -1,5 +1,6 @@
 #include "job_run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,8 +21,8 @@ struct job_run {
     int64_t claimed;       /* loop_now() */
     struct worker *worker; /* NULL: given back */
     struct fetch *fetch;
-    int input, output;
-    int published; /* the output has its name: whatever happens now, it stays */
+    int input, output, image; /* image: of BACKGROUND_IMAGE */
+    int published;            /* the output has its name: whatever happens now, it stays */
     struct timer wall;
     struct error warnings[JOB_WARNINGS];
     int warning_count;
@@ -62,6 +63,7 @@ static void stop(struct job_run *r)
         pool_drop(w);
     }
     close_fd(&r->input);
+    close_fd(&r->image);
     if (r->output >= 0 && !r->published) {
         storage_discard(&r->claim);
     }
@@ -260,9 +262,78 @@ static void fill_job(const struct claim *c, struct job *job)
     memcpy(job->format, c->format, sizeof job->format);
     job->background = c->background;
     memcpy(job->color, c->color, sizeof job->color);
+    job->composition = c->composition;
     job->preview_ms = c->preview_ms;
     job->max_pixels = config->max_pixels;
     job->max_ms = c->max_ms > 0 && c->max_ms < max_ms ? c->max_ms : max_ms;
+}
+
+/* Everything that the worker needs is there. */
+static void send_work(struct job_run *r)
+{
+    struct error why;
+    struct job job;
+    r->output = storage_output(&r->claim, &why);
+    if (r->output < 0) {
+        fail(r, &why);
+        return;
+    }
+    r->state = PROBING;
+    fill_job(&r->claim, &job);
+    pool_send_job(r->worker, &job, r->input, r->output, r->image);
+}
+
+/* -1: the run has failed. */
+static int start_fetch(struct job_run *r, const char *url, int file, int64_t max_bytes,
+    void (*done)(void *data, const struct fetch_result *result))
+{
+    struct error why;
+    struct fetch_params params = { .url = url,
+        .file = file,
+        .max_bytes = max_bytes,
+        .timeout = config->fetch_timeout,
+        .connect_timeout = config->fetch_connect_timeout,
+        .policy = &config->egress };
+    r->fetch = fetch_start(&params, done, r, &why);
+    if (!r->fetch) {
+        fail(r, &why);
+    }
+    return r->fetch ? 0 : -1;
+}
+
+/* The same error, and whose it is. */
+static struct error of_image(const struct error *why)
+{
+    struct error e = *why;
+    snprintf(e.text, sizeof e.text, "background.image_url: %.470s", why->text);
+    return e;
+}
+
+static void on_image(void *data, const struct fetch_result *result)
+{
+    struct job_run *r = data;
+    r->fetch = 0;
+    if (result->failed) {
+        struct error why = of_image(&result->error);
+        fail(r, &why);
+    } else {
+        send_work(r);
+    }
+}
+
+static void get_image(struct job_run *r)
+{
+    struct error why;
+    if (r->claim.background != BACKGROUND_IMAGE) {
+        send_work(r);
+        return;
+    }
+    r->image = storage_input(&r->claim, &why);
+    if (r->image < 0) {
+        fail(r, &why);
+        return;
+    }
+    start_fetch(r, r->claim.image_url, r->image, JOB_IMAGE_BYTES, on_image);
 }
 
 /* The input is there. */
@@ -270,7 +341,6 @@ static void on_input(struct job_run *r)
 {
     struct stat st;
     struct error why;
-    struct job job;
     if (fstat(r->input, &st) || lseek(r->input, 0, SEEK_SET)) {
         error_retry(&why, "storage_error", "The input cannot be read back.");
         fail(r, &why);
@@ -287,15 +357,8 @@ static void on_input(struct job_run *r)
         fail(r, &why);
         return;
     }
-    r->output = storage_output(&r->claim, &why);
-    if (r->output < 0) {
-        fail(r, &why);
-        return;
-    }
     run_log(LOG_INFO, r, "job_input", log_num("bytes", st.st_size));
-    r->state = PROBING;
-    fill_job(&r->claim, &job);
-    pool_send_job(r->worker, &job, r->input, r->output);
+    get_image(r);
 }
 
 static void on_fetched(void *data, const struct fetch_result *result)
@@ -314,21 +377,12 @@ static void get_input(struct job_run *r)
     struct error why;
     int is_upload = r->claim.input_path[0] != 0;
     r->input = is_upload ? storage_upload(&r->claim, &why) : storage_input(&r->claim, &why);
-    if (r->input >= 0 && is_upload) {
-        on_input(r);
-        return;
-    }
-    if (r->input >= 0) {
-        struct fetch_params params = { .url = r->claim.video_url,
-            .file = r->input,
-            .max_bytes = config->fetch_max_bytes,
-            .timeout = config->fetch_timeout,
-            .connect_timeout = config->fetch_connect_timeout,
-            .policy = &config->egress };
-        r->fetch = fetch_start(&params, on_fetched, r, &why);
-    }
-    if (!r->fetch) {
+    if (r->input < 0) {
         fail(r, &why);
+    } else if (is_upload) {
+        on_input(r);
+    } else {
+        start_fetch(r, r->claim.video_url, r->input, config->fetch_max_bytes, on_fetched);
     }
 }
 
@@ -347,7 +401,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
     }
     r->claim = *claim;
     r->claimed = loop_now();
-    r->input = r->output = -1;
+    r->input = r->output = r->image = -1;
     r->next = runs;
     r->link = &runs;
     if (r->next) {
@@ -367,7 +421,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
     }
     run_log(LOG_INFO, r, "job_claimed", log_num("attempt", claim->attempt),
         log_str("model", claim->model), log_str("format", claim->format));
-    timer_set(&r->wall, loop_now() + config->fetch_timeout + config->job_timeout, on_wall, r);
+    timer_set(&r->wall, loop_now() + 2 * config->fetch_timeout + config->job_timeout, on_wall, r);
     get_input(r);
 }
 

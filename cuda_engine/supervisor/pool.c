@@ -363,20 +363,21 @@ static int send_or_kill(struct worker *w, const struct msghdr *message)
     return 0;
 }
 
-int pool_send_job(struct worker *w, const struct job *job, int input, int output)
+int pool_send_job(struct worker *w, const struct job *job, int input, int output, int image)
 {
-    int fds[2] = { input, output };
+    const int fds[3] = { input, output, image };
+    const size_t sent = (job->background == BACKGROUND_IMAGE ? 3 : 2) * sizeof *fds;
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof fds)];
-    } rights = { .header = { CMSG_LEN(sizeof fds), SOL_SOCKET, SCM_RIGHTS } };
+    } rights = { .header = { CMSG_LEN(sent), SOL_SOCKET, SCM_RIGHTS } };
     struct iovec body = { (void *)job, sizeof *job };
     struct msghdr message = { .msg_iov = &body,
         .msg_iovlen = 1,
         .msg_control = &rights,
-        .msg_controllen = sizeof rights.bytes };
+        .msg_controllen = CMSG_SPACE(sent) };
 
-    memcpy(CMSG_DATA(&rights.header), fds, sizeof fds);
+    memcpy(CMSG_DATA(&rights.header), fds, sent);
     w->state = WORKING;
     w->served = 1;
     w->oom_kills = oom_kills();

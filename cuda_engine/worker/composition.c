@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { SCALE_MAX = 100, OFFSET_MAX = 100000 };
+#define SCALE_MIN  .001
+#define SCALE_MAX  100.
+#define OFFSET_MAX 100000.
 
 /* x, y: how much of the room beside the picture is left of it and above it, in halves. */
 static const struct {
@@ -43,7 +45,7 @@ static int check(const struct composition *c, struct error *e)
     if ((has_canvas &&
             (check_range("canvas.width", c->canvas_width, CANVAS_MIN, CANVAS_MAX, e) ||
                 check_range("canvas.height", c->canvas_height, CANVAS_MIN, CANVAS_MAX, e))) ||
-        (c->scale != 0 && check_range("foreground.scale", c->scale, 1. / SCALE_MAX, SCALE_MAX, e)))
+        (c->scale != 0 && check_range("foreground.scale", c->scale, SCALE_MIN, SCALE_MAX, e)))
         return -1;
     if ((unsigned)c->anchor >= ANCHORS)
         return error_set(e, "invalid_composition", "composition.foreground.anchor is no anchor.");

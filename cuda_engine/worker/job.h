@@ -20,7 +20,10 @@
 #include "../error.h"
 #include "composition.h"
 
-enum { JOB_WARNINGS = 16 };
+enum {
+    JOB_WARNINGS = 16,
+    JOB_IMAGE_BYTES = 32 << 20, /* of a background's image, at most */
+};
 
 enum job_background { BACKGROUND_TRANSPARENT, BACKGROUND_COLOR, BACKGROUND_IMAGE };
 

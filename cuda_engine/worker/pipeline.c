@@ -464,9 +464,13 @@ static int open_image(struct run *r, struct error *e)
         return 0;
     r->images = frame_pool_open(r->params->device, &p, e);
     r->image = r->images ? frame_take(r->images, e) : NULL;
-    return !r->image || image_cover(r->params->image, job->max_pixels, r->info.matrix, r->image, e)
-               ? -1
-               : 0;
+    struct image_params image = {
+        .fd = r->params->image,
+        .max_bytes = JOB_IMAGE_BYTES,
+        .max_pixels = job->max_pixels,
+        .matrix = r->info.matrix,
+    };
+    return r->image ? image_cover(&image, r->image, e) : -1;
 }
 
 static int open_queues(struct run *r, struct error *e)

@@ -79,7 +79,7 @@ static void turned_as_the_matrix_says(void **state)
             for (int y = 0; y < HEIGHT >> !!k; y++)
                 for (int x = 0; x < WIDTH >> !!k; x++)
                     from->data[k][y * from->linesize[k] + x] = (uint8_t)(16 + rand() % 220);
-        struct picture_params p = { WIDTH, HEIGHT, orientation_of(m), MATRIX_BT601 };
+        struct picture_params p = { WIDTH, HEIGHT, orientation_of(m), MATRIX_BT601, 0 };
         struct frame_pool *pool;
         struct frame *to = convert(from, &p, (AVRational) { 1, 1 }, &pool);
 
@@ -147,7 +147,7 @@ static void colours_have_their_codes(void **state)
             for (int n = 0; n < plane_bytes(from, k); n++)
                 from->data[k][n] =
                     (uint8_t)(cases[i].deep && n & 1 ? cases[i].in[k] >> 8 : cases[i].in[k]);
-        struct picture_params p = { 64, 48, { 0 }, cases[i].matrix };
+        struct picture_params p = { 64, 48, { 0 }, cases[i].matrix, 0 };
         struct frame_pool *pool;
         struct frame *to = convert(from, &p, (AVRational) { 0, 1 }, &pool);
         expect_near(to, cases[i].out[0], cases[i].out[1], cases[i].out[2]);
@@ -173,7 +173,7 @@ static void another_size_is_letterboxed(void **state)
         AVFrame *from = picture_of(cases[i].width, cases[i].height, AV_PIX_FMT_YUV420P,
             AVCOL_SPC_SMPTE170M, AVCOL_RANGE_MPEG);
         grey(from, 200);
-        struct picture_params p = { 320, 180, { 0 }, MATRIX_BT601 };
+        struct picture_params p = { 320, 180, { 0 }, MATRIX_BT601, 0 };
         struct frame_pool *pool;
         struct frame *to = convert(from, &p, (AVRational) { 1, 1 }, &pool);
         for (int y = 0; y < 180; y++)
@@ -203,7 +203,7 @@ static void ticks_increase(void **state)
 {
     (void)state;
     const AVRational us = { 1, 1000000 };
-    struct timeline t = { { 1, 1000 }, 500, { 1, 1000 }, 0 };
+    struct timeline t = { { 1, 1000 }, 1, 500, { 1, 1000 }, 0 };
     assert_int_equal(timeline_place(&t, 499000, us), TIMELINE_DROP); /* before the start */
     assert_int_equal(timeline_place(&t, 500000, us), 0);
     assert_int_equal(timeline_place(&t, 500011, us), 1); /* the same tick: the next */
@@ -212,9 +212,21 @@ static void ticks_increase(void **state)
     assert_int_equal(timeline_place(&t, 520000, us), TIMELINE_DROP); /* more than 20 ms late */
     assert_int_equal(timeline_place(&t, 540000, us), 41);
     assert_int_equal(timeline_ticks(&t, 400000, us), -100);
-    struct timeline gif = { { 1, 100 }, 0, { 1, 25 }, 0 };
+    struct timeline gif = { { 1, 100 }, 2, 0, { 1, 25 }, 0 };
     for (int i = 0; i < 100; i++)
         assert_int_equal(timeline_place(&gif, i, (AVRational) { 1, 25 }), 4 * i);
+    /* at 60 a second a sixth has no room: none is more than 20 ms late */
+    struct timeline fast = { { 1, 100 }, 2, 0, { 1, 60 }, 0 };
+    int64_t shown = 0, last = -2;
+    for (int i = 0; i < 600; i++) {
+        int64_t tick = timeline_place(&fast, i, (AVRational) { 1, 60 });
+        if (tick == TIMELINE_DROP)
+            continue;
+        assert_true(tick >= last + 2 && tick * 6 - i * 10 <= 2 * 6 + 6);
+        last = tick;
+        shown++;
+    }
+    assert_in_range(shown, 495, 502);
 }
 
 static int open_device(void **state)

@@ -35,7 +35,7 @@ static int tell(void *data, const struct report *r)
 
 static struct device *device;
 static struct manifest *manifest;
-static int source;
+static int source, the_image;
 
 static int run(const struct job *job, int input, int output, struct told *told,
     struct pipeline_result *r, struct error *e)
@@ -46,6 +46,7 @@ static int run(const struct job *job, int input, int output, struct told *told,
         .job = job,
         .input = input,
         .output = output,
+        .image = the_image,
         .device = device,
         .models = &models,
         .threads = 2,
@@ -91,6 +92,49 @@ static void it_makes_what_it_says(void **state)
         assert_true(r.busy[STAGE_DECODE] > 0 && r.busy[STAGE_MATTE] > 0);
         close(out);
     }
+}
+
+/* Every format, transparent and not, whole and on a canvas. */
+static void every_format_is_made(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format;
+        int warnings; /* about the sound */
+    } formats[] = { { "webm", 1 }, { "mov", 0 }, { "mp4", 0 }, { "gif", 1 }, { "webp", 1 },
+        { "png_sequence", 0 } };
+    int image = clip("-f lavfi -i testsrc2=s=64x64 -frames:v 1 -c:v png -f image2pipe");
+    for (size_t i = 0; i < sizeof formats / sizeof *formats * 3; i++) {
+        struct job job = usual();
+        struct told told = { 0 };
+        struct pipeline_result r;
+        struct error e;
+        int out = scratch();
+        strcpy(job.format, formats[i / 3].format);
+        job.background = (enum job_background)(i % 3);
+        if (job.background == BACKGROUND_IMAGE)
+            job.composition = (struct composition) { 101, 201, ANCHOR_TOP_LEFT, 1, 3, 3 };
+        the_image = image;
+        int result = run(&job, source, out, &told, &r, &e);
+        if (i / 3 == 2 && job.background == BACKGROUND_TRANSPARENT) {
+            assert_int_equal(result, -1);
+            assert_string_equal(e.code, "unsupported_combination");
+        } else {
+            if (result)
+                fail_msg("%s: %s", job.format, e.text);
+            assert_int_equal(r.frames, 30);
+            assert_int_equal(r.duration_ms, 1200);
+            assert_int_equal(r.width, job.background < BACKGROUND_IMAGE ? 160
+                                      : i / 3 == 2                      ? 100
+                                                                        : 101);
+            assert_int_equal(told.warnings, formats[i / 3].warnings);
+            struct stat st;
+            assert_int_equal(fstat(out, &st), 0);
+            assert_int_equal(r.bytes, st.st_size);
+        }
+        close(out);
+    }
+    close(image);
 }
 
 static void the_same_input_makes_the_same_file(void **state)
@@ -302,6 +346,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_makes_what_it_says),
+        cmocka_unit_test(every_format_is_made),
         cmocka_unit_test(the_same_input_makes_the_same_file),
         cmocka_unit_test(a_failing_network_ends_the_run),
         cmocka_unit_test(a_full_disk_ends_the_run),

@@ -8,7 +8,7 @@ use Carp qw(croak);
 use Exporter qw(import);
 use List::Util qw(min max);
 
-our @EXPORT = qw(frame_times alpha_box stream audio_onset);
+our @EXPORT = qw(made frame_times alpha_box raw_video stream audio_onset psnr);
 
 sub output_of {
     my (@command) = @_;
@@ -17,6 +17,33 @@ sub output_of {
     my $data = do { local $/; <$pipe> };
     close $pipe or croak "@command: exit $?";
     return $data;
+}
+
+# A clip made by the ffmpeg program; the last argument is its file, which is returned.
+sub made {
+    my (@args) = @_;
+    system('ffmpeg', '-v', 'error', '-nostdin', '-y', @args) == 0 or croak "ffmpeg @args: exit $?";
+    return $args[-1];
+}
+
+# The bytes of every frame: filters, pixel format, and what comes before the file.
+sub raw_video {
+    my ($file, $filters, $format, @input) = @_;
+    return output_of('ffmpeg', '-v', 'error', '-nostdin', @input, '-i', $file, '-map', '0:v:0', '-fps_mode', 'passthrough',
+        '-vf', $filters, '-f', 'rawvideo', '-pix_fmt', $format, '-');
+}
+
+# Of two strings of bytes, in dB; 99 where they are equal.
+sub psnr {
+    my ($a, $b) = @_;
+    croak 'psnr: ' . length($a) . ' and ' . length($b) . ' bytes' if length $a != length $b || !length $a;
+    my $sum = 0;
+    for (my $at = 0; $at < length $a; $at += 1 << 16) {
+        my @a = unpack 'C*', substr $a, $at, 1 << 16;
+        my @b = unpack 'C*', substr $b, $at, 1 << 16;
+        $sum += ($a[$_] - $b[$_]) ** 2 for 0 .. $#a;
+    }
+    return $sum ? 10 * log(255 ** 2 * length($a) / $sum) / log 10 : 99;
 }
 
 # The time of every video frame in seconds, in order.
@@ -41,7 +68,7 @@ sub stream {
     my ($file, $which, $entry) = @_;
     my $value = output_of('ffprobe', '-v', 'error', '-select_streams', $which, '-show_entries', "stream=$entry:stream_tags=$entry",
         '-of', 'csv=p=0', $file);
-    chomp $value;
+    $value =~ s/,?\n.*//s;    # a comma stands before side data, of which there is nothing to say
     return $value;
 }
 

@@ -1,0 +1,269 @@
+# Each output format as readers that share nothing with it see it: ffprobe and libvpx, webpinfo and dwebp, unzip. The
+# alpha of the PNG sequence is what the compositor made; MOV and WebP must hold the same, WebM nearly.
+#   MATTE_BIN          the program (build/engine/matte)
+#   MATTE_MODELS, MATTE_MODEL_FILES   as in its usage
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use JSON::PP;
+use Test::More;
+use Matte::Media;
+use Matte::Test;
+
+my $matte = $ENV{MATTE_BIN} // root . '/build/engine/matte';
+$ENV{MATTE_MODELS} //= root . '/conf/models';
+$ENV{MATTE_MODEL_FILES} //= cache() . '/models';
+my $dir = workspace;
+my $webcam = cache() . '/clips/webcam.mp4';
+my ($width, $height, $frames) = (400, 300, 10);
+my $pixels = $width * $height;
+
+# A head before a wall, with the sound of a tone that begins at 0.25 s.
+my $source = made('-i', $webcam, '-f', 'lavfi', '-i', 'aevalsrc=if(gt(t\,.25)\,.8*sin(880*PI*t)\,0):d=0.6:s=48000:c=stereo',
+    '-frames:v', $frames, '-c:v', 'copy', '-c:a', 'aac', "$dir/source.mp4");
+my $onset = audio_onset($source);
+
+sub matte {
+    my ($name, @args) = @_;
+    my ($status, $text) = command($matte, @args, $source, "$dir/$name");
+    is($status, 0, "$name is made") or diag($text);
+    return ("$dir/$name", $text);
+}
+
+# What ffprobe says of the first video stream.
+sub video { my ($file, $entry) = @_; return stream($file, 'v:0', $entry); }
+
+sub in_sync {
+    my ($file) = @_;
+    my $off = 1000 * (audio_onset($file) - $onset);
+    cmp_ok(abs $off, '<=', 20, sprintf '%s: the tone is where it was (%.1f ms)', $file =~ s{.*/}{}r, $off);
+    return;
+}
+
+sub same_times {
+    my ($name, @times) = @_;
+    cmp_ok($times[0], '<', 0.01, "$name: it starts at once");    # WebM: after what Opus skips
+    is(join(' ', map { sprintf '%.2f', $_ - $times[0] } @times), join(' ', map { sprintf '%.2f', $_ / 25 } 0 .. $frames - 1),
+        "$name: the source's times");
+    return;
+}
+
+# Alpha of every frame, one byte a pixel.
+my $truth;
+my $exact = 0;
+
+# ---- PNG sequence ----
+
+{
+    my ($file, $text) = matte('sequence.zip');
+    is((command('unzip', '-tq', $file))[0], 0, 'sequence: unzip finds nothing wrong');
+    my (undef, $list) = command('unzip', '-Z1', $file);
+    is($list, join('', map { sprintf "%06d.png\n", $_ } 1 .. $frames) . "sound.m4a\nmanifest.json\n", 'sequence: the files');
+    like((command('unzip', '-Zv', $file, '000001.png'))[1], qr/compression method:\s+none \(stored\)/, 'sequence: stored');
+    command('unzip', '-q', '-o', $file, '-d', "$dir/sequence");
+    my $manifest = decode_json(slurp("$dir/sequence/manifest.json"));
+    is("$manifest->{width}x$manifest->{height} $manifest->{alpha} $manifest->{sound}", '400x300 straight sound.m4a',
+        'sequence: what the manifest says');
+    same_times('sequence', map { $_->{time} } @{ $manifest->{pictures} });
+    is((grep { abs($_->{duration} - .04) < 1e-6 } @{ $manifest->{pictures} }), $frames, 'sequence: durations');
+    is(video("$dir/sequence/000001.png", 'pix_fmt'), 'rgba', 'sequence: RGBA');
+    is(stream("$dir/sequence/sound.m4a", 'a:0', 'codec_name'), 'aac', 'sequence: AAC is copied');
+    unlike($text, qr/audio_/, 'sequence: and nothing is said of it');
+    in_sync("$dir/sequence/sound.m4a");
+    $truth = raw_video("$dir/sequence/%06d.png", 'alphaextract', 'gray');
+    is(length $truth, $frames * $pixels, 'sequence: alpha of every frame');
+    cmp_ok($truth =~ tr/\x01-\xfe//, '>', 500 * $frames, 'sequence: with edges');
+    $exact++;
+}
+
+# ---- MOV ----
+
+{
+    my ($file, $text) = matte('out.mov');
+    is(join(' ', map { video($file, $_) } qw(codec_name profile codec_tag_string pix_fmt color_range color_space)),
+        'prores 4444 ap4h yuva444p12le tv smpte170m', 'mov: ProRes 4444');
+    is(stream($file, 'a:0', 'codec_name'), 'aac', 'mov: AAC is copied');
+    same_times('mov', frame_times($file));
+    in_sync($file);
+    my $alpha = pack 'C*', map { int(($_ * 255 + 2047) / 4095) } unpack 'v*', raw_video($file, 'alphaextract', 'gray12le');
+    $exact += ok($alpha eq $truth, 'mov: alpha is exact');
+    ($file) = matte('opaque.mov', '--background', 'green');
+    is(video($file, 'profile') . ' ' . video($file, 'pix_fmt'), 'HQ yuv422p10le', 'mov, opaque: ProRes 422 HQ');
+}
+
+# ---- WebP ----
+
+# The alpha of the pictures that an animation shows, from its chunks as the container's specification has them.
+sub webp_alpha {
+    my ($file) = @_;
+    my ($data, $canvas, $at, $n, @shown) = (slurp($file), "\0" x $pixels, 12, 0);
+    my (@after, @durations);
+    while ($at + 8 <= length $data) {
+        my ($tag, $size) = unpack 'a4V', substr $data, $at, 8;
+        if ($tag eq 'ANMF') {
+            my ($x, $y, $w, $h, $ms, $flags) = map { $_ & 0xffffff } unpack 'V' x 5 . 'C',
+                join '', map { $_ . (length == 3 ? "\0" : '') } unpack '(a3)5a1', substr $data, $at + 8, 16;
+            ($x, $y, $w, $h) = (2 * $x, 2 * $y, $w + 1, $h + 1);
+            $n++;
+            command('webpmux', '-get', 'frame', $n, $file, '-o', "$dir/frame.webp");
+            command('dwebp', '-quiet', "$dir/frame.webp", '-pam', '-o', "$dir/frame.pam");
+            my $pam = slurp("$dir/frame.pam") =~ s/^.*?ENDHDR\n//sr;
+            my $own = join '', map { substr $pam, 4 * $_ + 3, 1 } 0 .. $w * $h - 1;
+            for my $row (0 .. $h - 1) {
+                my $to = ($y + $row) * $width + $x;
+                my $line = substr $own, $row * $w, $w;
+                if (!($flags & 2)) {    # over what is there
+                    my @under = unpack 'C*', substr $canvas, $to, $w;
+                    $line = pack 'C*', map { my $a = $_; my $u = shift @under; $a + ($u * (256 - $a) >> 8) } unpack 'C*', $line;
+                }
+                substr $canvas, $to, $w, $line;
+            }
+            push @shown, $canvas;
+            push @durations, $ms;
+            if ($flags & 1) { substr $canvas, ($y + $_) * $width + $x, $w, "\0" x $w for 0 .. $h - 1; }
+        }
+        $at += 8 + $size + ($size & 1);
+    }
+    return (join('', @shown), @durations);
+}
+
+{
+    my ($file, $text) = matte('out.webp');
+    like($text, qr/\(audio_dropped\)/, 'webp: says that the sound is left out');
+    my (undef, $info) = command('webpinfo', '-summary', $file);
+    like($info, qr/No error detected/, 'webp: webpinfo finds nothing wrong');
+    like($info, qr/Animation: 1/, 'webp: animated');
+    like($info, qr/Alpha: 1/, 'webp: with alpha');
+    like($info, qr/Loop count\s+: 0/, 'webp: for ever');
+    like($info, qr/Canvas size 400 x 300/, 'webp: its size');
+    my ($alpha, @durations) = webp_alpha($file);
+    is("@durations", join(' ', (40) x $frames), 'webp: durations');
+    $exact += ok($alpha eq $truth, 'webp: alpha is exact');
+}
+
+# ---- WebM ----
+
+{
+    my ($file, $text) = matte('out.webm');
+    is(join(' ', map { video($file, $_) } qw(codec_name pix_fmt alpha_mode color_range color_space)), 'vp9 yuv420p 1 tv smpte170m',
+        'webm: VP9 with alpha');
+    is(stream($file, 'a:0', 'codec_name'), 'opus', 'webm: AAC became Opus');
+    same_times('webm', frame_times($file));
+    in_sync($file);
+    my $alpha = raw_video($file, 'alphaextract', 'gray', '-c:v', 'libvpx-vp9');
+    my $psnr = psnr($alpha, $truth);
+    cmp_ok($psnr, '>=', 50, sprintf 'webm: alpha is near (%.1f dB)', $psnr);
+    my $zeros = $truth =~ tr/\0//;
+    my $mask = $truth =~ tr/\0-\xff/\xff\0/r;                # 255 where alpha is 0
+    my $risen = ($alpha & $mask) =~ tr/\x03-\xff//;
+    cmp_ok(1 - $risen / $zeros, '>=', 0.999, "webm: zero stays ($risen of $zeros do not)");
+    my $opaque = ($truth ^ "\xff" x length $truth) =~ tr/\0-\xff/\xff\0/r;
+    my $fallen = (($alpha ^ "\xff" x length $alpha) & $opaque) =~ tr/\x06-\xff//;
+    cmp_ok($fallen, '<=', 0.001 * ($opaque =~ tr/\xff//), "webm: and one ($fallen do not)");
+    printf "matte.webm_alpha_psnr_db=%.1f\nmatte.exact_formats=%d\n", $psnr, $exact;
+}
+
+# ---- GIF ----
+
+{
+    my ($file, $text) = matte('out.gif');
+    like($text, qr/\(audio_dropped\)/, 'gif: says that the sound is left out');
+    same_times('gif', frame_times($file));
+    my $alpha = raw_video($file, 'format=bgra,alphaextract', 'gray');
+    my $want = join '', map { ord >= 128 ? "\xff" : "\0" } split //, $truth;
+    is(($alpha ^ $want) =~ tr/\0//c, 0, 'gif: one bit of alpha, at a half');
+}
+
+# ---- MP4 ----
+
+{
+    my ($status, $text) = command($matte, $source, "$dir/none.mp4");
+    is($status, 2, 'mp4, transparent: refused');
+    like($text, qr/background must be a color or an image/, 'mp4, transparent: and says what to change');
+    my ($file) = matte('out.mp4', '--background', '#2040a0');
+    is(join(' ', map { video($file, $_) } qw(codec_name profile pix_fmt color_range color_space)), 'h264 High yuv420p tv smpte170m',
+        'mp4: H.264');
+    is(stream($file, 'a:0', 'codec_name'), 'aac', 'mp4: AAC is copied');
+    same_times('mp4', frame_times($file));
+    in_sync($file);
+    like(slurp($file), qr/^.{4}ftyp.*?moov.*mdat/s, 'mp4: the index comes first');
+    my @rgb = unpack 'C3', raw_video($file, 'select=eq(n\,5),crop=2:2:10:10:exact=1', 'rgb24');
+    ok(abs($rgb[0] - 32) < 6 && abs($rgb[1] - 64) < 6 && abs($rgb[2] - 160) < 6, "mp4: the background's colour (@rgb)");
+
+    $source = made('-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=0.08', '-vf', 'scale=1281:721',
+        '-c:v', 'ffv1', '-pix_fmt', 'yuv420p', "$dir/hd.mkv");
+    ($file) = matte('hd.mp4', '--background', 'white');
+    is(join(' ', map { video($file, $_) } qw(width height color_space color_transfer color_primaries)), '1280 720 bt709 bt709 bt709',
+        'mp4: even sides, and BT.709 from 720 lines on');
+    ($file) = matte('hd.mov');
+    is(join(' ', map { video($file, $_) } qw(width height color_space color_transfer color_primaries)), '1281 721 bt709 bt709 bt709',
+        'mov: any sides');
+}
+
+# ---- sound: what each takes as it is, and what it makes of the rest ----
+
+my $picture = 'color=gray:size=64x48:rate=10:duration=0.5';
+my $tone = 'aevalsrc=if(gt(t\,.25)\,.8*sin(880*PI*t)\,0):d=0.5:s=48000:c=stereo';
+my @six = ('-af', 'pan=5.1(side)|FL=c0|FR=c1|FC=c0|LFE=c0|SL=c0|SR=c1');
+for (
+    # encoder, the format and the codec in it
+    ['libmp3lame', mov => 'mp3'],  ['ac3', mov => 'ac3'],     ['alac', mov => 'alac'], ['pcm_s16le', mov => 'pcm_s16le'],
+    ['flac', mov => 'aac'],        ['libopus', mp4 => 'aac'], ['ac3', mp4 => 'ac3'],   ['pcm_s16le', mp4 => 'aac'],
+    ['pcm_s16le', mp4 => 'aac', @six], ['libopus', webm => 'opus'], ['libvorbis', webm => 'vorbis'], ['flac', webm => 'opus'],
+) {
+    my ($encoder, $format, $codec, @args) = @$_;
+    $source = made('-f', 'lavfi', '-i', $picture, '-f', 'lavfi', '-i', $tone, @args, '-c:v', 'libx264', '-preset', 'ultrafast',
+        '-c:a', $encoder, "$dir/tone.mkv");
+    $onset = audio_onset($source);
+    my ($file, $text) = matte("tone.$format", '--background', 'black');
+    is(stream($file, 'a:0', 'codec_name'), $codec, "$encoder in $format: $codec");
+    is($text =~ /audio_transcoded/ ? 1 : 0, $encoder =~ /$codec/ ? 0 : 1, "$encoder in $format: said whether it was converted");
+    is(stream($file, 'a:0', 'channels'), @args ? 6 : 2, "$encoder in $format: channels");
+    in_sync($file);
+}
+
+# ---- composition ----
+
+# Of every pixel of a transparent output: 1 where something is to be seen.
+sub seen {
+    my ($name, @args) = @_;
+    my ($file) = matte($name, @args);
+    return unpack 'C*', raw_video($file, 'select=eq(n\,0),alphaextract', 'gray', '-c:v', 'libvpx-vp9');
+}
+
+{
+    $source = made('-t', 0.08, '-i', $webcam, '-c:v', 'libx264', '-preset', 'ultrafast', '-qp', 10, "$dir/short.mp4");
+    my @alpha = seen('left.webm', qw(--canvas 1000x300 --anchor center-left --scale .5));
+    is(scalar @alpha, 1000 * 300, 'canvas: its size');
+    my ($inside, $outside) = (0, 0);
+    for my $i (0 .. $#alpha) {
+        my ($x, $y) = ($i % 1000, int $i / 1000);
+        next if $alpha[$i] < 128;
+        $x < 200 && $y >= 75 && $y < 225 ? $inside++ : $outside++;
+    }
+    cmp_ok($inside, '>', 3000, 'canvas: the subject is at its place');
+    is($outside, 0, 'canvas: and nowhere else');
+
+    my $image = made('-f', 'lavfi', '-i', 'color=red:s=60x60', '-f', 'lavfi', '-i', 'color=blue:s=60x60', '-filter_complex',
+        '[0][1]vstack', '-frames:v', 1, "$dir/image.png");
+    my ($file) = matte('image.mp4', '--background', $image, qw(--canvas 301x301 --anchor bottom-right --offset), '100,0');
+    is(video($file, 'width') . 'x' . video($file, 'height'), '300x300', 'image: the canvas is made even for MP4');
+    my @rgb = unpack 'C*', raw_video($file, 'select=eq(n\,0)', 'rgb24');
+    my $at = sub { my ($x, $y) = @_; my $i = 3 * (300 * $y + $x); return @rgb[$i .. $i + 2] };
+    my ($top, $bottom) = ([$at->(3, 3)], [$at->(3, 296)]);
+    ok($top->[0] > 230 && $top->[2] < 30, "image: red above (@$top)");
+    ok($bottom->[2] > 230 && $bottom->[0] < 30, "image: blue below (@$bottom), cropped to a square from its centre");
+
+    for (['--canvas', '15x100'], ['--canvas', '100'], ['--anchor', 'middle'], ['--scale', 0], ['--offset', 'x,1'], ['--format', 'avi']) {
+        my ($status, $text) = command($matte, @$_, $source, "$dir/x.webm");
+        is($status, 2, "@$_: refused");
+        like($text, $_->[0] eq '--format' ? qr/avi/ : qr/$_->[0]/, "@$_: and named");
+    }
+    my ($status, $text) = command($matte, '--background', $source, $source, "$dir/x.webm");
+    is($status, 1, 'an image that is none: refused');
+    like($text, qr/\(unreadable_image\)/, 'an image that is none: its own code');
+}
+
+done_testing;
