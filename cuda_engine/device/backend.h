@@ -7,7 +7,7 @@
 #include "device.h"
 
 /*
- * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. Memory
+ * Samplers, solvers and compositors are the backend's own structs that begin with these: device.c fills them after open. Memory
  * for frames is 64-byte aligned; NULL where there is none.
  */
 struct device_backend {
@@ -19,6 +19,9 @@ struct device_backend {
     struct sampler *(*sampler_open)(struct device *device, const struct sampler_params *params);
     void (*sampler_run)(struct sampler *sampler, const struct frame *source, float *rgb);
     void (*sampler_close)(struct sampler *sampler);
+    struct solver *(*solver_open)(struct device *device, const struct solver_params *params);
+    void (*solver_run)(struct solver *solver, struct compositor_low *low);
+    void (*solver_close)(struct solver *solver);
     struct compositor *(*compositor_open)(
         struct device *device, const struct compositor_params *params);
     void (*compositor_run)(struct compositor *compositor, const struct frame *source,
@@ -34,6 +37,11 @@ struct device {
 struct sampler {
     struct device *device;
     struct sampler_params params;
+};
+
+struct solver {
+    struct device *device;
+    struct solver_params params;
 };
 
 struct compositor {

@@ -60,6 +60,32 @@ static int check_placement(const struct compositor_params *p, struct error *e)
         at->width, at->height, at->x, at->y, p->canvas_width, p->canvas_height);
 }
 
+struct solver *solver_open(
+    struct device *device, const struct solver_params *params, struct error *e)
+{
+    assert(check_side(params->width) && check_side(params->height));
+    struct solver *solver = device->backend->solver_open(device, params);
+    if (!solver) {
+        error_retry(e, "out_of_memory", "There is no memory to solve %dx%d pictures.",
+            params->width, params->height);
+        return NULL;
+    }
+    solver->device = device;
+    solver->params = *params;
+    return solver;
+}
+
+void solver_run(struct solver *solver, struct compositor_low *low)
+{
+    solver->device->backend->solver_run(solver, low);
+}
+
+void solver_close(struct solver *solver)
+{
+    if (solver)
+        solver->device->backend->solver_close(solver);
+}
+
 static int check_sizes(int width, int height, int low_width, int low_height, struct error *e)
 {
     if (check_side(width) && check_side(height) && check_side(low_width) && check_side(low_height))

@@ -3,8 +3,8 @@
  * (device/cpu), the same file names inside. Arguments are checked here, once, in front of every backend.
  *
  * Pictures are 8-bit Y'CbCr 4:2:0 of limited range, chroma centred in its 2x2 block, and may carry an alpha plane of
- * full size and full range. A sampler shows the network a picture, a compositor makes the output picture from what the
- * network answered. Both are opened for one clip, hold their tables and scratch, allocate nothing while running, and
+ * full size and full range. A sampler shows the network a picture, a solver betters what it answers, and a compositor
+ * makes the output picture of that. Each is opened for one clip, hold their tables and scratch, allocate nothing while running, and
  * belong to one thread at a time; several may be open.
  */
 #ifndef MATTE_DEVICE_H
@@ -66,6 +66,29 @@ struct compositor_low {
         *foreground;    /* R, G, B in 0..1; NULL: the source's own colour is the foreground's */
     const float *input; /* what the sampler made of the same source */
 };
+
+/* What a solver does; any of them. */
+enum solver_step {
+    SOLVE_CALM = 1,   /* where the picture stands still alpha is averaged over time */
+    SOLVE_EDGES = 2,  /* soft alpha is decided by the colours around it */
+    SOLVE_COLORS = 4, /* the foreground's colours, where the network gives none */
+};
+
+struct solver;
+
+struct solver_params {
+    int width, height;     /* of the network's answer */
+    float mean[3], std[3]; /* as given to the sampler */
+    unsigned steps;        /* of enum solver_step */
+};
+
+/* Makes a network's answer better at its own size, frame after frame in order. */
+struct solver *solver_open(
+    struct device *device, const struct solver_params *params, struct error *e);
+
+/* Puts the solver's own planes, good until its next run, in the place of low's. */
+void solver_run(struct solver *solver, struct compositor_low *low);
+void solver_close(struct solver *solver);
 
 struct compositor *compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e);

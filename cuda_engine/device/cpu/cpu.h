@@ -35,6 +35,10 @@ struct sampler *cpu_sampler_open(struct device *device, const struct sampler_par
 void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float *rgb);
 void cpu_sampler_close(struct sampler *sampler);
 
+struct solver *cpu_solver_open(struct device *device, const struct solver_params *params);
+void cpu_solver_run(struct solver *solver, struct compositor_low *low);
+void cpu_solver_close(struct solver *solver);
+
 /* The steps of a compositor; NULL: no memory. Each may be closed as NULL. */
 
 struct cpu_cutout;
