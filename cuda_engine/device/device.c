@@ -60,6 +60,23 @@ static int check_placement(const struct compositor_params *p, struct error *e)
         at->width, at->height, at->x, at->y, p->canvas_width, p->canvas_height);
 }
 
+unsigned refinement(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum refinement bit;
+    } table[] = {
+        { "calm", REFINE_CALM },
+        { "edges", REFINE_EDGES },
+        { "colors", REFINE_COLORS },
+        { "guide", REFINE_GUIDE },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(name, table[i].name) == 0)
+            return table[i].bit;
+    return 0;
+}
+
 struct solver *solver_open(
     struct device *device, const struct solver_params *params, struct error *e)
 {

@@ -54,6 +54,7 @@ struct compositor_params {
     struct placement place;
     enum frame_matrix matrix; /* of all of them */
     float mean[3], std[3];    /* as given to the sampler */
+    int guided;               /* 1: REFINE_GUIDE */
     int opaque;       /* 0: straight alpha, transparent pixels filled (fill_math.h); 1: over ... */
     uint8_t color[3]; /* ... this, R, G, B, full range, or over ... */
     const struct frame *background; /* ... this, of the canvas' size, kept by the caller; or NULL */
@@ -67,19 +68,25 @@ struct compositor_low {
     const float *input; /* what the sampler made of the same source */
 };
 
-/* What a solver does; any of them. */
-enum solver_step {
-    SOLVE_CALM = 1,   /* where the picture stands still alpha is averaged over time */
-    SOLVE_EDGES = 2,  /* soft alpha is decided by the colours around it */
-    SOLVE_COLORS = 4, /* the foreground's colours, where the network gives none */
+/* What can be done to better a network's answer; any of them. */
+enum refinement {
+    REFINE_CALM = 1,   /* where the picture stands still alpha is averaged over time */
+    REFINE_EDGES = 2,  /* soft alpha is decided by the colours around it */
+    REFINE_COLORS = 4, /* the foreground's colours are found, where the network gives none */
+    REFINE_GUIDE = 8,  /* the picture guides alpha's enlargement, where it is much the larger */
 };
+
+#define REFINE_ALL (REFINE_CALM | REFINE_EDGES | REFINE_COLORS | REFINE_GUIDE)
+
+/* By its name: calm, edges, colors or guide; 0: none of them. */
+unsigned refinement(const char *name);
 
 struct solver;
 
 struct solver_params {
     int width, height;     /* of the network's answer */
     float mean[3], std[3]; /* as given to the sampler */
-    unsigned steps;        /* of enum solver_step */
+    unsigned refine;       /* of enum refinement; REFINE_GUIDE is the compositor's */
 };
 
 /* Makes a network's answer better at its own size, frame after frame in order. */

@@ -21,6 +21,7 @@ struct config {
     int64_t fetch_max_bytes, fetch_timeout, fetch_connect_timeout;
     int64_t max_pixels, max_seconds, job_timeout, job_timeout_factor;
     int64_t worker_memory, worker_sandbox;
+    int64_t calm, edges, colors, guide;
     struct address_policy egress;
 };
 

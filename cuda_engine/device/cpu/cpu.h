@@ -5,12 +5,17 @@
 #include <stddef.h>
 
 #include "../backend.h"
-#include "../compose_math.h"
+#include "../sample_math.h"
 #include "../taps.h"
 
 static inline struct color_matrix cpu_matrix(enum frame_matrix matrix)
 {
     return matrix == MATRIX_BT709 ? color_matrix(.2126f, .0722f) : color_matrix(.299f, .114f);
+}
+
+static inline struct decoding cpu_decoding(enum frame_matrix matrix)
+{
+    return matrix == MATRIX_BT709 ? decoding(.2126f, .0722f, 0) : decoding(.299f, .114f, 0);
 }
 
 static inline uint8_t *frame_row(const struct frame *f, int plane, int y)
@@ -46,6 +51,13 @@ struct cpu_cutout *cpu_cutout_open(const struct compositor_params *params);
 void cpu_cutout_run(struct cpu_cutout *cutout, const struct frame *source,
     const struct compositor_low *low, struct frame *to);
 void cpu_cutout_close(struct cpu_cutout *cutout);
+
+/* lines: R, G, B and constant planes of the network's size, alpha as a linear function of colour around each sample. */
+struct cpu_guide;
+struct cpu_guide *cpu_guide_open(int width, int height);
+void cpu_guide_run(struct cpu_guide *guide, const struct compositor_params *params,
+    const struct compositor_low *low, float *lines);
+void cpu_guide_close(struct cpu_guide *guide);
 
 /* cutout: of the source's size, with alpha. output: of the canvas' size; its alpha is written unless opaque. */
 struct cpu_place;

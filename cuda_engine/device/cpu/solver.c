@@ -280,13 +280,13 @@ void cpu_solver_run(struct solver *solver, struct compositor_low *low)
     const struct solver_params *p = &solver->params;
     const size_t n = (size_t)p->width * (size_t)p->height;
     restore(s, low->input);
-    if (p->steps & SOLVE_CALM)
+    if (p->refine & REFINE_CALM)
         calm(s, low->alpha);
     else
         memcpy(s->alpha, low->alpha, n * sizeof *s->alpha);
-    if (p->steps & SOLVE_EDGES)
+    if (p->refine & REFINE_EDGES)
         solve_edges(s);
-    if (p->steps & SOLVE_COLORS && !low->foreground) {
+    if (p->refine & REFINE_COLORS && !low->foreground) {
         solve_colors(s);
         low->foreground = s->foreground;
     }
