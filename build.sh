@@ -12,6 +12,7 @@ usage: ./build.sh COMMAND
   run           the same private stack in the foreground, to play with, until Ctrl-C
   test [PART]   build, then run every test, or one part: $(parts)
   bench PART    measure against a peer in the same run: $(benches)
+  gpu-check     the checks of the path over a card on the card of this machine, and its speed
 Weights and clips are kept in \$MATTE_CACHE (now $cache), everything else in build/.
 EOF
 }
@@ -30,7 +31,8 @@ packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-de
     libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libcurl4-openssl-dev
     libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck'
+packages_test='webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck
+    libffmpeg-nvenc-dev libx264-dev libx265-dev'
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -144,7 +146,7 @@ deps() { # deps [all]
 cuda=${CUDA_HOME:-/usr/local/cuda}
 
 build() {
-    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; cuDNN's plans are built, there are no kernels yet"
+    if [ -x "$cuda/bin/nvcc" ]; then echo "CUDA: $cuda; kernels and cuDNN's plans are built"
     elif [ -n "${CI:-}" ]; then die "CUDA: no toolkit in $cuda, and CI must have it"
     else echo "CUDA: no toolkit in $cuda, the engine is built without kernels and cuDNN's plans"
     fi
@@ -159,7 +161,7 @@ parts() { { printf '%s\n' lint unit san; basename -a "$here"/t/*.t | sed 's/[_.]
 
 lint() {
     local file out
-    find cuda_engine t -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+    find cuda_engine t \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) -print0 | xargs -0 clang-format --dry-run -Werror
     make -s -j"$jobs" -C cuda_engine lint
     ngx_module/build lint
     for file in t/*.t t/*.pl t/lib/Matte/*.pm; do
@@ -180,8 +182,11 @@ sanitized_units() {
     prove --exec '' build/engine-san/unit/*
 }
 
-# What only tests need: matted with scripted workers, and ONNX Runtime beside ours.
-test_programs() { make -s -j"$jobs" -C cuda_engine fake conformance peer ORT="$cache/onnxruntime"; }
+# What only tests need: matted with scripted workers, ONNX Runtime beside ours, cards that are not there.
+test_programs() {
+    make -s -j"$jobs" -C cuda_engine fake conformance peer kernels gpu ORT="$cache/onnxruntime"
+    if [ -x "$cuda/bin/nvcc" ]; then make -s -j"$jobs" -C t/gpu CUDA_HOME="$cuda"; fi
+}
 
 run_tests() { # run_tests [PART]
     local files
@@ -208,6 +213,20 @@ bench() { # bench PART
     perl -It/lib "t/bench/$1.pl"
 }
 
+# ---- a real card ----------------------------------------------------------------------------------------------------
+
+# The programs of t/gpu.t as they are, on the driver's own libraries.
+gpu_check() {
+    local clip=$cache/clips/webcam.mp4 out=build/gpu-check.mp4
+    make -s -j"$jobs" -C cuda_engine all gpu
+    unset LD_LIBRARY_PATH
+    build/engine/matte device --device cuda
+    prove --exec '' build/engine/unit/cuda_*
+    build/engine/gpu/clip libx264 "$clip" "$out" | tee build/gpu-check.log
+    grep -q '^fps=' build/gpu-check.log || die 'this card is emulated: its speed says nothing'
+    sed -n 's/^/gpu.clip_/p' build/gpu-check.log
+}
+
 case ${1:-} in
 deps)  deps all ;;
 build) deps; build ;;
@@ -215,5 +234,6 @@ demo)  deps; build; exec perl -It/lib t/demo.pl ;;
 run)   deps; build; exec perl -It/lib t/run.pl ;;
 test)  deps all; build; run_tests "${2:-}" ;;
 bench) deps all; build; bench "${2:-}" ;;
+gpu-check) deps all; build; gpu_check ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac

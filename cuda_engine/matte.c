@@ -28,6 +28,7 @@ enum { MANIFESTS = 32, BAR = 30, QUIET_S = 5 };
 static const char usage[] =
     "usage: matte [options] INPUT OUTPUT.{webm,mov,mp4,gif,webp,zip}\n"
     "       matte models [--models FOLDER] [--model-files FOLDER]\n"
+    "       matte device [--device NAME]\n"
     "  --model NAME|FILE.json    a model by its name (human), or a manifest\n"
     "  --format NAME             webm, mov, mp4, gif, webp or png_sequence (by the output's name)\n"
     "  --background COLOR|IMAGE  transparent, green, white, black, blue, #rrggbb; or a PNG, JPEG "
@@ -40,6 +41,7 @@ static const char usage[] =
     "  --without STEP            the network's alpha as it is: calm, edges or colors; again for "
     "more\n"
     "  --preview SECONDS         only the beginning\n"
+    "  --device NAME             cpu, cuda, cuda:N for one of several cards, or auto (auto)\n"
     "  --threads N               processors to use (all)\n"
     "  --models FOLDER           manifests (MATTE_MODELS, or /usr/share/matte/models)\n"
     "  --model-files FOLDER      ONNX files (MATTE_MODEL_FILES, or /var/lib/matte/models)\n";
@@ -50,8 +52,9 @@ struct options {
     const char *image;    /* of BACKGROUND_IMAGE */
     const char *models, *model_files;
     const char *input, *output;
+    const char *device; /* as device_open() takes it */
     int threads;
-    int list; /* the command is `models` */
+    enum { WORK, LIST_MODELS, SHOW_DEVICE } command;
 };
 
 struct progress {
@@ -226,6 +229,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         OFFSET,
         WITHOUT,
         PREVIEW,
+        DEVICE,
         THREADS,
         MODELS,
         MODEL_FILES,
@@ -241,6 +245,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         { "offset", required_argument, NULL, OFFSET },
         { "without", required_argument, NULL, WITHOUT },
         { "preview", required_argument, NULL, PREVIEW },
+        { "device", required_argument, NULL, DEVICE },
         { "threads", required_argument, NULL, THREADS },
         { "models", required_argument, NULL, MODELS },
         { "model-files", required_argument, NULL, MODEL_FILES },
@@ -252,12 +257,16 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     double number;
     o->models = models ? models : "/usr/share/matte/models";
     o->model_files = files ? files : "/var/lib/matte/models";
+    o->device = "auto";
     o->threads = processors();
     o->job.max_pixels = MAX_PIXELS;
     o->job.max_ms = MAX_MS;
     o->job.refine = REFINE_ALL;
     set_model(o, "human", e);
-    o->list = argc > 1 && strcmp(argv[1], "models") == 0;
+    if (argc > 1)
+        o->command = strcmp(argv[1], "models") == 0   ? LIST_MODELS
+                     : strcmp(argv[1], "device") == 0 ? SHOW_DEVICE
+                                                      : WORK;
     opterr = 0;
     for (int c, result = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
@@ -275,6 +284,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
             result = set_number(&number, "--preview", optarg, .001, MAX_MS / 1000.0, e);
             o->job.preview_ms = (int64_t)(number * 1000 + .5);
             break;
+        case DEVICE: o->device = optarg; break;
         case THREADS:
             result = set_number(&number, "--threads", optarg, 1, 1024, e);
             o->threads = (int)number;
@@ -289,9 +299,10 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         if (result)
             return -1;
     }
-    if (o->list)
-        return argc - optind == 1 ? 0
-                                  : error_set(e, "invalid_request", "models takes options only.");
+    if (o->command != WORK)
+        return argc - optind == 1
+                   ? 0
+                   : error_set(e, "invalid_request", "%s takes options only.", argv[optind]);
     if (argc - optind != 2)
         return error_set(e, "invalid_request", "An input and an output are needed.");
     o->input = argv[optind];
@@ -397,6 +408,18 @@ static int list_models(const struct options *o, struct error *e)
     return failed;
 }
 
+/* ---- the command `device` ---- */
+
+static int show_device(const struct options *o, struct error *e)
+{
+    struct device *device = device_open(o->device, e);
+    if (!device)
+        return -1;
+    puts(device_found(device));
+    device_close(device);
+    return 0;
+}
+
 /* ---- what is shown ---- */
 
 static void show_progress(struct progress *p, int64_t done)
@@ -459,7 +482,7 @@ static int run(struct options *o, struct models *models, const struct files *fil
 {
     struct progress progress = { .total = 1, .start = now(), .terminal = isatty(STDERR_FILENO) };
     struct pipeline_result result;
-    struct device *device = device_open("auto", e);
+    struct device *device = device_open(o->device, e);
     if (!device)
         return -1;
     struct pipeline_params params = {
@@ -545,8 +568,8 @@ int main(int argc, char **argv)
         fputs(usage, result < 0 ? stderr : stdout);
         return result < 0 ? EXIT_USAGE : EXIT_SUCCESS;
     }
-    if (o.list) {
-        if (!list_models(&o, &e))
+    if (o.command != WORK) {
+        if (!(o.command == SHOW_DEVICE ? show_device : list_models)(&o, &e))
             return EXIT_SUCCESS;
         fprintf(stderr, "matte: %s (%s)\n", e.text, e.code);
         return EXIT_FAILED;

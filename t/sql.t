@@ -72,7 +72,7 @@ sub credits {
 
 # What is due is claimed by $engine: the claim as a hash, undef when there is none.
 my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
-               preview_ms max_ms request_id);
+               image_url canvas_width canvas_height anchor scale offset_x offset_y preview_ms max_ms request_id);
 sub claim {
     my ($session, $ttl) = @_;
     my ($row) = ($session // $engine)->query(sprintf "SELECT * FROM matte.job_claim('e1', '%s')", $ttl // '20 s');
@@ -279,7 +279,8 @@ subtest 'create and start' => sub {
     my $claim = claim();
     is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
         model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
-        background => 'transparent', preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1'},
+        background => 'transparent', image_url => undef, canvas_width => 0, canvas_height => 0, anchor => 'center',
+        scale => 1, offset_x => 0, offset_y => 0, preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1'},
         'the claim has what the engine needs');
     is_deeply([@{start($job)}{qw(status total)}], ['processing', 1], 'the same start answers with the present state');
     $engine->call('job_hold', $job, 1, 1000, 25);
@@ -293,6 +294,12 @@ subtest 'create and start' => sub {
     is_deeply([@$claim{qw(model output_format background preview_ms)}], ['light', 'mp4', '#00ff10', 1000],
               'options are merged key by key');
     is(column($job, 'rate_mc_s'), 750, "the price is the model's");
+    clear();
+
+    create(options => '{"background":{"type":"image","image_url":"http://i/1.png"},"composition":{"canvas":{"width":300,'
+        . '"height":400},"foreground":{"anchor":"top-left","scale":0.5,"offset":{"x":-7,"y":8.5}}}}');
+    is_deeply([@{claim()}{qw(image_url canvas_width canvas_height anchor scale offset_x offset_y)}],
+              ['http://i/1.png', 300, 400, 'top-left', 0.5, -7, 8.5], 'an image and a composition');
     clear();
 
     is(create(key => 'poor')->{outcome}, 'insufficient_credits', 'no credits: no start');

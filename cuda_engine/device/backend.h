@@ -7,25 +7,37 @@
 #include "device.h"
 
 /*
- * Samplers, solvers and compositors are the backend's own structs that begin with these: device.c fills them after open. Memory
- * for frames is 64-byte aligned; NULL where there is none.
+ * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. *e
+ * says that there is no memory unless the backend knows better. Memory
+ * for frames is aligned to `alignment` bytes, as their rows are; NULL where there is none. A backend that works on frames
+ * after a call has returned gives each a fence; the others leave these functions NULL.
  */
 struct device_backend {
     const char *name;
-    int (*open)(struct device *device, struct error *e); /* 0; -1: not on this machine */
+    int numbered; /* 1: there may be several, called name:0, name:1 ... */
+    int (*open)(
+        struct device *device, int ordinal, struct error *e); /* -1, and *e: not on this machine */
     void (*close)(struct device *device);
-    void *(*allocate)(struct device *device, size_t bytes);
-    void (*release)(struct device *device, void *memory);
-    struct sampler *(*sampler_open)(struct device *device, const struct sampler_params *params);
-    void (*sampler_run)(struct sampler *sampler, const struct frame *source, float *rgb);
+    const char *(*found)(const struct device *device);
+    int alignment; /* a multiple of 64 */
+    void *(*allocate)(struct device *device, enum frame_place place, size_t bytes);
+    void (*release)(struct device *device, enum frame_place place, void *memory);
+    void *(*fence_open)(struct device *device); /* NULL: there is no memory */
+    void (*fence_close)(void *fence);
+    /* frame_fetch(); NULL: device memory is the host's */
+    int (*fetch)(
+        const struct device *device, struct frame *to, const struct frame *from, struct error *e);
+    int (*fence_wait)(
+        const struct device *device, struct frame *frame, struct error *e); /* frame_wait() */
+    struct sampler *(*sampler_open)(
+        struct device *device, const struct sampler_params *params, struct error *e);
+    int (*sampler_run)(
+        struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
     void (*sampler_close)(struct sampler *sampler);
-    struct solver *(*solver_open)(struct device *device, const struct solver_params *params);
-    void (*solver_run)(struct solver *solver, struct compositor_low *low);
-    void (*solver_close)(struct solver *solver);
     struct compositor *(*compositor_open)(
-        struct device *device, const struct compositor_params *params);
-    void (*compositor_run)(struct compositor *compositor, const struct frame *source,
-        const struct compositor_low *low, struct frame *output);
+        struct device *device, const struct compositor_params *params, struct error *e);
+    int (*compositor_run)(struct compositor *compositor, const struct frame *source,
+        const struct compositor_low *low, struct frame *output, struct error *e);
     void (*compositor_close)(struct compositor *compositor);
 };
 
@@ -39,16 +51,13 @@ struct sampler {
     struct sampler_params params;
 };
 
-struct solver {
-    struct device *device;
-    struct solver_params params;
-};
-
 struct compositor {
     struct device *device;
     struct compositor_params params;
 };
 
 extern const struct device_backend device_cpu;
+extern const struct device_backend
+    device_cuda; /* where the build has the driver's header: WITH_CUDA */
 
 #endif

@@ -4,12 +4,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct device_backend *const backends[] = { &device_cpu, NULL }; /* best first */
+static const struct device_backend *const backends[] = {
+#ifdef WITH_CUDA
+    &device_cuda,
+#endif
+    &device_cpu,
+    NULL,
+}; /* best first */
 
 enum {
     SIDE_MAX = 16384,     /* of a picture, in pixels */
     PLACED_MAX = 1 << 24, /* of a picture that lies mostly outside its canvas: exact in float */
+    ORDINAL_DIGITS = 3,
 };
+
+/* Is name one of backend's, alone or with a number after a colon? ordinal is -1 without. */
+static int is_named(const char *name, const struct device_backend *backend, int *ordinal)
+{
+    size_t length = strlen(backend->name);
+    *ordinal = -1;
+    if (strncmp(name, backend->name, length) != 0 || !name[length])
+        return strcmp(name, backend->name) == 0;
+    const char *digits = name + length + 1;
+    size_t count = strspn(digits, "0123456789");
+    if (!backend->numbered || name[length] != ':' || !count || count > ORDINAL_DIGITS ||
+        digits[count])
+        return 0;
+    *ordinal = (int)strtol(digits, NULL, 10);
+    return 1;
+}
 
 struct device *device_open(const char *name, struct error *e)
 {
@@ -20,10 +43,11 @@ struct device *device_open(const char *name, struct error *e)
     }
     error_set(e, "device_unavailable", "There is no device called %s.", name);
     for (const struct device_backend *const *b = backends; *b; b++) {
-        if (strcmp(name, "auto") != 0 && strcmp(name, (*b)->name) != 0)
+        int ordinal = -1;
+        if (strcmp(name, "auto") != 0 && !is_named(name, *b, &ordinal))
             continue;
         device->backend = *b;
-        if (!device->backend->open(device, e))
+        if (!device->backend->open(device, ordinal, e))
             return device;
     }
     free(device);
@@ -33,6 +57,16 @@ struct device *device_open(const char *name, struct error *e)
 const char *device_name(const struct device *device)
 {
     return device->backend->name;
+}
+
+const char *device_found(const struct device *device)
+{
+    return device->backend->found(device);
+}
+
+int device_is_apart(const struct device *device)
+{
+    return device->backend->fetch != NULL;
 }
 
 void device_close(struct device *device)
@@ -77,32 +111,6 @@ unsigned refinement(const char *name)
     return 0;
 }
 
-struct solver *solver_open(
-    struct device *device, const struct solver_params *params, struct error *e)
-{
-    assert(check_side(params->width) && check_side(params->height));
-    struct solver *solver = device->backend->solver_open(device, params);
-    if (!solver) {
-        error_retry(e, "out_of_memory", "There is no memory to solve %dx%d pictures.",
-            params->width, params->height);
-        return NULL;
-    }
-    solver->device = device;
-    solver->params = *params;
-    return solver;
-}
-
-void solver_run(struct solver *solver, struct compositor_low *low)
-{
-    solver->device->backend->solver_run(solver, low);
-}
-
-void solver_close(struct solver *solver)
-{
-    if (solver)
-        solver->device->backend->solver_close(solver);
-}
-
 static int check_sizes(int width, int height, int low_width, int low_height, struct error *e)
 {
     if (check_side(width) && check_side(height) && check_side(low_width) && check_side(low_height))
@@ -117,21 +125,20 @@ struct sampler *sampler_open(
 {
     if (check_sizes(params->width, params->height, params->to_width, params->to_height, e))
         return NULL;
-    struct sampler *sampler = device->backend->sampler_open(device, params);
-    if (!sampler) {
-        error_retry(e, "out_of_memory", "There is no memory to resize %dx%d pictures.",
-            params->width, params->height);
+    error_retry(e, "out_of_memory", "There is no memory to resize %dx%d pictures.", params->width,
+        params->height);
+    struct sampler *sampler = device->backend->sampler_open(device, params, e);
+    if (!sampler)
         return NULL;
-    }
     sampler->device = device;
     sampler->params = *params;
     return sampler;
 }
 
-void sampler_run(struct sampler *sampler, const struct frame *source, float *rgb)
+int sampler_run(struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
 {
     assert(source->width == sampler->params.width && source->height == sampler->params.height);
-    sampler->device->backend->sampler_run(sampler, source, rgb);
+    return sampler->device->backend->sampler_run(sampler, source, rgb, e);
 }
 
 void sampler_close(struct sampler *sampler)
@@ -146,27 +153,26 @@ struct compositor *compositor_open(
     if (check_sizes(params->width, params->height, params->low_width, params->low_height, e) ||
         check_placement(params, e))
         return NULL;
-    struct compositor *compositor = device->backend->compositor_open(device, params);
-    if (!compositor) {
-        error_retry(e, "out_of_memory", "There is no memory to compose %dx%d pictures.",
-            params->width, params->height);
+    error_retry(e, "out_of_memory", "There is no memory to compose %dx%d pictures.", params->width,
+        params->height);
+    struct compositor *compositor = device->backend->compositor_open(device, params, e);
+    if (!compositor)
         return NULL;
-    }
     compositor->device = device;
     compositor->params = *params;
     return compositor;
 }
 
-void compositor_run(struct compositor *compositor, const struct frame *source,
-    const struct compositor_low *low, struct frame *output)
+int compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output, struct error *e)
 {
     const struct compositor_params *p = &compositor->params;
     assert(source->width == p->width && source->height == p->height);
     assert(output->width == p->canvas_width && output->height == p->canvas_height);
     assert(p->opaque || output->plane[FRAME_A]);
-    compositor->device->backend->compositor_run(compositor, source, low, output);
     output->pts = source->pts;
     output->duration = source->duration;
+    return compositor->device->backend->compositor_run(compositor, source, low, output, e);
 }
 
 void compositor_close(struct compositor *compositor)

@@ -17,9 +17,18 @@
 
 struct device;
 
-/* name: "cpu", or "auto" for the best that this machine has. NULL and *e (device_unavailable) where it is not there. */
+/*
+ * name: "cpu"; "cuda:N" for a card, "cuda" for the first that suits; "auto" for the best that this machine has. NULL and *e
+ * (device_unavailable) with the reason where it is not there.
+ */
 struct device *device_open(const char *name, struct error *e);
 const char *device_name(const struct device *device);
+
+/* A sentence for the log: what was found. */
+const char *device_found(const struct device *device);
+
+/* 1: frames of FRAME_DEVICE are not the host's to touch, only frame_fetch() brings them. */
+int device_is_apart(const struct device *device);
 
 /* After everything opened on it. */
 void device_close(struct device *device);
@@ -36,8 +45,11 @@ struct sampler_params {
 struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e);
 
-/* Frame to planar R, G, B, 3 * to_height * to_width floats: area average where it shrinks, bilinear where it grows. */
-void sampler_run(struct sampler *sampler, const struct frame *source, float *rgb);
+/*
+ * Frame to planar R, G, B, 3 * to_height * to_width floats in host memory: area average where it shrinks, bilinear where
+ * it grows. -1 and *e: those of a device that can fail (device_error, device_lost).
+ */
+int sampler_run(struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
 void sampler_close(struct sampler *sampler);
 
 struct compositor;
@@ -57,10 +69,11 @@ struct compositor_params {
     int guided;               /* 1: REFINE_GUIDE */
     int opaque;       /* 0: straight alpha, transparent pixels filled (fill_math.h); 1: over ... */
     uint8_t color[3]; /* ... this, R, G, B, full range, or over ... */
-    const struct frame *background; /* ... this, of the canvas' size, kept by the caller; or NULL */
+    const struct frame
+        *background; /* ... this, of the canvas' size in host memory, kept by the caller; or NULL */
 };
 
-/* All planar, of the network's size and in device memory; values as in matte/model.h. */
+/* All planar, of the network's size and in host memory; values as in matte/model.h. */
 struct compositor_low {
     const float *alpha;
     const float
@@ -81,28 +94,13 @@ enum refinement {
 /* By its name: calm, edges, colors or guide; 0: none of them. */
 unsigned refinement(const char *name);
 
-struct solver;
-
-struct solver_params {
-    int width, height;     /* of the network's answer */
-    float mean[3], std[3]; /* as given to the sampler */
-    unsigned refine;       /* of enum refinement; REFINE_GUIDE is the compositor's */
-};
-
-/* Makes a network's answer better at its own size, frame after frame in order. */
-struct solver *solver_open(
-    struct device *device, const struct solver_params *params, struct error *e);
-
-/* Puts the solver's own planes, good until its next run, in the place of low's. */
-void solver_run(struct solver *solver, struct compositor_low *low);
-void solver_close(struct solver *solver);
-
 struct compositor *compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e);
 
-/* output is of the canvas' size and has an alpha plane unless the compositor is opaque. Times are copied from source. */
-void compositor_run(struct compositor *compositor, const struct frame *source,
-    const struct compositor_low *low, struct frame *output);
+/* output is of the canvas' size and has an alpha plane unless the compositor is opaque. Times are copied from source.
+ * -1 and *e as of sampler_run(). */
+int compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output, struct error *e);
 void compositor_close(struct compositor *compositor);
 
 #endif

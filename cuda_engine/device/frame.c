@@ -6,8 +6,6 @@
 
 #include "backend.h"
 
-enum { ALIGN = 64 };
-
 /* frame comes first: a struct frame * is a struct slot * */
 struct slot {
     struct frame frame;
@@ -41,32 +39,52 @@ struct frame_pool *frame_pool_open(
     return pool;
 }
 
+static void destroy(struct frame_pool *pool, struct slot *slot)
+{
+    const struct device_backend *b = pool->device->backend;
+    if (slot->frame.fence)
+        b->fence_close(slot->frame.fence);
+    if (slot->frame.plane[FRAME_Y])
+        b->release(pool->device, pool->params.place, slot->frame.plane[FRAME_Y]);
+    free(slot);
+}
+
 /* One block for all planes, so that a frame is one allocation on every device. */
 static struct slot *make(struct frame_pool *pool)
 {
+    const struct frame_pool_params *p = &pool->params;
+    const struct device_backend *b = pool->device->backend;
     struct slot *slot = calloc(1, sizeof *slot);
     if (!slot)
         return NULL;
     struct frame *f = &slot->frame;
-    int width = pool->params.width, height = pool->params.height;
+    int nv12 = p->layout == FRAME_NV12;
     size_t offset[FRAME_PLANES], bytes = 0;
-    int planes = pool->params.alpha ? FRAME_PLANES : FRAME_A;
-    for (int i = 0; i < planes; i++) {
+    for (int i = 0; i < (p->alpha ? FRAME_PLANES : FRAME_A); i++) {
         int shift = i == FRAME_U || i == FRAME_V;
+        int row = (((p->width + shift) >> shift) << (shift && nv12)) + b->alignment - 1;
         offset[i] = bytes;
-        f->stride[i] = (((width + shift) >> shift) + ALIGN - 1) / ALIGN * ALIGN;
-        bytes += (size_t)f->stride[i] * (size_t)((height + shift) >> shift);
+        f->stride[i] = row / b->alignment * b->alignment;
+        if (i == FRAME_V && nv12)
+            offset[i] = offset[FRAME_U] + 1;
+        else
+            bytes += (size_t)f->stride[i] * (size_t)((p->height + shift) >> shift);
     }
-    uint8_t *memory = pool->device->backend->allocate(pool->device, bytes);
-    if (!memory) {
-        free(slot);
+    slot->pool = pool;
+    uint8_t *memory = b->allocate(pool->device, p->place, bytes);
+    f->plane[FRAME_Y] = memory;
+    if (memory && b->fence_open)
+        f->fence = b->fence_open(pool->device);
+    if (!memory || (b->fence_open && !f->fence)) {
+        destroy(pool, slot);
         return NULL;
     }
-    for (int i = 0; i < planes; i++)
+    for (int i = 0; i < (p->alpha ? FRAME_PLANES : FRAME_A); i++)
         f->plane[i] = memory + offset[i];
-    f->width = width;
-    f->height = height;
-    slot->pool = pool;
+    f->width = p->width;
+    f->height = p->height;
+    f->layout = p->layout;
+    f->place = p->place;
     return slot;
 }
 
@@ -93,6 +111,19 @@ struct frame *frame_take(struct frame_pool *pool, struct error *e)
     }
     pthread_mutex_unlock(&pool->lock);
     return slot ? &slot->frame : NULL;
+}
+
+int frame_wait(struct frame *frame, struct error *e)
+{
+    const struct slot *slot = (const struct slot *)frame;
+    const struct device *device = slot->pool->device;
+    return frame->fence ? device->backend->fence_wait(device, frame, e) : 0;
+}
+
+int frame_fetch(struct frame *to, const struct frame *from, struct error *e)
+{
+    const struct device *device = ((const struct slot *)to)->pool->device;
+    return device->backend->fetch(device, to, from, e);
 }
 
 struct frame *frame_ref(struct frame *frame)
@@ -137,8 +168,7 @@ void frame_pool_close(struct frame_pool *pool)
     assert(!pool->out);
     for (struct slot *slot = pool->free, *next; slot; slot = next) {
         next = slot->next_free;
-        pool->device->backend->release(pool->device, slot->frame.plane[FRAME_Y]);
-        free(slot);
+        destroy(pool, slot);
     }
     pthread_cond_destroy(&pool->back);
     pthread_mutex_destroy(&pool->lock);

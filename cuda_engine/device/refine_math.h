@@ -1,8 +1,8 @@
 /*
- * Guided upsampling: the arithmetic of one window, shared by every backend. In each window of the small picture alpha is
- * taken for a linear function of colour, a = r*R + g*G + b*B + c, fitted by least squares (He, Sun: Fast Guided Filter,
- * 2015, equations 4 to 6 with a colour guide); the lines of all windows that hold a pixel are averaged, enlarged, and
- * applied to the colours of the full picture, so that alpha gets that picture's edges.
+ * Guided upsampling: the arithmetic of one window, shared by every backend. In each window of the small picture alpha
+ * is taken for a linear function of colour, a = r*R + g*G + b*B + c, fitted by least squares (He, Sun: Fast Guided
+ * Filter, 2015, equations 4 to 6 with a colour guide); the lines of all windows that hold a pixel are averaged,
+ * enlarged, and applied to the colours of the full picture, so that alpha gets that picture's edges.
  *
  * Windows are 3x3 and end at the picture's; larger ones and a greater regularisation were worse in every measure.
  */
@@ -82,6 +82,15 @@ COMPOSE_FN struct line line_mix(struct line from, struct line to, float weight)
 COMPOSE_FN float line_at(struct line l, struct rgb color)
 {
     return clamp_to(l.r * color.r + l.g * color.g + l.b * color.b + l.c, 0, 1);
+}
+
+/*
+ * 1 if a picture is so much larger than the network's that it can guide: nearer to one another it adds its noise, and no
+ * edges.
+ */
+COMPOSE_FN int refine_guides(int width, int height, int low_width, int low_height)
+{
+    return (float)width * (float)height >= 3 * (float)low_width * (float)low_height;
 }
 
 /*

@@ -1,7 +1,7 @@
 /*
- * The arithmetic of showing a picture to a network, shared by every backend: codes of Y'CbCr to R'G'B', as ITU-R BT.601,
- * BT.709 and BT.2020 define them for limited and full range, in units of 8-bit codes (10-bit ones divided by 4). Both have
- * grey chroma at 128.
+ * The arithmetic of showing a picture to a network, shared by every backend: codes of Y'CbCr to R'G'B', as ITU-R
+ * BT.601, BT.709 and BT.2020 define them for limited and full range, in units of 8-bit codes (10-bit ones divided by
+ * 4). Both have grey chroma at 128.
  */
 #ifndef MATTE_SAMPLE_MATH_H
 #define MATTE_SAMPLE_MATH_H
@@ -17,10 +17,9 @@ struct rgb {
     float r, g, b;
 };
 
-/* kr, kb: as for color_matrix(). white: the code of full range's white, 255 or 1023 / 4.f; 0: limited range. */
-COMPOSE_FN struct decoding decoding(float kr, float kb, float white)
+/* white: the code of full range's white, 255 or 1023 / 4.f; 0: limited range. */
+COMPOSE_FN struct decoding decoding(struct color_matrix m, float white)
 {
-    struct color_matrix m = color_matrix(kr, kb);
     float luma = white > 0 ? 219 / white : 1, chroma = white > 0 ? 224 / white : 1;
     struct decoding d = { white > 0 ? 0 : LUMA_BLACK, m.luma * luma, m.red_v * chroma,
         m.green_u * chroma, m.green_v * chroma, m.blue_u * chroma, luma, chroma };

@@ -1,7 +1,8 @@
 /*
- * Calming alpha over time without ghosts: where the picture stands still alpha is averaged with the last frame's, where it
- * moves it is not. Motion is the mean over 5x5 pixels of the largest of the three colours' differences; a gate that closes
- * by it was as good as none on moving material and takes two thirds of the flicker of still one (dtSSD).
+ * Calming alpha over time without ghosts: where the picture stands still alpha is averaged with the last frame's,
+ * where it moves it is not. Motion is the mean over 5x5 pixels of the largest of the three colours' differences; a
+ * gate that closes by it was as good as none on moving material and takes two thirds of the flicker of still one
+ * (dtSSD).
  */
 #ifndef MATTE_TEMPORAL_MATH_H
 #define MATTE_TEMPORAL_MATH_H

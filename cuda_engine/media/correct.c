@@ -52,11 +52,20 @@ struct correct *correct_open(AVRational time_base, int threads, struct error *e)
     return NULL;
 }
 
+static int is_high(const AVFrame *f)
+{
+    return f->color_trc == AVCOL_TRC_SMPTE2084 || f->color_trc == AVCOL_TRC_ARIB_STD_B67;
+}
+
+int correct_passes(const struct correct *correct, const AVFrame *picture)
+{
+    return !correct->interlaced && !picture->interlaced_frame && !is_high(picture);
+}
+
 static int kind_of(struct correct *c, const AVFrame *f)
 {
-    int high = f->color_trc == AVCOL_TRC_SMPTE2084 || f->color_trc == AVCOL_TRC_ARIB_STD_B67;
     c->interlaced |= f->interlaced_frame;
-    return (c->interlaced ? INTERLACED : 0) | (high ? HIGH_RANGE : 0);
+    return (c->interlaced ? INTERLACED : 0) | (is_high(f) ? HIGH_RANGE : 0);
 }
 
 static int suits(const struct correct *c, int kind, const AVFrame *f)

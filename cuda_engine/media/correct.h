@@ -15,6 +15,9 @@ struct correct;
 /* time_base: of the pictures' pts. */
 struct correct *correct_open(AVRational time_base, int threads, struct error *e);
 
+/* Would the picture pass untouched? */
+int correct_passes(const struct correct *correct, const AVFrame *picture);
+
 /* Takes the picture's content; NULL: no more will come. Then correct_receive() is asked until it has nothing. */
 int correct_send(struct correct *correct, AVFrame *picture, struct error *e);
 

@@ -6,6 +6,7 @@
 
 #include "filter.h"
 #include "libav.h"
+#include "nvenc.h"
 #include "pack.h"
 
 static const char failed[] = "The video could not be encoded";
@@ -16,6 +17,7 @@ enum { DELAY_MAX = 64 };
 struct encoder {
     const struct track *track;
     AVCodecContext *codec;
+    struct nvenc *nvenc;   /* NULL: the codec is one of the processor */
     struct pack *pack;     /* NULL: the codec takes the frames' own memory */
     struct filter *filter; /* NULL: there is none */
     AVFrame *picture;
@@ -26,6 +28,16 @@ struct encoder {
         int64_t pts, duration;
     } times[DELAY_MAX];
 };
+
+/* Of libavcodec; what a card refuses may go well elsewhere or later. */
+static int fail(const struct encoder *n, int result, struct error *e)
+{
+    char text[AV_ERROR_MAX_STRING_SIZE];
+    if (!n->nvenc || result == AVERROR(ENOMEM))
+        return libav_error(e, "encode_error", failed, result);
+    av_strerror(result, text, sizeof text);
+    return error_retry(e, "device_error", "The card did not encode the video: %s.", text);
+}
 
 static void set_color(AVCodecContext *c, enum frame_matrix matrix)
 {
@@ -55,10 +67,18 @@ static int open_codec(struct encoder *n, const struct encoder_params *p, struct 
     c->flags = AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
     if (p->track->planes != TRACK_ALPHA)
         set_color(c, p->matrix);
+    if (c->pix_fmt == AV_PIX_FMT_CUDA && !(n->nvenc = nvenc_open(p->device, c, e)))
+        return -1;
     int result = av_set_options_string(c, p->track->options, "=", ":");
     if (result >= 0)
         result = avcodec_open2(c, codec, NULL);
-    return result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+    return result < 0 ? fail(n, result, e) : 0;
+}
+
+/* Pixel formats whose pictures are frames as they are. */
+static int is_frame(enum AVPixelFormat format)
+{
+    return format == AV_PIX_FMT_YUV420P || format == AV_PIX_FMT_NV12 || format == AV_PIX_FMT_CUDA;
 }
 
 /* What stands before the codec. */
@@ -69,7 +89,7 @@ static int open_steps(struct encoder *n, const struct encoder_params *p, struct 
         t->planes == TRACK_BOTH };
     struct filter_params filter = { t->filter, p->width, p->height, t->pixel_format, p->ticks,
         { 1, 1 }, p->threads };
-    if (t->pixel_format != AV_PIX_FMT_YUV420P && !(n->pack = pack_open(&pack, e)))
+    if (!is_frame(t->pixel_format) && !(n->pack = pack_open(&pack, e)))
         return -1;
     return t->filter && !(n->filter = filter_open(&filter, e)) ? -1 : 0;
 }
@@ -111,15 +131,21 @@ static void give_back(void *frame, uint8_t *data)
 static int wrap(struct encoder *n, struct frame *f, AVFrame *to, struct error *e)
 {
     int width = n->codec->width, height = n->codec->height;
-    to->buf[0] = av_buffer_create(f->plane[FRAME_Y], 1, give_back, f, AV_BUFFER_FLAG_READONLY);
-    if (!to->buf[0]) {
+    to->buf[0] =
+        n->nvenc ? nvenc_buffer(n->nvenc, f)
+                 : av_buffer_create(f->plane[FRAME_Y], 1, give_back, f, AV_BUFFER_FLAG_READONLY);
+    if (!to->buf[0])
         frame_release(f);
+    else if (n->nvenc)
+        to->hw_frames_ctx = av_buffer_ref(n->codec->hw_frames_ctx);
+    if (!to->buf[0] || (n->nvenc && !to->hw_frames_ctx))
         return libav_error(e, "encode_error", failed, AVERROR(ENOMEM));
-    }
+    if (n->nvenc ? nvenc_await(n->nvenc, f, e) : frame_wait(f, e))
+        return -1;
     to->format = n->codec->pix_fmt;
     to->width = width;
     to->height = height;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (f->layout == FRAME_NV12 ? 2 : 3); i++) {
         int plane = n->track->planes == TRACK_COLOR ? i : FRAME_A;
         to->data[i] = f->plane[plane];
         to->linesize[i] = f->stride[plane];
@@ -133,7 +159,7 @@ static int wrap(struct encoder *n, struct frame *f, AVFrame *to, struct error *e
 
 static int pack(struct encoder *n, struct frame *f, AVFrame *to, struct error *e)
 {
-    int result = pack_run(n->pack, f, to, e);
+    int result = frame_wait(f, e) ? -1 : pack_run(n->pack, f, to, e);
     frame_release(f);
     return result;
 }
@@ -163,7 +189,7 @@ int encoder_send(struct encoder *encoder, struct frame *frame, struct error *e)
     if (!result) {
         result =
             n->filter ? filter_send(n->filter, picture) : avcodec_send_frame(n->codec, picture);
-        result = result < 0 ? libav_error(e, "encode_error", failed, result) : 0;
+        result = result < 0 ? fail(n, result, e) : 0;
     }
     av_frame_unref(n->picture);
     return result;
@@ -192,7 +218,7 @@ int encoder_receive(struct encoder *encoder, AVPacket *packet, struct error *e)
     if (result == AVERROR(EAGAIN) || result == AVERROR_EOF)
         return 0;
     if (result < 0)
-        return libav_error(e, "encode_error", failed, result);
+        return fail(encoder, result, e);
     for (int i = 0; i < DELAY_MAX && i < encoder->sent; i++)
         if (encoder->times[i].pts == packet->pts)
             packet->duration = encoder->times[i].duration;
@@ -204,6 +230,7 @@ void encoder_close(struct encoder *encoder)
     if (!encoder)
         return;
     avcodec_free_context(&encoder->codec);
+    nvenc_close(encoder->nvenc);
     pack_close(encoder->pack);
     filter_close(encoder->filter);
     av_frame_free(&encoder->picture);

@@ -7,8 +7,13 @@
 
 struct encoder;
 
+/*
+ * The track's pixel format says what frames it takes: AV_PIX_FMT_CUDA those in the memory of device, with the layout NV12;
+ * AV_PIX_FMT_NV12 the same in host memory; every other planar ones in host memory.
+ */
 struct encoder_params {
     const struct track *track;
+    struct device *device;
     int width, height;
     enum frame_matrix matrix;
     AVRational ticks; /* of frame->pts, and of the packets */

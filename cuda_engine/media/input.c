@@ -11,6 +11,7 @@
 #include "allowed.h"
 #include "correct.h"
 #include "libav.h"
+#include "nvdec.h"
 #include "picture.h"
 
 enum {
@@ -33,6 +34,8 @@ struct input {
     AVFormatContext *file;
     AVStream *video, *audio;
     AVCodecContext *decoder;
+    struct nvdec *nvdec; /* NULL: frames are in host memory */
+    int on_card;         /* 1: the decoder may be NVDEC */
     struct correct *correct;
     struct picture *picture;
     AVPacket *packet;
@@ -85,6 +88,26 @@ static int refuse_open(
     return AVERROR(EACCES);
 }
 
+/* Pictures are not opened, and their owners should not have to guess why. NULL: it is none. */
+static const char *image_kind(const struct input *in)
+{
+    static const struct {
+        const char *name, *head;
+        size_t at, length;
+    } kinds[] = {
+        { "PNG", "\x89PNG", 0, 4 },
+        { "JPEG", "\xff\xd8\xff", 0, 3 },
+        { "WebP", "WEBP", 8, 4 },
+    };
+    char head[12] = { 0 };
+    if (pread(in->params.fd, head, sizeof head, 0) != sizeof head)
+        return NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!memcmp(head + kinds[i].at, kinds[i].head, kinds[i].length))
+            return kinds[i].name;
+    return NULL;
+}
+
 static int open_file(struct input *in, struct error *e)
 {
     struct stat st;
@@ -116,6 +139,11 @@ static int open_file(struct input *in, struct error *e)
         /* the context is gone, our reader is not */
         av_freep(&io->buffer);
         avio_context_free(&io);
+        const char *image = image_kind(in);
+        if (image)
+            return error_set(e, "unreadable_media",
+                "The input is a %s image, and images, animated ones too, are not read as videos.",
+                image);
         return libav_error(e, "unreadable_media", "The input is not a video that can be read",
             result == AVERROR(EIO) ? AVERROR_INVALIDDATA : result);
     }
@@ -201,6 +229,7 @@ static int open_decoder(struct input *in, struct error *e)
         c->max_pixels = in->params.max_pixels + (int64_t)BLOCK * (c->width + c->height + BLOCK);
         c->thread_count = in->params.threads;
         c->pkt_timebase = in->video->time_base;
+        in->on_card = nvdec_attach(in->nvdec, in->picture, c);
         result = avcodec_open2(c, codec, NULL);
     }
     if (result < 0) {
@@ -288,7 +317,8 @@ static int open_picture(struct input *in, struct input_info *info, struct error 
     info->height = p.orientation.transposed ? p.width : p.height;
     info->matrix = p.matrix;
     in->picture = picture_open(&p, e);
-    return in->picture ? 0 : -1;
+    return in->picture ? nvdec_open(&in->nvdec, in->params.device, info->width, info->height, e)
+                       : -1;
 }
 
 static int check_duration(const struct input *in, int64_t ms, struct error *e)
@@ -301,7 +331,7 @@ static int check_duration(const struct input *in, int64_t ms, struct error *e)
 
 static int open_all(struct input *in, struct input_info *info, struct error *e)
 {
-    if (open_file(in, e) || find_streams(in, e) || open_decoder(in, e) || open_picture(in, info, e))
+    if (open_file(in, e) || find_streams(in, e) || open_picture(in, info, e) || open_decoder(in, e))
         return -1;
     in->correct = correct_open(in->video->time_base, in->params.threads, e);
     if (!in->correct)
@@ -376,8 +406,9 @@ static int take_picture(
     struct frame *to = frame_take(pool, e);
     if (!to)
         return -1;
-    if (picture_convert(in->picture, f,
-            av_guess_sample_aspect_ratio(in->file, in->video, in->decoded), to, e)) {
+    AVRational aspect = av_guess_sample_aspect_ratio(in->file, in->video, in->decoded);
+    if (in->nvdec ? nvdec_take(in->nvdec, in->picture, f, aspect, to, e)
+                  : picture_convert(in->picture, f, aspect, to, e)) {
         frame_release(to);
         return -1;
     }
@@ -392,11 +423,24 @@ static int take_picture(
     return 1;
 }
 
+/* What is no fault of the file. */
+static int is_ours(const struct input *in, int result)
+{
+    return result == AVERROR(ENOMEM) || (in->on_card && result == AVERROR_EXTERNAL);
+}
+
+static int fail(int result, struct error *e)
+{
+    if (result == AVERROR_EXTERNAL)
+        return error_retry(e, "device_error", "The card did not decode the video.");
+    return libav_error(e, "decode_error", "The video cannot be decoded", result);
+}
+
 static int send(struct input *in, const AVPacket *packet, struct error *e)
 {
     int result = avcodec_send_packet(in->decoder, packet);
-    if (result == AVERROR(ENOMEM))
-        return libav_error(e, "decode_error", "The video cannot be decoded", result);
+    if (is_ours(in, result))
+        return fail(result, e);
     if (result < 0 && result != AVERROR_EOF)
         in->damaged++;
     return 0;
@@ -450,6 +494,16 @@ static int check_damage(const struct input *in, struct error *e)
     return 0;
 }
 
+/* A picture on a card that needs more than copying is given to the processor. */
+static int fetch(struct input *in, struct error *e)
+{
+    AVFrame *f = in->decoded;
+    AVRational aspect = av_guess_sample_aspect_ratio(in->file, in->video, f);
+    if (!in->nvdec || (correct_passes(in->correct, f) && picture_fits(in->picture, f, aspect)))
+        return 0;
+    return nvdec_fetch(in->nvdec, f, e);
+}
+
 /* What the decoder gives next, corrected: 1; 0: it wants more, or (*ended) all is out; -1 and *e. */
 static int next_picture(struct input *in, int *ended, struct error *e)
 {
@@ -461,11 +515,13 @@ static int next_picture(struct input *in, int *ended, struct error *e)
         }
         int result = avcodec_receive_frame(in->decoder, in->decoded);
         if (result >= 0) {
+            if (fetch(in, e))
+                return -1;
             in->decoded->pts = in->last_at = time_of(in, in->decoded);
             if (correct_send(in->correct, in->decoded, e))
                 return -1;
-        } else if (result == AVERROR(ENOMEM)) {
-            return libav_error(e, "decode_error", "The video cannot be decoded", result);
+        } else if (is_ours(in, result)) {
+            return fail(result, e);
         } else if (result == AVERROR(EAGAIN) && !in->flushed) {
             return 0;
         } else {
@@ -539,5 +595,6 @@ void input_close(struct input *input)
     picture_close(input->picture);
     av_packet_free(&input->packet);
     av_frame_free(&input->decoded);
+    nvdec_close(input->nvdec);
     free(input);
 }

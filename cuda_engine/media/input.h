@@ -3,7 +3,7 @@
  * it can name another file; containers and codecs are those of a list; every size is checked.
  *
  * Errors: empty_input, unreadable_media, no_video_stream, too_large (pixels), too_long, decode_error (retry: the first
- * time may be a fault of ours), out_of_memory.
+ * time may be a fault of ours), out_of_memory, device_error and device_lost (retry).
  */
 #ifndef MATTE_INPUT_H
 #define MATTE_INPUT_H
@@ -11,7 +11,7 @@
 #include <libavformat/avformat.h>
 #include <stdint.h>
 
-#include "../device/frame.h"
+#include "../device/device.h"
 #include "timeline.h"
 
 struct input;
@@ -21,10 +21,11 @@ struct input_params {
     AVRational ticks; /* of the output format */
     int apart;        /* as in struct timeline */
     int sound; /* 0: the output takes none; then only the video tells where the clip starts */
-    int64_t max_pixels; /* of one picture, stored or upright */
-    int64_t max_ms;     /* of the clip */
-    int64_t preview_ms; /* > 0: only what is before it; 0: all */
-    int threads;        /* for decoding */
+    int64_t max_pixels;    /* of one picture, stored or upright */
+    int64_t max_ms;        /* of the clip */
+    int64_t preview_ms;    /* > 0: only what is before it; 0: all */
+    int threads;           /* for decoding */
+    struct device *device; /* on which the frames are */
 };
 
 struct input_info {

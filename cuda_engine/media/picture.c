@@ -18,6 +18,7 @@ struct picture {
     struct SwsContext *scale;
     /* what scale was made for */
     int width, height, format, space, full_range;
+    enum AVPixelFormat to; /* of the result, before it is turned */
     int box_x, box_y, box_width, box_height;
     uint8_t *stored[4]; /* where pictures that must be turned wait; stored[0] NULL: none do */
     int stride[4];
@@ -121,8 +122,8 @@ static int prepare(struct picture *p, const AVFrame *f, AVRational aspect, struc
     else
         fit(p, square_width, f->height);
     sws_freeContext(p->scale);
-    p->scale = sws_getContext(f->width, f->height, f->format, p->box_width, p->box_height,
-        AV_PIX_FMT_YUV420P, SWS_BICUBIC | SWS_ACCURATE_RND, NULL, NULL, NULL);
+    p->scale = sws_getContext(f->width, f->height, f->format, p->box_width, p->box_height, p->to,
+        SWS_BICUBIC | SWS_ACCURATE_RND, NULL, NULL, NULL);
     if (!p->scale)
         return error_set(e, "unreadable_media", "Frames of %dx%d %s pixels cannot be read.",
             f->width, f->height, av_get_pix_fmt_name(f->format));
@@ -137,12 +138,20 @@ static int prepare(struct picture *p, const AVFrame *f, AVRational aspect, struc
     return 0;
 }
 
+/* A row of pairs holds two samples for each pixel; its second plane is none to swscale. */
+static int samples_of(const struct picture *p, int plane)
+{
+    int chroma = plane > 0, width = (p->params.width + chroma) >> chroma;
+    return p->to == AV_PIX_FMT_NV12 && chroma ? plane == 1 ? 2 * width : 0 : width;
+}
+
 static void blacken(const struct picture *p, uint8_t *const plane[3], const int stride[3])
 {
     for (int i = 0; i < 3; i++) {
-        int shift = i > 0, width = (p->params.width + shift) >> shift;
+        int shift = i > 0;
         for (int y = 0; y < (p->params.height + shift) >> shift; y++)
-            memset(plane[i] + (ptrdiff_t)y * stride[i], shift ? BLACK_C : BLACK_Y, (size_t)width);
+            memset(plane[i] + (ptrdiff_t)y * stride[i], shift ? BLACK_C : BLACK_Y,
+                (size_t)samples_of(p, i));
     }
 }
 
@@ -151,13 +160,29 @@ static int is_whole(const struct picture *p)
     return p->box_width == p->params.width && p->box_height == p->params.height;
 }
 
+static int is_same_space(const struct picture *p, int space)
+{
+    return p->params.matrix == MATRIX_BT709
+               ? space == AVCOL_SPC_BT709
+               : space == AVCOL_SPC_SMPTE170M || space == AVCOL_SPC_BT470BG;
+}
+
+int picture_is_shown(const struct picture *p, int width, int height)
+{
+    return !is_turned(p->params.orientation) && width == p->params.width &&
+           height == p->params.height;
+}
+
+int picture_fits(const struct picture *p, const AVFrame *f, AVRational aspect)
+{
+    return picture_is_shown(p, f->width, f->height) && !is_full_range(f) &&
+           is_same_space(p, space_of(p, f)) && picture_square(f->width, aspect) == f->width;
+}
+
 /* Nothing to compute: the picture is already what is asked for. */
 static int is_plain(const struct picture *p)
 {
-    int same = p->params.matrix == MATRIX_BT709
-                   ? p->space == AVCOL_SPC_BT709
-                   : p->space == AVCOL_SPC_SMPTE170M || p->space == AVCOL_SPC_BT470BG;
-    return same && !p->full_range && p->format == AV_PIX_FMT_YUV420P &&
+    return is_same_space(p, p->space) && !p->full_range && p->format == p->to &&
            p->width == p->params.width && p->height == p->params.height;
 }
 
@@ -167,8 +192,8 @@ static int scale_to(
     if (is_plain(p)) {
         for (int i = 0; i < 3; i++) {
             int shift = i > 0;
-            av_image_copy_plane(plane[i], stride[i], f->data[i], f->linesize[i],
-                (p->width + shift) >> shift, (p->height + shift) >> shift);
+            av_image_copy_plane(plane[i], stride[i], f->data[i], f->linesize[i], samples_of(p, i),
+                (p->height + shift) >> shift);
         }
         return 0;
     }
@@ -178,16 +203,20 @@ static int scale_to(
     int box_stride[4] = { 0 };
     for (int i = 0; i < 3; i++) {
         int shift = i > 0;
-        box[i] = plane[i] + (ptrdiff_t)(p->box_y >> shift) * stride[i] + (p->box_x >> shift);
+        int x = p->to == AV_PIX_FMT_NV12 ? p->box_x : p->box_x >> shift;
+        box[i] = plane[i] + (ptrdiff_t)(p->box_y >> shift) * stride[i] + x;
         box_stride[i] = stride[i];
     }
     return sws_scale(
         p->scale, (const uint8_t *const *)f->data, f->linesize, 0, f->height, box, box_stride);
 }
 
-/* The source is read along rows in the order that its tiles stay in the cache. */
-static void turn(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride,
-    int width, int height, struct orientation o)
+/*
+ * The source is read along rows in the order that its tiles stay in the cache. step: from pixel to pixel of the result,
+ * in samples.
+ */
+static void turn(uint8_t *to, ptrdiff_t to_stride, int step, const uint8_t *from,
+    ptrdiff_t from_stride, int width, int height, struct orientation o)
 {
     enum { TILE = 32 };
     ptrdiff_t step_x = o.transposed ? from_stride : 1, step_y = o.transposed ? 1 : from_stride;
@@ -203,23 +232,24 @@ static void turn(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_
         for (int left = 0; left < width; left += TILE)
             for (int y = top; y < height && y < top + TILE; y++)
                 for (int x = left; x < width && x < left + TILE; x++)
-                    to[y * to_stride + x] = from[y * step_y + x * step_x];
+                    to[y * to_stride + (ptrdiff_t)x * step] = from[y * step_y + x * step_x];
 }
 
 int picture_convert(struct picture *picture, const AVFrame *from, AVRational aspect,
     struct frame *to, struct error *e)
 {
     struct picture *p = picture;
+    int turned = is_turned(p->params.orientation), nv12 = to->layout == FRAME_NV12;
+    p->to = nv12 && !turned ? AV_PIX_FMT_NV12 : AV_PIX_FMT_YUV420P;
     if (prepare(p, from, aspect, e))
         return -1;
-    int turned = is_turned(p->params.orientation);
     int result = scale_to(p, from, turned ? p->stored : to->plane, turned ? p->stride : to->stride);
     if (result < 0)
         return libav_error(e, "decode_error", failed, result);
     for (int i = 0; turned && i < 3; i++) {
         int shift = i > 0;
-        turn(to->plane[i], to->stride[i], p->stored[i], p->stride[i], (to->width + shift) >> shift,
-            (to->height + shift) >> shift, p->params.orientation);
+        turn(to->plane[i], to->stride[i], nv12 && shift ? 2 : 1, p->stored[i], p->stride[i],
+            (to->width + shift) >> shift, (to->height + shift) >> shift, p->params.orientation);
     }
     return 0;
 }

@@ -33,9 +33,15 @@ struct picture_params {
 
 struct picture *picture_open(const struct picture_params *params, struct error *e);
 
+/* Are pictures stored in this size shown as they are stored, neither turned nor scaled? */
+int picture_is_shown(const struct picture *picture, int width, int height);
+
+/* Is the picture one whose codes would only be copied? Of its pixel format nothing is asked. */
+int picture_fits(const struct picture *picture, const AVFrame *from, AVRational aspect);
+
 /*
  * from: any pixel format swscale reads; aspect: of its pixels, 0/1 unknown. to: turned, so transposed if the orientation
- * says so. An untagged colour space is taken for the one of the result.
+ * says so; in host memory, of any layout, the same for every picture. An untagged colour space is taken for the one of the result.
  */
 int picture_convert(struct picture *picture, const AVFrame *from, AVRational aspect,
     struct frame *to, struct error *e);

@@ -22,7 +22,7 @@ const struct config_key config_keys[] = {
     { "user",                  CONFIG_TEXT,     AT(user),                  "",          0, 0, 0 },
     { "group",                 CONFIG_TEXT,     AT(group),                 "",          0, 0, 0 },
     { "log",                   CONFIG_TEXT,     AT(log),                   "stderr",    0, 0, 0 },
-    { "device",                CONFIG_CHOICE,   AT(device),                "auto",      0, 0, "auto|cpu" },
+    { "device",                CONFIG_CHOICE,   AT(device),                "auto",      0, 0, "auto|cpu|cuda|cuda:N" },
     { "workers",               CONFIG_NUMBER,   AT(workers),               "1",         1, 64, 0 },
     { "threads",               CONFIG_NUMBER,   AT(threads),               "0",         0, 1024, 0 },
     { "worker_memory",         CONFIG_BYTES,    AT(worker_memory),         "4g",        256 K K, 1024 K K K, 0 },
@@ -104,11 +104,17 @@ static int64_t pixels(const char *text)
     return (int64_t)width * height;
 }
 
+/* The :N of a choice stands for a colon and up to three digits. */
 static int is_choice(const char *choices, const char *value)
 {
-    size_t length = strlen(value);
     for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : 0) {
-        if (length && !strncmp(c, value, length) && (!c[length] || c[length] == '|')) {
+        size_t length = strcspn(c, "|:");
+        if (strncmp(c, value, length) != 0) {
+            continue;
+        }
+        size_t digits = strspn(value + length + (value[length] == ':'), "0123456789");
+        const char *end = value + length + (c[length] == ':' ? 1 + digits : 0);
+        if (c[length] == ':' ? value[length] == ':' && digits && digits < 4 && !*end : !*end) {
             return 1;
         }
     }

@@ -5,10 +5,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "../device/solver.h"
 #include "../media/audio.h"
 #include "../media/encoder.h"
 #include "../media/image.h"
 #include "../media/input.h"
+#include "../media/nvenc.h"
 #include "queue.h"
 
 enum {
@@ -18,6 +20,8 @@ enum {
     /* what the queues hold, and one in the hands of each stage at their ends */
     SOURCE_FRAMES = SOURCE_QUEUE + 2,
     OUTPUT_FRAMES = OUTPUT_QUEUE + 3,
+    NVENC_FRAMES = 4,    /* that are in the encoder beside them */
+    COMPOSED_FRAMES = 3, /* of a card, where they are fetched at once */
     DECODE_THREADS = 4,
     ENCODE_THREADS = 8,
     PROGRESS_MS = 100,
@@ -32,6 +36,8 @@ struct run {
     const struct format *format;
     const struct track *track;
     int tracks;
+    int on_card;           /* frames stay there from decoder to encoder */
+    struct track software; /* where they were to stay, but NVENC is not to be had */
 
     struct input *input;
     struct input_info info;
@@ -43,7 +49,8 @@ struct run {
     struct encoder *encoder[FORMAT_TRACKS];
     struct mux *mux;
     struct frame_pool *sources, *outputs, *images;
-    struct frame *image; /* the background's; NULL: it has none */
+    struct frame_pool *fetched; /* NULL: encoders take frames of outputs */
+    struct frame *image;        /* the background's; NULL: it has none */
     struct queue *source, *output[FORMAT_TRACKS], *packets[FORMAT_TRACKS];
 
     pthread_mutex_t lock;
@@ -118,14 +125,24 @@ static int matte_frame(
     struct model_output answer;
     int width, height;
     float *input = model_input(model, &width, &height);
-    sampler_run(r->sampler, source, input);
-    if (model_run(model, &answer, e))
+    if (sampler_run(r->sampler, source, input, e) || model_run(model, &answer, e))
         return -1;
     struct compositor_low low = { answer.alpha, answer.foreground, input };
     if (r->solver)
         solver_run(r->solver, &low);
-    compositor_run(r->compositor, source, &low, output);
-    return 0;
+    return compositor_run(r->compositor, source, &low, output, e);
+}
+
+/* The output as the encoders take it, from its frame on the device, whose reference is given up; NULL and *e. */
+static struct frame *fetch(struct run *r, struct frame *output, struct error *e)
+{
+    struct frame *host = frame_take(r->fetched, e);
+    if (host && frame_fetch(host, output, e)) {
+        frame_release(host);
+        host = NULL;
+    }
+    frame_release(output);
+    return host;
 }
 
 static int matte(struct run *r, double *busy, struct error *e)
@@ -138,6 +155,8 @@ static int matte(struct run *r, double *busy, struct error *e)
         int result = output ? matte_frame(r, source, output, e) : -1;
         *busy += now() - from;
         frame_release(source);
+        if (!result && r->fetched && !(output = fetch(r, output, e)))
+            return -1;
         for (int i = 0; !result && i < r->tracks; i++)
             if (queue_push(r->output[i], frame_ref(output)) != QUEUE_ITEM)
                 result = stopped(e);
@@ -253,6 +272,8 @@ static void abort_all(struct run *r)
 {
     frame_pool_abort(r->sources);
     frame_pool_abort(r->outputs);
+    if (r->fetched)
+        frame_pool_abort(r->fetched);
     queue_abort(r->source);
     for (int i = 0; i < r->tracks; i++) {
         queue_abort(r->output[i]);
@@ -387,25 +408,47 @@ static int open_audio(struct run *r, struct error *e)
     return 0;
 }
 
-static int open_encoders(struct run *r, struct error *e)
+static struct encoder *open_encoder(struct run *r, const struct track *track, struct error *e)
 {
     int threads = r->params->threads / r->tracks;
-    for (int i = 0; i < r->tracks; i++) {
-        struct encoder_params p = {
-            .track = &r->track[i],
-            .width = r->layout.width,
-            .height = r->layout.height,
-            .matrix = r->info.matrix,
-            .ticks = r->format->ticks,
-            .rate = r->info.rate,
-            .threads = threads < 1                ? 1
-                       : threads > ENCODE_THREADS ? ENCODE_THREADS
-                                                  : threads,
-        };
-        r->encoder[i] = encoder_open(&p, e);
-        if (!r->encoder[i])
+    struct encoder_params p = {
+        .track = track,
+        .device = r->params->device,
+        .width = r->layout.width,
+        .height = r->layout.height,
+        .matrix = r->info.matrix,
+        .ticks = r->format->ticks,
+        .rate = r->info.rate,
+        .threads = threads < 1                ? 1
+                   : threads > ENCODE_THREADS ? ENCODE_THREADS
+                                              : threads,
+    };
+    return encoder_open(&p, e);
+}
+
+/* NVENC; where it is not to be had, the same by the processor, from the frames that were meant for it. */
+static int open_on_card(struct run *r, struct error *e)
+{
+    struct error why;
+    r->encoder[0] = open_encoder(r, nvenc_track(r->track), &why);
+    if (r->encoder[0])
+        return 0;
+    if (warn(r, "encoder_unavailable", why.text))
+        return stopped(e);
+    r->software = *r->track;
+    r->software.pixel_format = AV_PIX_FMT_NV12;
+    r->on_card = 0;
+    r->encoder[0] = open_encoder(r, &r->software, e);
+    return r->encoder[0] ? 0 : -1;
+}
+
+static int open_encoders(struct run *r, struct error *e)
+{
+    if (r->on_card)
+        return open_on_card(r, e);
+    for (int i = 0; i < r->tracks; i++)
+        if (!(r->encoder[i] = open_encoder(r, &r->track[i], e)))
             return -1;
-    }
     return 0;
 }
 
@@ -415,7 +458,6 @@ static int open_mux(struct run *r, struct error *e)
     AVStream *stream = r->mux ? mux_stream(r->mux, MUX_VIDEO, r->format->ticks, e) : NULL;
     if (!stream || encoder_describe(r->encoder[COLOR], stream->codecpar, e))
         return -1;
-    stream->avg_frame_rate = r->info.rate;
     if (r->format->describe && r->format->describe(stream, is_transparent(r), e))
         return -1;
     if (r->audio && audio_attach(r->audio, r->mux, e))
@@ -458,7 +500,7 @@ static int open_compute(struct run *r, struct error *e)
     memcpy(solver.mean, m->mean, sizeof solver.mean);
     memcpy(solver.std, m->std, sizeof solver.std);
     r->sampler = sampler_open(p->device, &sampler, e);
-    if (!r->sampler || (solver.refine && !(r->solver = solver_open(p->device, &solver, e))))
+    if (!r->sampler || (solver.refine && !(r->solver = solver_open(&solver, e))))
         return -1;
     r->compositor = compositor_open(p->device, &compositor, e);
     return r->compositor ? 0 : -1;
@@ -469,7 +511,10 @@ static int open_image(struct run *r, struct error *e)
 {
     const struct job *job = r->params->job;
     struct frame_pool_params p = {
-        .width = r->layout.width, .height = r->layout.height, .count = 1
+        .width = r->layout.width,
+        .height = r->layout.height,
+        .count = 1,
+        .place = FRAME_HOST,
     };
     if (job->background != BACKGROUND_IMAGE)
         return 0;
@@ -484,19 +529,36 @@ static int open_image(struct run *r, struct error *e)
     return r->image ? image_cover(&image, r->image, e) : -1;
 }
 
+static int open_pools(struct run *r, struct error *e)
+{
+    struct device *device = r->params->device;
+    int apart = device_is_apart(device);
+    struct frame_pool_params source = {
+        .width = r->info.width,
+        .height = r->info.height,
+        .count = SOURCE_FRAMES,
+        .layout = apart ? FRAME_NV12 : FRAME_PLANAR, /* as NVDEC has it */
+    };
+    struct frame_pool_params output = {
+        .width = r->layout.width,
+        .height = r->layout.height,
+        .alpha = is_transparent(r),
+        .count = r->on_card ? OUTPUT_FRAMES + NVENC_FRAMES : OUTPUT_FRAMES,
+        .layout = r->on_card || r->software.encoder ? FRAME_NV12 : FRAME_PLANAR,
+        .place = FRAME_HOST,
+    };
+    if (apart && !r->on_card) {
+        r->fetched = frame_pool_open(device, &output, e);
+        output.count = COMPOSED_FRAMES;
+    }
+    output.place = FRAME_DEVICE;
+    r->sources = frame_pool_open(device, &source, e);
+    r->outputs = frame_pool_open(device, &output, e);
+    return r->sources && r->outputs && (r->fetched || !apart || r->on_card) ? 0 : -1;
+}
+
 static int open_queues(struct run *r, struct error *e)
 {
-    struct frame_pool_params p = {
-        .width = r->info.width, .height = r->info.height, .count = SOURCE_FRAMES
-    };
-    r->sources = frame_pool_open(r->params->device, &p, e);
-    p.width = r->layout.width;
-    p.height = r->layout.height;
-    p.alpha = is_transparent(r);
-    p.count = OUTPUT_FRAMES;
-    r->outputs = r->sources ? frame_pool_open(r->params->device, &p, e) : NULL;
-    if (!r->outputs)
-        return -1;
     int missing = !(r->source = queue_open(SOURCE_QUEUE, drop_frame));
     for (int i = 0; i < r->tracks; i++) {
         missing |= !(r->output[i] = queue_open(OUTPUT_QUEUE, drop_frame));
@@ -530,6 +592,7 @@ static int open_input(struct run *r, struct error *e)
         .max_ms = p->job->max_ms,
         .preview_ms = p->job->preview_ms,
         .threads = p->threads < DECODE_THREADS ? p->threads : DECODE_THREADS,
+        .device = p->device,
     };
     r->input = input_open(&in, &r->info, e);
     if (!r->input || open_layout(r, e))
@@ -565,9 +628,10 @@ static int run(struct run *r, struct pipeline_result *result, struct error *e)
     r->tracks = format_tracks(r->format, is_transparent(r), &r->track, e);
     if (!r->tracks)
         return -1;
-    if (open_input(r, e) || open_image(r, e) || open_compute(r, e) || open_queues(r, e) ||
-        open_audio(r, e) || open_encoders(r, e) || open_mux(r, e) || run_threads(r, e) ||
-        mux_finish(r->mux, &result->bytes, e) || warn_of_outcome(r, e))
+    r->on_card = device_is_apart(r->params->device) && r->tracks == 1 && nvenc_track(r->track);
+    if (open_input(r, e) || open_image(r, e) || open_compute(r, e) || open_audio(r, e) ||
+        open_encoders(r, e) || open_pools(r, e) || open_queues(r, e) || open_mux(r, e) ||
+        run_threads(r, e) || mux_finish(r->mux, &result->bytes, e) || warn_of_outcome(r, e))
         return -1;
     result->frames = r->done;
     result->duration_ms = av_rescale_q(r->end, r->format->ticks, (AVRational) { 1, 1000 });
@@ -606,6 +670,7 @@ int pipeline_run(const struct pipeline_params *params, struct pipeline_result *r
     frame_pool_close(state.images);
     frame_pool_close(state.sources);
     frame_pool_close(state.outputs);
+    frame_pool_close(state.fetched);
     pthread_cond_destroy(&state.changed);
     pthread_mutex_destroy(&state.lock);
     return result;

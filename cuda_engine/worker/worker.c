@@ -148,9 +148,11 @@ int worker_main(const struct worker_params *p)
     struct device *device = NULL;
     struct job job = { 0 };
     struct descriptors files = { -1, -1, -1 };
-    if ((p->sandbox && sandbox_isolate(p->memory_limit, &last.error)) ||
-        !(device = device_open(p->device, &last.error)) || warm_up(&models, &last.error) ||
-        (p->sandbox && sandbox_seal(p->control, &last.error))) {
+    /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
+    if (!(device = device_open(p->device, &last.error)) ||
+        (p->sandbox &&
+            sandbox_isolate(device_is_apart(device) ? 0 : p->memory_limit, &last.error)) ||
+        warm_up(&models, &last.error) || (p->sandbox && sandbox_seal(p->control, &last.error))) {
         report((void *)p, &last);
         return 1;
     }

@@ -12,7 +12,7 @@ struct worker_params {
     int manifest_count;
     const char *device;   /* as device_open() takes it */
     int threads;          /* at least 1 */
-    int64_t memory_limit; /* bytes of address space; 0: none */
+    int64_t memory_limit; /* bytes of address space; 0: none, as on a card */
     int sandbox;          /* 0: for debuggers only */
 };
 

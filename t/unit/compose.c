@@ -61,7 +61,9 @@ static int close_device(void **state)
 static struct frame_pool *pool_of(int width, int height, int alpha, int count)
 {
     struct error e;
-    struct frame_pool_params p = { width, height, alpha, count };
+    struct frame_pool_params p = {
+        .width = width, .height = height, .alpha = alpha, .count = count
+    };
     struct frame_pool *pool = frame_pool_open(device, &p, &e);
     assert_non_null(pool);
     return pool;
@@ -165,7 +167,7 @@ static void sampler_equals_the_reference(void **state)
         struct sampler *sampler = sampler_open(device, &p, &e);
         int n = s->low_width * s->low_height;
         float *rgb = malloc(3 * (size_t)n * sizeof *rgb);
-        sampler_run(sampler, f, rgb);
+        assert_int_equal(sampler_run(sampler, f, rgb, &e), 0);
         for (int y = 0; y < s->low_height; y++)
             for (int x = 0; x < s->low_width; x++) {
                 double yuv[3], want[3];
@@ -345,7 +347,7 @@ static void run_compositor(
     assert_non_null(compositor);
     struct compositor_low low = { c->alpha, c->foreground, c->input };
     for (int twice = 0; twice < 2; twice++) /* nothing of a frame is left in the next */
-        compositor_run(compositor, c->source, &low, out);
+        assert_int_equal(compositor_run(compositor, c->source, &low, out, &e), 0);
     compositor_close(compositor);
 }
 
@@ -681,7 +683,7 @@ static void not_a_number_is_nothing(void **state)
     struct compositor_params p = whole(&shape, 0);
     struct compositor *compositor = compositor_open(device, &p, &e);
     struct compositor_low low = { alpha, rgb, rgb };
-    compositor_run(compositor, in, &low, out);
+    assert_int_equal(compositor_run(compositor, in, &low, out, &e), 0);
     for (int i = 0; i < 8; i++) {
         assert_int_equal(out->plane[FRAME_A][i], 0);
         assert_int_equal(out->plane[FRAME_Y][i], 16);

@@ -68,7 +68,7 @@ static void values(void **state)
         read_text("  # a comment\n\n\tworkers=3 # more\nlease = 2s\nheartbeat = 500ms\n"
                   "egress_allow = 127.0.0.1/32:8080 [fd00::]/8\negress_ports = 8000\n"
                   "fetch_max_bytes = 10m\nsocket_mode = 600\nengine_id = a#b\n"
-                  "worker_sandbox = off\nmax_pixels = 10x20"),
+                  "worker_sandbox = off\nmax_pixels = 10x20\ndevice = cuda:12"),
         0);
     assert_int_equal(c.workers, 3);
     assert_int_equal(c.lease, 2000);
@@ -81,6 +81,7 @@ static void values(void **state)
     assert_string_equal(c.engine_id, "a#b");
     assert_int_equal(c.worker_sandbox, 0);
     assert_int_equal(c.max_pixels, 200);
+    assert_string_equal(c.device, "cuda:12");
 }
 
 static void refusals(void **state)
@@ -93,8 +94,12 @@ static void refusals(void **state)
     assert_refused("workers = 1x", "a whole number is expected.");
     assert_refused("workers = -1", "a whole number is expected.");
     assert_refused("workers =", "a whole number is expected.");
-    assert_refused("device = gpu", "device = gpu: one of auto|cpu is expected.");
-    assert_refused("device = au", "one of auto|cpu is expected.");
+    assert_refused("device = gpu", "device = gpu: one of auto|cpu|cuda|cuda:N is expected.");
+    assert_refused("device = au", "one of auto|cpu|cuda|cuda:N is expected.");
+    assert_refused("device = cuda:", "one of auto|cpu|cuda|cuda:N is expected.");
+    assert_refused("device = cpu:0", "one of auto|cpu|cuda|cuda:N is expected.");
+    assert_refused("device = cuda:1x", "one of auto|cpu|cuda|cuda:N is expected.");
+    assert_refused("device = cuda:1234", "one of auto|cpu|cuda|cuda:N is expected.");
     assert_refused("lease = 20", "a time with a unit (ms, s, m or h) is expected.");
     assert_refused("fetch_max_bytes = 2t", "a number of bytes (units: k, m, g) is expected.");
     assert_refused("max_pixels = 1920", "WIDTHxHEIGHT is expected.");

@@ -1,6 +1,6 @@
 /*
- * What the tests of kernels share: kernels launched on the executor of t/gpu, halves, and pictures. Memory is of the exact
- * size, so that AddressSanitizer sees whoever leaves it.
+ * What the tests of kernels share: kernels launched on the executor of t/gpu, halves, and pictures. Memory is of the
+ * exact size, so that AddressSanitizer sees whoever leaves it.
  */
 #ifndef MATTE_UNIT_KERNEL_H
 #define MATTE_UNIT_KERNEL_H
@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,19 +20,24 @@
 #include "cuemu.h"
 #include "device/cuda/extent.h"
 
-/* Of KERNELS, or of CUEMU_KERNELS. */
-static int load_kernels(void **state)
+/* Of KERNELS, or of the libraries in CUEMU_KERNELS, of which the last is found first. */
+static inline int load_kernels(void **state)
 {
     (void)state;
-    const char *path = getenv("CUEMU_KERNELS");
+    const char *given = getenv("CUEMU_KERNELS");
+    char *paths = strdup(given ? given : KERNELS), *rest = paths;
+    int failed = 0;
     srand(1);
-    if (dlopen(path ? path : KERNELS, RTLD_NOW | RTLD_GLOBAL))
-        return 0;
-    print_error("%s\n", dlerror());
-    return -1;
+    for (const char *path; (path = strsep(&rest, ":"));)
+        if (!dlopen(path, RTLD_NOW)) {
+            print_error("%s\n", dlerror());
+            failed = -1;
+        }
+    free(paths);
+    return failed;
 }
 
-static void launch_kernel(const char *name, struct launch l, void *params, size_t bytes)
+static inline void launch_kernel(const char *name, struct launch l, void *params, size_t bytes)
 {
     const struct cuemu_kernel *k = cuemu_find(name);
     if (!k)

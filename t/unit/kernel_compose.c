@@ -1,6 +1,6 @@
 /*
- * The kernels that make the output picture: against a reference in double precision of what one pixel is, and all of them
- * together against the CPU's compositor, over placements, backgrounds and odd sizes.
+ * The kernels that make the output picture: against a reference in double precision of what one pixel is, and all of
+ * them together against the CPU's compositor, over placements, backgrounds and odd sizes.
  */
 #include "device/cpu/cpu.h"
 #include "device/cuda/kernels/compose.h"
@@ -99,16 +99,13 @@ static struct compose_params params_of(
 {
     struct compose_params p = { .source = *source,
         .size = enlargement(source->width, source->height, low->width, low->height),
-        .low_alpha = low->alpha,
-        .low_alpha_step = 1,
+        .guide = { low->input, low->alpha, STEP, 1, { 0 }, { 0 } },
         .foreground = low->foreground,
         .foreground_step = STEP,
-        .input = low->input,
-        .input_step = STEP,
         .matrix = hd ? color_matrix(.2126f, .0722f) : color_matrix(.299f, .114f),
         .canvas = *canvas };
-    memcpy(p.mean, mean, sizeof mean);
-    memcpy(p.std, std, sizeof std);
+    memcpy(p.guide.mean, mean, sizeof mean);
+    memcpy(p.guide.std, std, sizeof std);
     assert_true(p.size.tile_width && p.size.tile_height);
     return p;
 }
@@ -254,12 +251,51 @@ static void a_pixel_is_what_it_should_be(void **state)
     }
 }
 
+/* Refined at once or in two steps, it is the same. */
+static void refined_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        const int width = 1 + random_below(150), height = 1 + random_below(90),
+                  pitch = (width + 3) / 4 * 4;
+        struct shown shown = show(width, height, i % LAYOUTS);
+        struct low low = make_low(width / 4 + 2, height / 4 + 2, i & 1);
+        struct canvas canvas = make_canvas(width + 4, height, i & 2, i & 4);
+        struct canvas other = make_canvas(width + 4, height, i & 2, i & 4);
+        struct compose_params p = params_of(&shown.picture, &low, &canvas, shown.kr < .25);
+        uint8_t *alpha = malloc((size_t)(pitch * height));
+        struct refine_params r = { shown.picture, p.size, p.guide, alpha, pitch };
+        p.x = 2 * (random_below(8) - 4);
+        p.y = 2 * (random_below(8) - 4);
+        p.alpha_from = ALPHA_REFINED;
+        RUN(compose, &p);
+        RUN(refine, &r);
+        p.alpha_from = ALPHA_GIVEN;
+        p.alpha = alpha;
+        p.alpha_pitch = pitch;
+        p.canvas = other;
+        RUN(compose, &p);
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < width + 4; x++)
+                for (int plane = 0; plane < (canvas.a ? 4 : 3); plane++) {
+                    const int half = plane == FRAME_U || plane == FRAME_V;
+                    assert_int_equal(canvas_at(&canvas, plane, x >> half, y >> half),
+                        canvas_at(&other, plane, x >> half, y >> half));
+                }
+        free(alpha);
+        free_canvas(&canvas);
+        free_canvas(&other);
+        free_low(&low);
+        hide(&shown);
+    }
+}
+
 /* ---- the whole compositor ---- */
 
 static struct frame *a_frame(struct frame_pool **pool, int width, int height, int alpha)
 {
     struct error e;
-    struct frame_pool_params p = { width, height, alpha, 1 };
+    struct frame_pool_params p = { .width = width, .height = height, .alpha = alpha, .count = 1 };
     *pool = frame_pool_open(cpu, &p, &e);
     struct frame *f = frame_take(*pool, &e);
     for (int k = 0; k < 3 + alpha; k++) {
@@ -273,7 +309,8 @@ static struct frame *a_frame(struct frame_pool **pool, int width, int height, in
 static struct picture picture_of(const struct frame *f, int hd)
 {
     return (struct picture) { f->plane[0], f->plane[1], f->plane[2], f->stride[0], f->stride[1],
-        f->width, f->height, 0, 0, hd ? decoding(.2126f, .0722f, 0) : decoding(.299f, .114f, 0) };
+        f->width, f->height, 0, 0,
+        hd ? decoding(color_matrix(.2126f, .0722f), 0) : decoding(color_matrix(.299f, .114f), 0) };
 }
 
 /* Fills a canvas as device/cpu/fill.c does. */
@@ -394,10 +431,9 @@ static void the_same_as_on_the_cpu(void **state)
         p.background = background && opaque ? behind : NULL;
         struct low low = make_low(p.low_width, p.low_height, i % 5 > 1);
         struct compositor *compositor = compositor_open(cpu, &p, &e);
-        compositor_run(compositor, source,
-            &(struct compositor_low) {
-                low.alphas, low.foreground ? low.foregrounds : NULL, low.inputs },
-            want);
+        const struct compositor_low answer = { low.alphas, low.foreground ? low.foregrounds : NULL,
+            low.inputs };
+        assert_int_equal(compositor_run(compositor, source, &answer, want, &e), 0);
         struct canvas canvas = make_canvas(p.canvas_width, p.canvas_height, !opaque, i / 16 % 2);
         if (p.background)
             canvas.background = picture_of(behind, 0);
@@ -452,6 +488,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pixel_is_what_it_should_be),
+        cmocka_unit_test(refined_at_once),
         cmocka_unit_test(the_same_as_on_the_cpu),
         cmocka_unit_test(not_a_number_is_nothing),
     };

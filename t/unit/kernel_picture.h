@@ -25,7 +25,7 @@ static inline struct shown show(int width, int height, int layout)
     p->height = height;
     p->wide = layout == P010;
     p->interleaved = layout != PLANAR;
-    p->decoding = decoding((float)s.kr, (float)s.kb, (float)s.white);
+    p->decoding = decoding(color_matrix((float)s.kr, (float)s.kb), (float)s.white);
     p->y_pitch = odd ? (width + random_below(9)) * bytes : (width * bytes + 63) / 64 * 64;
     p->uv_pitch = (wide << p->interleaved) * bytes + random_below(9) * bytes;
     if (!odd)

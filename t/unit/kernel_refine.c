@@ -1,6 +1,6 @@
 /*
- * Guided upsampling and the temporal gate against references in double precision that share nothing with them: whole small
- * planes, equations solved by elimination, windows summed one by one.
+ * Guided upsampling and the temporal gate against references in double precision that share nothing with them: whole
+ * small planes, equations solved by elimination, windows summed one by one.
  */
 #include "device/cuda/kernels/refine.h"
 #include "device/cuda/kernels/temporal.h"
@@ -107,27 +107,27 @@ static struct small make_small(struct refine_params *p, int kind)
     static const float mean[3] = { .485f, .456f, .406f }, std[3] = { .229f, .224f, .225f };
     struct small s = { p->size.low_width, p->size.low_height, NULL, NULL };
     const size_t count = (size_t)(s.width * s.height);
-    uint16_t *guide = random_halves(count * (size_t)p->guide_step, -2, 2.5);
-    uint16_t *alpha = random_halves(count * (size_t)p->alpha_step, -.1, 1.1);
+    uint16_t *guide = random_halves(count * (size_t)p->guide.color_step, -2, 2.5);
+    uint16_t *alpha = random_halves(count * (size_t)p->guide.alpha_step, -.1, 1.1);
     s.sample = malloc(count * 4 * sizeof *s.sample);
     s.line = malloc(count * 4 * sizeof *s.line);
     for (size_t i = 0; i < count; i++) {
         const double grey = kind == 2 ? .4 : fraction();
         for (size_t k = 0; k < 3; k++) {
-            uint16_t *g = guide + i * (size_t)p->guide_step + k;
+            uint16_t *g = guide + i * (size_t)p->guide.color_step + k;
             if (kind)
                 *g = half_of((grey - mean[k]) / std[k]);
             s.sample[i * 4 + k] = (double)value_of(*g) * std[k] + mean[k];
         }
-        uint16_t *a = alpha + i * (size_t)p->alpha_step;
+        uint16_t *a = alpha + i * (size_t)p->guide.alpha_step;
         if (kind)
             *a = half_of(kind == 2 ? .7 : clip(1.5 * grey - .2, 0, 1));
         s.sample[i * 4 + 3] = value_of(*a);
     }
-    memcpy(p->mean, mean, sizeof mean);
-    memcpy(p->std, std, sizeof std);
-    p->guide = guide;
-    p->alpha = alpha;
+    memcpy(p->guide.mean, mean, sizeof mean);
+    memcpy(p->guide.std, std, sizeof std);
+    p->guide.color = guide;
+    p->guide.alpha = alpha;
     return s;
 }
 
@@ -166,8 +166,7 @@ static void alpha_follows_the_picture(void **state)
         const int low_height = height / 4 + 1 + random_below(height / 2 + 2);
         struct refine_params p = { .picture = shown.picture,
             .size = enlargement(width, height, low_width, low_height),
-            .guide_step = 3 + random_below(2) * 5,
-            .alpha_step = 1 + random_below(4),
+            .guide = { .color_step = 3 + random_below(2) * 5, .alpha_step = 1 + random_below(4) },
             .out_pitch = plane_pitch(width) };
         assert_true(p.size.tile_width && p.size.tile_height);
         struct small small = make_small(&p, i % 7 < 3 ? i % 7 : 0);
@@ -175,8 +174,8 @@ static void alpha_follows_the_picture(void **state)
         RUN(refine, &p);
         check_refined(&p, &small, &shown);
         free(p.out);
-        free((void *)p.guide);
-        free((void *)p.alpha);
+        free((void *)p.guide.color);
+        free((void *)p.guide.alpha);
         free(small.sample);
         free(small.line);
         hide(&shown);
@@ -223,7 +222,7 @@ static double motion(const struct shown *a, const struct shown *b, int x, int y)
     return sum / count;
 }
 
-/* The second picture is the first with some of its luma moved a little, so that the gate is open here and shut there. */
+/* Moves some of the luma a little, so that the gate is open here and shut there. */
 static void disturb(struct shown *s)
 {
     uint8_t *y = (uint8_t *)s->picture.y;

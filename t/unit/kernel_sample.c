@@ -1,4 +1,4 @@
-/* The kernel that shows pictures to networks, against a reference in double precision and against the CPU's sampler. */
+/* The kernel that shows pictures to networks, against a reference in double precision and the CPU's sampler. */
 #include "device/cuda/kernels/sample.h"
 #include "device/device.h"
 #include "device/taps.h"
@@ -129,7 +129,7 @@ static void the_same_as_on_the_cpu(void **state)
     for (int i = 0; i < 6; i++) {
         const int width = 30 + random_below(300), height = 30 + random_below(200), w = 64, h = 36;
         const enum frame_matrix matrix = i & 1 ? MATRIX_BT709 : MATRIX_BT601;
-        struct frame_pool_params pool_params = { width, height, 0, 1 };
+        struct frame_pool_params pool_params = { .width = width, .height = height, .count = 1 };
         struct frame_pool *pool = frame_pool_open(cpu, &pool_params, &e);
         struct frame *f = frame_take(pool, &e);
         for (int k = 0; k < 3; k++)
@@ -139,11 +139,11 @@ static void the_same_as_on_the_cpu(void **state)
             { std[0], std[1], std[2] } };
         struct sampler *sampler = sampler_open(cpu, &params, &e);
         float *want = malloc(3 * (size_t)(w * h) * sizeof *want);
-        sampler_run(sampler, f, want);
+        assert_int_equal(sampler_run(sampler, f, want, &e), 0);
         struct shown s = { .picture = { f->plane[0], f->plane[1], f->plane[2], f->stride[0],
                                f->stride[1], width, height, 0, 0,
-                               matrix == MATRIX_BT709 ? decoding(.2126f, .0722f, 0)
-                                                      : decoding(.299f, .114f, 0) } };
+                               matrix == MATRIX_BT709 ? decoding(color_matrix(.2126f, .0722f), 0)
+                                                      : decoding(color_matrix(.299f, .114f), 0) } };
         struct tables t;
         struct sample_picture_params p = params_of(&s, &t, w, h, 8);
         RUN(sample_picture, &p);

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "device/device.h"
+#include "device/solver.h"
 
 enum { WIDTH = 61, HEIGHT = 43, N = WIDTH * HEIGHT };
 
@@ -52,7 +52,7 @@ static struct solver *solver_of(unsigned refine)
     struct solver_params p = { .width = WIDTH, .height = HEIGHT, .refine = refine };
     memcpy(p.mean, mean, sizeof mean);
     memcpy(p.std, std, sizeof std);
-    struct solver *solver = solver_open(device, &p, &e);
+    struct solver *solver = solver_open(&p, &e);
     assert_non_null(solver);
     return solver;
 }
@@ -286,7 +286,9 @@ static double edge_error(int guided)
     static double rgb[N][3];
     static float input[3 * N], given[N];
     struct error e;
-    struct frame_pool_params two = { BIG_WIDTH, BIG_HEIGHT, 1, 2 };
+    struct frame_pool_params two = {
+        .width = BIG_WIDTH, .height = BIG_HEIGHT, .alpha = 1, .count = 2
+    };
     struct frame_pool *pool = frame_pool_open(device, &two, &e);
     assert_non_null(pool);
     struct frame *source = frame_take(pool, &e), *output = frame_take(pool, &e);
@@ -319,7 +321,7 @@ static double edge_error(int guided)
     struct compositor *compositor = compositor_open(device, &p, &e);
     assert_non_null(compositor);
     struct compositor_low low = { given, NULL, input };
-    compositor_run(compositor, source, &low, output);
+    assert_int_equal(compositor_run(compositor, source, &low, output, &e), 0);
     for (int y = 0; y < BIG_HEIGHT; y++)
         for (int x = 0; x < BIG_WIDTH; x++)
             error += abs(

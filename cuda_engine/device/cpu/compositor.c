@@ -20,9 +20,12 @@ static int is_cutout(const struct compositor_params *p)
            p->canvas_width == p->width && p->canvas_height == p->height;
 }
 
-struct compositor *cpu_compositor_open(struct device *device, const struct compositor_params *p)
+struct compositor *cpu_compositor_open(
+    struct device *device, const struct compositor_params *p, struct error *e)
 {
-    struct frame_pool_params one = { p->width, p->height, 1, 1 };
+    struct frame_pool_params one = {
+        .width = p->width, .height = p->height, .alpha = 1, .count = 1
+    };
     struct cpu_compositor *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
@@ -31,8 +34,8 @@ struct compositor *cpu_compositor_open(struct device *device, const struct compo
         failed |= !(c->fill = cpu_fill_open(p->canvas_width, p->canvas_height));
     if (!is_cutout(p)) {
         failed |= !(c->place = cpu_place_open(p));
-        failed |= !(c->pool = frame_pool_open(device, &one, NULL));
-        failed |= !c->pool || !(c->cut = frame_take(c->pool, NULL));
+        failed |= !(c->pool = frame_pool_open(device, &one, e));
+        failed |= !c->pool || !(c->cut = frame_take(c->pool, e));
     }
     if (!failed)
         return &c->base;
@@ -40,15 +43,17 @@ struct compositor *cpu_compositor_open(struct device *device, const struct compo
     return NULL;
 }
 
-void cpu_compositor_run(struct compositor *compositor, const struct frame *source,
-    const struct compositor_low *low, struct frame *output)
+int cpu_compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output, struct error *e)
 {
+    (void)e;
     struct cpu_compositor *c = (struct cpu_compositor *)compositor;
     cpu_cutout_run(c->cutout, source, low, c->place ? c->cut : output);
     if (c->place)
         cpu_place_run(c->place, c->cut, output);
     if (c->fill)
         cpu_fill_run(c->fill, output);
+    return 0;
 }
 
 void cpu_compositor_close(struct compositor *compositor)

@@ -5,17 +5,12 @@
 #include <stddef.h>
 
 #include "../backend.h"
-#include "../sample_math.h"
+#include "../compose_math.h"
 #include "../taps.h"
 
 static inline struct color_matrix cpu_matrix(enum frame_matrix matrix)
 {
     return matrix == MATRIX_BT709 ? color_matrix(.2126f, .0722f) : color_matrix(.299f, .114f);
-}
-
-static inline struct decoding cpu_decoding(enum frame_matrix matrix)
-{
-    return matrix == MATRIX_BT709 ? decoding(.2126f, .0722f, 0) : decoding(.299f, .114f, 0);
 }
 
 static inline uint8_t *frame_row(const struct frame *f, int plane, int y)
@@ -36,13 +31,11 @@ static inline void cpu_resize(float *restrict to, const float *restrict from, co
     }
 }
 
-struct sampler *cpu_sampler_open(struct device *device, const struct sampler_params *params);
-void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float *rgb);
+struct sampler *cpu_sampler_open(
+    struct device *device, const struct sampler_params *params, struct error *e);
+int cpu_sampler_run(
+    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
 void cpu_sampler_close(struct sampler *sampler);
-
-struct solver *cpu_solver_open(struct device *device, const struct solver_params *params);
-void cpu_solver_run(struct solver *solver, struct compositor_low *low);
-void cpu_solver_close(struct solver *solver);
 
 /* The steps of a compositor; NULL: no memory. Each may be closed as NULL. */
 
@@ -72,9 +65,9 @@ void cpu_fill_run(struct cpu_fill *fill, struct frame *picture);
 void cpu_fill_close(struct cpu_fill *fill);
 
 struct compositor *cpu_compositor_open(
-    struct device *device, const struct compositor_params *params);
-void cpu_compositor_run(struct compositor *compositor, const struct frame *source,
-    const struct compositor_low *low, struct frame *output);
+    struct device *device, const struct compositor_params *params, struct error *e);
+int cpu_compositor_run(struct compositor *compositor, const struct frame *source,
+    const struct compositor_low *low, struct frame *output, struct error *e);
 void cpu_compositor_close(struct compositor *compositor);
 
 #endif

@@ -41,9 +41,6 @@ enum {
     LOW_PLANES
 };
 
-/* From this many pixels a small sample on: nearer to one another a guide adds the picture's noise and no edges. */
-enum { GUIDED_FROM = 3 };
-
 struct cpu_cutout {
     struct compositor_params params;
     struct axis x[2], y[2]; /* luma, chroma */
@@ -99,9 +96,9 @@ struct cpu_cutout *cpu_cutout_open(const struct compositor_params *p)
     c->alpha = malloc(width * sizeof *c->alpha);
     c->move = malloc(width * sizeof *c->move);
     failed |= !c->diff || !c->alpha || !c->move;
-    if (p->guided && width * (size_t)p->height >= GUIDED_FROM * low) {
+    if (p->guided && refine_guides(p->width, p->height, p->low_width, p->low_height)) {
         c->guide = cpu_guide_open(p->low_width, p->low_height);
-        c->decoding = cpu_decoding(p->matrix);
+        c->decoding = decoding(cpu_matrix(p->matrix), 0);
         c->lines = malloc(LINES * low * sizeof *c->lines);
         failed |= !c->guide || !c->lines;
         for (int i = 0; i < LINES; i++)

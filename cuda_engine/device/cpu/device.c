@@ -2,10 +2,9 @@
 
 #include <stdlib.h>
 
-static int cpu_open(struct device *device, struct error *e)
+static int cpu_open(struct device *device, int ordinal, struct error *e)
 {
-    (void)device;
-    (void)e;
+    (void)device, (void)ordinal, (void)e;
     return 0;
 }
 
@@ -14,15 +13,23 @@ static void cpu_close(struct device *device)
     (void)device;
 }
 
-static void *cpu_allocate(struct device *device, size_t bytes)
+static const char *cpu_found(const struct device *device)
 {
     (void)device;
-    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+    return "The processor does all the work.";
 }
 
-static void cpu_release(struct device *device, void *memory)
+enum { ALIGNMENT = 64 };
+
+static void *cpu_allocate(struct device *device, enum frame_place place, size_t bytes)
 {
-    (void)device;
+    (void)device, (void)place;
+    return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+}
+
+static void cpu_release(struct device *device, enum frame_place place, void *memory)
+{
+    (void)device, (void)place;
     free(memory);
 }
 
@@ -30,14 +37,13 @@ const struct device_backend device_cpu = {
     .name = "cpu",
     .open = cpu_open,
     .close = cpu_close,
+    .found = cpu_found,
+    .alignment = ALIGNMENT,
     .allocate = cpu_allocate,
     .release = cpu_release,
     .sampler_open = cpu_sampler_open,
     .sampler_run = cpu_sampler_run,
     .sampler_close = cpu_sampler_close,
-    .solver_open = cpu_solver_open,
-    .solver_run = cpu_solver_run,
-    .solver_close = cpu_solver_close,
     .compositor_open = cpu_compositor_open,
     .compositor_run = cpu_compositor_run,
     .compositor_close = cpu_compositor_close,

@@ -3,6 +3,8 @@
  * at full width (a multiply-add over contiguous bytes, which the compiler vectorises), then narrowed; colour is
  * converted at the network's size, where there are few pixels.
  */
+#include "../sample_math.h"
+
 #include "cpu.h"
 
 #include <stdlib.h>
@@ -14,9 +16,10 @@ struct cpu_sampler {
     float *row[3];          /* Y, U, V of one row of the result */
 };
 
-struct sampler *cpu_sampler_open(struct device *device, const struct sampler_params *p)
+struct sampler *cpu_sampler_open(
+    struct device *device, const struct sampler_params *p, struct error *e)
 {
-    (void)device;
+    (void)device, (void)e;
     struct cpu_sampler *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
@@ -62,11 +65,13 @@ static void resize_row(struct cpu_sampler *s, const struct frame *f, int plane, 
     cpu_resize(s->row[plane], s->wide, &s->x[chroma]);
 }
 
-void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float *rgb)
+int cpu_sampler_run(
+    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
 {
+    (void)e;
     struct cpu_sampler *s = (struct cpu_sampler *)sampler;
     const struct sampler_params *p = &sampler->params;
-    struct color_matrix m = cpu_matrix(p->matrix);
+    struct decoding d = decoding(cpu_matrix(p->matrix), 0);
     int width = p->to_width;
     size_t plane = (size_t)width * (size_t)p->to_height;
     float scale[3], bias[3];
@@ -81,13 +86,13 @@ void cpu_sampler_run(struct sampler *sampler, const struct frame *source, float 
         float *restrict r = rgb + (size_t)y * (size_t)width, *restrict g = r + plane,
                         *restrict b = g + plane;
         for (int x = 0; x < width; x++) {
-            float l = (luma[x] - LUMA_BLACK) * m.luma;
-            float cb = u[x] - CHROMA_GREY, cr = v[x] - CHROMA_GREY;
-            r[x] = clamp_to(l + m.red_v * cr, 0, 1) * scale[0] + bias[0];
-            g[x] = clamp_to(l + m.green_u * cb + m.green_v * cr, 0, 1) * scale[1] + bias[1];
-            b[x] = clamp_to(l + m.blue_u * cb, 0, 1) * scale[2] + bias[2];
+            struct rgb c = decode(d, luma[x], u[x], v[x]);
+            r[x] = c.r * scale[0] + bias[0];
+            g[x] = c.g * scale[1] + bias[1];
+            b[x] = c.b * scale[2] + bias[2];
         }
     }
+    return 0;
 }
 
 void cpu_sampler_close(struct sampler *sampler)

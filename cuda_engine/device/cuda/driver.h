@@ -32,27 +32,21 @@
     CALL(cuMemFree)                  \
     CALL(cuMemHostAlloc)             \
     CALL(cuMemFreeHost)              \
-    CALL(cuMemsetD8Async)            \
     CALL(cuMemcpyHtoDAsync)          \
     CALL(cuMemcpyDtoHAsync)          \
-    CALL(cuMemcpyDtoDAsync)          \
     CALL(cuMemcpy2DAsync)            \
     CALL(cuStreamCreate)             \
     CALL(cuStreamDestroy)            \
     CALL(cuStreamSynchronize)        \
-    CALL(cuStreamQuery)              \
     CALL(cuStreamWaitEvent)          \
     CALL(cuEventCreate)              \
     CALL(cuEventDestroy)             \
     CALL(cuEventRecord)              \
     CALL(cuEventSynchronize)         \
-    CALL(cuEventQuery)               \
-    CALL(cuEventElapsedTime)         \
     CALL(cuModuleLoadData)           \
     CALL(cuModuleUnload)             \
     CALL(cuModuleGetFunction)        \
     CALL(cuFuncGetParamInfo)         \
-    CALL(cuFuncGetAttribute)         \
     CALL(cuFuncSetAttribute)         \
     CALL(cuLaunchKernel)
 

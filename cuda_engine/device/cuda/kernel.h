@@ -62,4 +62,9 @@ int kernel_launch(const struct kernel *k, struct extent grid, struct extent bloc
     kernel_launch(&(field)->kernel, (grid), (block), (shared_bytes), (stream), \
         1 ? (params) : (field)->parameters, (e))
 
+/* The same with the launch that the kernel's header gives for its parameters; set has a field of its name. */
+#define RUN(set, name, stream, params, e)                                         \
+    LAUNCH(&(set)->name, name##_launch(params).grid, name##_launch(params).block, \
+        name##_launch(params).shared_bytes, (stream), (params), (e))
+
 #endif

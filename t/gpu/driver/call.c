@@ -198,7 +198,7 @@ __attribute__((destructor)) static void finish(void)
 {
     bool leaked = false;
     write_counts(getenv("CUEMU_COUNTS"));
-    for (int i = 0; i < KINDS; i++)
+    for (int i = 0; i < KINDS && !emulation.lost; i++) /* a lost context takes all with it */
         if (emulation.alive[i]) {
             leaked = true;
             cuemu_say("leak: %ld %s", emulation.alive[i], kinds[i]);

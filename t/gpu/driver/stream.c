@@ -14,10 +14,16 @@ struct CUstream_st {
     CUresult failed;
 };
 
-struct CUevent_st {
+/* A place in a queue. An event is the last one that it recorded; who waits, waits for the one that it was then. */
+struct mark {
+    int references;
     CUstream stream;
-    unsigned long recorded, reached;
+    bool reached;
     double at; /* seconds */
+};
+
+struct CUevent_st {
+    struct mark *mark; /* NULL: nothing was recorded */
 };
 
 static struct CUstream_st null_stream = { .end = &null_stream.first, .blocking = true };
@@ -202,41 +208,55 @@ API CUresult cuStreamQuery(CUstream stream)
 
 /* ---- events ---- */
 
-struct event_work {
+struct mark_work {
     struct work work;
-    CUevent event;
-    unsigned long number;
+    struct mark *mark;
 };
 
-static void reach(CUevent event, unsigned long number)
+static struct mark *hold(struct mark *mark)
 {
-    while (event->reached < number && event->stream && event->stream->first)
-        run_first(event->stream);
+    mark->references++;
+    return mark;
+}
+
+static void let_go(struct mark *mark)
+{
+    if (mark && !--mark->references)
+        free(mark);
+}
+
+static void reach(const struct mark *mark)
+{
+    while (!mark->reached && mark->stream->first)
+        run_first(mark->stream);
 }
 
 static CUresult run_record(struct work *work)
 {
-    struct event_work *w = (struct event_work *)work;
+    struct mark *mark = ((struct mark_work *)work)->mark;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    w->event->at = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-    w->event->reached = w->number;
+    mark->at = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    mark->reached = true;
     return CUDA_SUCCESS;
 }
 
 static CUresult run_wait(struct work *work)
 {
-    struct event_work *w = (struct event_work *)work;
-    reach(w->event, w->number);
+    reach(((struct mark_work *)work)->mark);
     return CUDA_SUCCESS;
 }
 
-static CUresult push_event(
-    CUstream stream, CUresult (*run)(struct work *work), CUevent event, unsigned long number)
+static void drop_mark(struct work *work)
 {
-    struct event_work *w = malloc(sizeof *w);
+    let_go(((struct mark_work *)work)->mark);
+}
+
+static CUresult push_mark(CUstream stream, CUresult (*run)(struct work *work), struct mark *mark)
+{
+    struct mark_work *w = malloc(sizeof *w);
     if (w)
-        *w = (struct event_work) { { NULL, run, NULL }, event, number };
+        *w = (struct mark_work) { { NULL, run, drop_mark }, hold(mark) };
     return stream_push(stream, w ? &w->work : NULL);
 }
 
@@ -253,7 +273,9 @@ API CUresult cuEventCreate(CUevent *event, unsigned flags)
 API CUresult cuEventDestroy_v2(CUevent event)
 {
     ENTER_RELEASE;
-    stream_drain_all(); /* of which any may wait for it */
+    lock();
+    let_go(event->mark);
+    unlock();
     free(event);
     cuemu_alive(EVENTS, -1);
     return earlier;
@@ -262,9 +284,14 @@ API CUresult cuEventDestroy_v2(CUevent event)
 API CUresult cuEventRecord(CUevent event, CUstream stream)
 {
     ENTER_CURRENT;
+    struct mark *mark = calloc(1, sizeof *mark);
+    if (!mark)
+        return CUDA_ERROR_OUT_OF_MEMORY;
     lock();
-    event->stream = stream_of(stream);
-    CUresult result = push_event(stream, run_record, event, ++event->recorded);
+    mark->stream = stream_of(stream);
+    let_go(event->mark);
+    event->mark = hold(mark);
+    CUresult result = push_mark(stream, run_record, mark);
     unlock();
     return result;
 }
@@ -273,7 +300,7 @@ API CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
 {
     ENTER_CURRENT;
     lock();
-    CUresult result = push_event(stream, run_wait, event, event->recorded);
+    CUresult result = event->mark ? push_mark(stream, run_wait, event->mark) : CUDA_SUCCESS;
     unlock();
     return result;
 }
@@ -281,9 +308,12 @@ API CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
 API CUresult cuEventSynchronize(CUevent event)
 {
     ENTER_CURRENT;
+    CUresult result = CUDA_SUCCESS;
     lock();
-    reach(event, event->recorded);
-    CUresult result = event->stream ? event->stream->failed : CUDA_SUCCESS;
+    if (event->mark && !event->mark->reached) {
+        reach(event->mark);
+        result = event->mark->stream->failed;
+    }
     unlock();
     return result;
 }
@@ -292,9 +322,9 @@ API CUresult cuEventQuery(CUevent event)
 {
     ENTER_CURRENT;
     lock();
-    CUresult result = event->reached < event->recorded ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
-    if (result)
-        reach(event, event->reached + 1);
+    CUresult result = event->mark && !event->mark->reached ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+    if (result && event->mark->stream->first)
+        run_first(event->mark->stream); /* so that asking again and again comes to an end */
     unlock();
     return result;
 }
@@ -302,10 +332,10 @@ API CUresult cuEventQuery(CUevent event)
 API CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent from, CUevent to)
 {
     ENTER_CURRENT;
-    if (!from->recorded || !to->recorded)
+    if (!from->mark || !to->mark)
         return CUDA_ERROR_INVALID_HANDLE;
-    if (from->reached < from->recorded || to->reached < to->recorded)
+    if (!from->mark->reached || !to->mark->reached)
         return CUDA_ERROR_NOT_READY;
-    *milliseconds = (float)((to->at - from->at) * 1000);
+    *milliseconds = (float)((to->mark->at - from->mark->at) * 1000);
     return CUDA_SUCCESS;
 }

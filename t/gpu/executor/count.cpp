@@ -1,6 +1,6 @@
 /*
- * Counts the memory that kernels touch. g++ -fsanitize=thread puts a call before every access; linked without TSan these
- * are the functions called, hidden in the library of kernels that is to be counted.
+ * Counts the memory that kernels touch. g++ -fsanitize=thread puts a call before every access; linked without TSan
+ * these are the functions called, hidden in the library of kernels that is to be counted.
  */
 #include "cuemu.h"
 

@@ -1,12 +1,12 @@
 /*
- * What a card does with a launch, on one CPU thread: blocks run one after another, and a CUDA thread is a fiber, so that
- * it can wait for the others of its block. One that never waits costs no fiber: that which ran it takes the next thread.
- * A block is run in two steps: all threads are started, until each has returned or waits; then those that all others
- * have joined at a barrier or in a warp are let go on, until all have returned.
+ * What a card does with a launch, on one CPU thread: blocks run one after another, and a CUDA thread is a fiber, so
+ * that it can wait for the others of its block. One that never waits costs no fiber: that which ran it takes the next
+ * thread. A block is run in two steps: all threads are started, until each has returned or waits; then those that all
+ * others have joined at a barrier or in a warp are let go on, until all have returned.
  *
- * CUEMU_ORDER=reverse|random<seed>: the order of blocks, and of threads where they start and go on.
- * CUEMU_SHARED=KiB: of shared memory that a block of the card can have.
- * CUEMU_TRAFFIC=file: bytes moved, a line a kernel, are written there when the process ends.
+ * CUEMU_ORDER=reverse|random<seed>: the order of blocks, and of threads where they start and go on. CUEMU_SHARED=KiB:
+ * of shared memory that a block of the card can have. CUEMU_TRAFFIC=file: bytes moved, a line a kernel, are written
+ * there when the process ends.
  */
 #include <algorithm>
 #include <cstdio>
@@ -52,7 +52,7 @@ cuemu_switch:
 namespace
 {
 constexpr size_t STACK = 256 << 10, PAGE = 4096;
-constexpr unsigned WARP = 32;
+constexpr unsigned WARP = 32, THREADS_MAX = 1024;
 constexpr size_t SECTOR = 32;
 
 enum State { READY, RUNNING, AT_BARRIER, IN_WARP, DONE };
@@ -132,6 +132,13 @@ struct Executor {
     size_t home_size;
     size_t block;
     std::unordered_map<size_t, Sector> sectors;
+
+    Executor()
+    {
+        /* or they would grow, and memory change hands, between fibers that TSan holds for threads */
+        idle.reserve(THREADS_MAX);
+        used.reserve(THREADS_MAX);
+    }
 };
 
 Executor *now;
@@ -415,7 +422,7 @@ bool is_refused(const cuemu_kernel *k, cuemu_extent grid, cuemu_extent block, si
 {
     const size_t threads = (size_t)block.x * block.y * block.z;
     const char *why = nullptr;
-    if (!threads || threads > 1024 || block.z > 64)
+    if (!threads || threads > THREADS_MAX || block.z > 64)
         why = "no such block";
     else if (threads > k->threads_max)
         why = "more threads than its launch bounds";

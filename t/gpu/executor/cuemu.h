@@ -1,7 +1,7 @@
 /*
  * Kernels on the CPU: what an emulated driver (C), the executor (cuemu.cpp) and kernels that g++ compiled
- * (device_language.h) know of each other. A library of kernels registers them when it is loaded; a driver, or a test, finds
- * and launches them by name.
+ * (device_language.h) know of each other. A library of kernels registers them when it is loaded; a driver, or a test,
+ * finds and launches them by name.
  */
 #ifndef CUEMU_H
 #define CUEMU_H
@@ -13,9 +13,9 @@ extern "C" {
 #endif
 
 /*
- * Global memory as a card would see it, in bytes of 32-byte sectors; all zero where the kernel's library does not count
- * (count.cpp). read and written: of distinct sectors of a launch, what a card moves whose second level cache holds the
- * rest; fetched: of distinct sectors of each block, what that cache delivers. Sums over all launches.
+ * Global memory as a card would see it, in bytes of 32-byte sectors; all zero where the kernel's library does not
+ * count (count.cpp). read and written: of distinct sectors of a launch, what a card moves whose second level cache
+ * holds the rest; fetched: of distinct sectors of each block, what that cache delivers. Sums over all launches.
  */
 struct cuemu_traffic {
     unsigned long long launches, read, written, fetched;
@@ -47,8 +47,8 @@ const struct cuemu_kernel *cuemu_find(const char *name);
 int cuemu_allow_dynamic(const struct cuemu_kernel *kernel, size_t bytes);
 
 /*
- * Runs a whole grid; one at a time, whatever thread asks. 0; -1 where the geometry is refused, a barrier is not reached by
- * all threads of a block, or they wait for each other, with a sentence on stderr.
+ * Runs a whole grid; one at a time, whatever thread asks. 0; -1 where the geometry is refused, a barrier is not
+ * reached by all threads of a block, or they wait for each other, with a sentence on stderr.
  */
 int cuemu_launch(const struct cuemu_kernel *kernel, struct cuemu_extent grid,
     struct cuemu_extent block, size_t shared_bytes, void *const *args);

@@ -212,8 +212,9 @@ template <class P, void (*F)(const P)> struct cuemu_registration {
         F(*(const P *)args[0]);
     }
 
-    cuemu_registration(const char *name, unsigned threads)
+    cuemu_registration(const char *name, unsigned threads, unsigned blocks = 1)
     {
+        (void)blocks;
         kernel.name = name;
         kernel.invoke = invoke;
         kernel.parameters = 1;

@@ -13,6 +13,7 @@ struct coder_params {
     int width, height, gop;
     int rate_num, rate_den;
     int qp, quality, bit_rate; /* one of them is not 0: constant QP, CRF, bits per second */
+    bool lossless;             /* instead of them */
     bool has_color, full_range;
     int primaries, transfer, matrix;
 };

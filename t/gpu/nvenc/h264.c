@@ -29,8 +29,8 @@ static void *h264_open(const struct coder_params *p)
     x.b_vfr_input = 0;
     x.b_repeat_headers = 0;
     x.b_annexb = 1;
-    x.rc.i_rc_method = p->qp ? X264_RC_CQP : p->quality ? X264_RC_CRF : X264_RC_ABR;
-    x.rc.i_qp_constant = p->qp;
+    x.rc.i_rc_method = p->qp || p->lossless ? X264_RC_CQP : p->quality ? X264_RC_CRF : X264_RC_ABR;
+    x.rc.i_qp_constant = p->lossless ? 0 : p->qp;
     x.rc.f_rf_constant = (float)p->quality;
     x.rc.i_bitrate = p->bit_rate / 1000;
     x.vui.b_fullrange = p->full_range;

@@ -46,6 +46,7 @@ static void *hevc_open(const struct coder_params *p)
     x->bRepeatHeaders = 0;
     x->bEmitInfoSEI = 0;
     x->rc.rateControlMode = p->qp ? X265_RC_CQP : p->quality ? X265_RC_CRF : X265_RC_ABR;
+    x->bLossless = p->lossless;
     x->rc.qp = p->qp;
     x->rc.rfConstant = p->quality;
     x->rc.bitrate = p->bit_rate / 1000;

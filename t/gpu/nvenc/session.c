@@ -176,6 +176,7 @@ static NVENCSTATUS NVENCAPI nvEncInitializeEncoder(void *session, NV_ENC_INITIAL
         return refuse(s, NV_ENC_ERR_INVALID_PARAM, "odd sizes are not emulated");
     if (config->frameIntervalP > 1)
         return refuse(s, NV_ENC_ERR_UNSUPPORTED_PARAM, "there are no B-frames");
+    p.lossless = cuemu_setting("CUEMU_NVENC_LOSSLESS", 0);
     if (rate->rateControlMode == NV_ENC_PARAMS_RC_CONSTQP)
         p.qp = (int)rate->constQP.qpInterP;
     else if (rate->targetQuality)
@@ -254,6 +255,8 @@ static NVENCSTATUS NVENCAPI nvEncDestroyBitstreamBuffer(void *session, NV_ENC_OU
 {
     NVENCSTATUS earlier = enter(__func__);
     struct output *o = buffer;
+    if (!o) /* FFmpeg does so after one could not be made */
+        return NV_ENC_ERR_INVALID_PTR;
     cuemu_wait(((struct session *)session)->stream);
     free(o->packet.data);
     free(o);

@@ -8,6 +8,7 @@ FNR == NR { if ($1 != "#" && NF) budget[$1] = $2; next }
 /Used [0-9]+ registers/ {
     match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5)
     if (!(kernel in budget)) fail(kernel " has no budget of registers")
-    else if (used + 0 > budget[kernel]) fail(kernel " for " card " uses " used " registers, its budget is " budget[kernel])
+    else if (used + 0 > budget[kernel])
+        fail(kernel " for " card " uses " used " registers, its budget is " budget[kernel])
 }
 END { exit failed }

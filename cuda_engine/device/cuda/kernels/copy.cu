@@ -1,7 +1,7 @@
 /*
- * Copies. `copy` moves a box of a tensor, a thread for four channels. `to_halves` and `to_floats` change order and type at
- * a network's ends: a tile of 32 pixels by 32 channels goes through shared memory, so that both sides are read and
- * written along what is adjacent there; a column of padding keeps the tile's columns out of one bank.
+ * Copies. `copy` moves a box of a tensor, a thread for four channels. `to_halves` and `to_floats` change order and
+ * type at a network's ends: a tile of 32 pixels by 32 channels goes through shared memory, so that both sides are
+ * read and written along what is adjacent there; a column of padding keeps the tile's columns out of one bank.
  */
 #include "copy.h"
 #include "tensor.cuh"

@@ -5,8 +5,8 @@
 #include "tensor.h"
 
 /*
- * Output element (n, y, x, c) is the input's at that place less offset, and fill where the input has none. A slice has
- * negative offsets, a padding others, and a part of a concatenation is a copy to a part of its output.
+ * Output element (n, y, x, c) is the input's at that place less offset, and fill where the input has none. A slice
+ * has negative offsets, a padding others, and a part of a concatenation is a copy to a part of its output.
  */
 struct copy_params {
     struct tensor16 in, out;

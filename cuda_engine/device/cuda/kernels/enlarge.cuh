@@ -12,7 +12,7 @@ struct patch {
     int x, y, width, height;
 };
 
-/* The samples that pixels left..right of rows top..bottom, all of the large picture, lie between, and so many around. */
+/* The samples that pixels left..right of rows top..bottom of the large picture lie between, and so many around. */
 DEVICE_FN struct patch patch_under(
     const struct enlargement &e, int left, int top, int right, int bottom, int around)
 {

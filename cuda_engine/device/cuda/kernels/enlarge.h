@@ -1,6 +1,6 @@
 /*
- * What kernels that enlarge a small picture of network size to a large one have in common: a block makes a tile of the
- * large picture and holds the small samples under it in shared memory.
+ * What kernels that enlarge a small picture of network size to a large one have in common: a block makes a tile of
+ * the large picture and holds the small samples under it in shared memory.
  */
 #ifndef MATTE_KERNELS_ENLARGE_H
 #define MATTE_KERNELS_ENLARGE_H
@@ -8,7 +8,9 @@
 enum {
     ENLARGE_LOW_WIDTH = 40, /* small samples that a block can hold */
     ENLARGE_LOW_HEIGHT = 24,
+    ENLARGE_SAMPLES = ENLARGE_LOW_WIDTH * ENLARGE_LOW_HEIGHT,
     ENLARGE_TILE = 128, /* pixels a side, at most */
+    ENLARGE_THREADS = 256,
 };
 
 struct enlargement {
@@ -18,8 +20,8 @@ struct enlargement {
 };
 
 /*
- * Pixels along one axis of which the small samples, and two more around them, fit into the `held` of a block; 0 where the
- * small picture is more than about four times as large as the large one.
+ * Pixels along one axis of which the small samples, and two more around them, fit into the `held` of a block; 0 where
+ * the small picture is more than about four times as large as the large one.
  */
 static inline int enlarge_tile(int size, int low, int held)
 {

@@ -1,7 +1,7 @@
 /*
- * Push-pull by device/fill_math.h, a launch for each level: up the pyramid a thread makes one sample of four, down it each
- * unknown one of four coarser ones. A sample's four bytes are one word, so a level costs one access each way. All levels
- * together are a third of the canvas; those of a few hundred samples cost a launch each and nothing else.
+ * Push-pull by device/fill_math.h, a launch for each level: up the pyramid a thread makes one sample of four, down it
+ * each unknown one of four coarser ones. A sample's four bytes are one word, so a level costs one access each way.
+ * All levels together are a third of the canvas; those of a few hundred samples cost a launch each and nothing else.
  */
 #include "canvas.cuh"
 #include "fill.h"

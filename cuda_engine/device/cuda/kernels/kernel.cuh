@@ -1,6 +1,7 @@
 /*
- * What every kernel file begins with. KERNEL(name, threads) is the head of a kernel that takes `const struct name_params
- * p` and is launched with at most that many threads a block. Compiled by nvcc for cards, and by g++ for the executor of
+ * What every kernel file begins with. KERNEL(name, threads) is the head of a kernel that takes `const struct
+ * name_params p` and is launched with at most that many threads a block; a third number is how many blocks a
+ * multiprocessor should have registers for at least. Compiled by nvcc for cards, and by g++ for the executor of
  * t/gpu, which lists the kernel as well (CUEMU).
  */
 #ifndef MATTE_KERNEL_CUH
@@ -9,14 +10,14 @@
 #include <cuda_fp16.h>
 
 #ifdef CUEMU
-#define KERNEL(name, threads)                                                                  \
-    extern "C" void name(const struct name##_params p);                                        \
-    static cuemu_registration<struct name##_params, name> name##_registration(#name, threads); \
+#define KERNEL(name, ...)                                                                          \
+    extern "C" void name(const struct name##_params p);                                            \
+    static cuemu_registration<struct name##_params, name> name##_registration(#name, __VA_ARGS__); \
     extern "C" void name(const struct name##_params p)
 #define DYNAMIC_SHARED(type, name) type *name = (type *)cuemu_now->dynamic
 #else
-#define KERNEL(name, threads) \
-    extern "C" __global__ void __launch_bounds__(threads) name(const struct name##_params p)
+#define KERNEL(name, ...) \
+    extern "C" __global__ void __launch_bounds__(__VA_ARGS__) name(const struct name##_params p)
 #define DYNAMIC_SHARED(type, name)                         \
     extern __shared__ __align__(16) char dynamic_shared[]; \
     type *name = (type *)dynamic_shared

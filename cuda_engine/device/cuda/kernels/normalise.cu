@@ -2,13 +2,13 @@
  * Values brought to a scale by what they are.
  *
  * Softmax and layer normalisation work on rows of a few to a few thousand adjacent halves: a warp to a row, sums by
- * shuffles, the row read again from the first level cache for each step. A softmax across adjacent slices (after > 1) has
- * a thread to a slice, so that a warp reads what is adjacent.
+ * shuffles, the row read again from the first level cache for each step. A softmax across adjacent slices (after > 1)
+ * has a thread to a slice, so that a warp reads what is adjacent.
  *
- * Instance normalisation and means of pictures need sums over all pixels of a channel, and channels are what is adjacent:
- * 32 of them to a warp's width, eight pixels at a time, and the pixels in runs, so that more than a few blocks have work.
- * Means and squared differences are merged pairwise (Chan, Golub, LeVeque: Updating Formulae, 1979), as the difference
- * of two large sums would be lost in the rounding of floats.
+ * Instance normalisation and means of pictures need sums over all pixels of a channel, and channels are what is
+ * adjacent: 32 of them to a warp's width, eight pixels at a time, and the pixels in runs, so that more than a few
+ * blocks have work. Means and squared differences are merged pairwise (Chan, Golub, LeVeque: Updating Formulae,
+ * 1979), as the difference of two large sums would be lost in the rounding of floats.
  */
 #include "normalise.h"
 #include "tensor.cuh"

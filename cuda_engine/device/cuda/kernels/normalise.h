@@ -48,7 +48,7 @@ static inline struct launch layer_launch(const struct layer_params *p)
     return l;
 }
 
-/* Of each channel of a picture: its pixels in `splits` runs, each run's mean and sum of squared differences from it. */
+/* Of each channel of a picture: its pixels in `splits` runs, of each the mean and the squared differences' sum. */
 struct moments_params {
     struct tensor16 in; /* stride_h = w * stride_w */
     float *partial;     /* pairs, [n][splits][c]; 8-byte aligned */

@@ -1,6 +1,6 @@
 /*
- * A decoded picture of 4:2:0 in device memory: NV12, P010, or three planes of 8 bits. Pitches and addresses may be any;
- * those that are multiples of 8 are read fastest. Nothing outside the picture is read.
+ * A decoded picture of 4:2:0 in device memory: NV12, P010, or three planes of 8 bits. Pitches and addresses may be
+ * any; those that are multiples of 8 are read fastest. Nothing outside the picture is read.
  */
 #ifndef MATTE_KERNELS_PICTURE_H
 #define MATTE_KERNELS_PICTURE_H

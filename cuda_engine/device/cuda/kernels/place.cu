@@ -1,8 +1,8 @@
 /*
- * A cut-out of another size than it has on the canvas, resized through light (device/place_math.h) as device/cpu/place.c
- * does it, sums in the same order. A thread makes a chroma sample and its four pixels, each from all source pixels under
- * it; where the picture shrinks these are few to a pixel and shared with none, where it grows they are in the first
- * level cache.
+ * A cut-out of another size than it has on the canvas, resized through light (device/place_math.h) as
+ * device/cpu/place.c does it, sums in the same order. A thread makes a chroma sample and its four pixels, each from
+ * all source pixels under it; where the picture shrinks these are few to a pixel and shared with none, where it grows
+ * they are in the first level cache.
  */
 #include "canvas.cuh"
 #include "place.h"

@@ -1,9 +1,9 @@
 /*
- * A chain of element-wise operators in one pass: each thread runs the whole program over four channels of a pixel, so that
- * memory is read and written once however long the chain. Results that instructions may come back to are in shared
- * memory, a column to a thread, because registers cannot be addressed by a number that is not known before; what an
- * instruction takes from the one before it stays in registers. All threads are at the same instruction, so the choice
- * of function costs no divergence.
+ * A chain of element-wise operators in one pass: each thread runs the whole program over four channels of a pixel, so
+ * that memory is read and written once however long the chain. Results that instructions may come back to are in
+ * shared memory, a column to a thread, because registers cannot be addressed by a number that is not known before;
+ * what an instruction takes from the one before it stays in registers, and that is all that the last one can take.
+ * All threads are at the same instruction, so the choice of function costs no divergence.
  */
 #include "pointwise.h"
 #include "tensor.cuh"
@@ -87,7 +87,7 @@ DEVICE_FN void run(const struct pointwise_params &p)
             const struct pack<V> y =
                 in.function < POINTWISE_ADD ? x : operand(p, in.y, s, i, last, results);
             last = apply(in, x, y);
-            if (i + 1 < p.length)
+            if (i + 2 < p.length)
                 results[i * TENSOR_THREADS] = last;
         }
         store(address(p.out, s), last);

@@ -47,7 +47,8 @@ struct pointwise_params {
 static inline struct launch pointwise_launch(const struct pointwise_params *p)
 {
     struct launch l = tensor_launch(&p->out, p->vector);
-    l.shared_bytes = (unsigned)((p->length - 1) * TENSOR_THREADS * TENSOR_VECTOR * 4);
+    const int kept = p->length > 2 ? p->length - 2 : 0;
+    l.shared_bytes = (unsigned)(kept * TENSOR_THREADS * TENSOR_VECTOR * (int)sizeof(float));
     return l;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Pooling of N,H,W,C tensors: a thread makes four channels of an output pixel from its window. Windows are small here; the
- * mean of a whole picture is `average` of normalise.cu, which many threads make together.
+ * Pooling of N,H,W,C tensors: a thread makes four channels of an output pixel from its window. Windows are small
+ * here; the mean of a whole picture is `average` of normalise.cu, which many threads make together.
  */
 #include "pool.h"
 #include "tensor.cuh"

@@ -1,6 +1,6 @@
 /*
- * Resizing of N,H,W,C tensors: linear between four neighbours, or the nearest. A thread makes four channels of an output
- * pixel; its neighbours read the same input pixels or adjacent ones, so these come from the first level cache.
+ * Resizing of N,H,W,C tensors: linear between four neighbours, or the nearest. A thread makes four channels of an
+ * output pixel; its neighbours read the same input pixels or adjacent ones, so these come from the first level cache.
  */
 #include "resize.h"
 #include "tensor.cuh"

@@ -14,8 +14,8 @@ enum resize_mode {
 };
 
 /*
- * Output sample i lies at (i + shift) * scale - shift of the input, edges repeated. Half pixel centres: shift .5, scale in /
- * out. Asymmetric: shift 0. Aligned corners: shift 0, scale (in - 1) / (out - 1).
+ * Output sample i lies at (i + shift) * scale - shift of the input, edges repeated. Half pixel centres: shift .5,
+ * scale in / out. Asymmetric: shift 0. Aligned corners: shift 0, scale (in - 1) / (out - 1).
  */
 struct resize_params {
     struct tensor16 in, out; /* of the same n and c */

@@ -1,12 +1,12 @@
 /*
- * The network's input: 4:2:0 codes of any range, matrix and depth become normalised R, G, B at the network's size, area
- * average where that is smaller and bilinear where it is larger, in one pass over the picture. What device/cpu/sampler.c
- * does, with its tables (device/taps.h), sums in its order.
+ * The network's input: 4:2:0 codes of any range, matrix and depth become normalised R, G, B at the network's size,
+ * area average where that is smaller and bilinear where it is larger, in one pass over the picture. What
+ * device/cpu/sampler.c does, with its tables (device/taps.h), sums in its order.
  *
- * A block makes SAMPLE_ROWS rows of `tile` results. Its threads first add up source rows, four adjacent samples each, so
- * that the picture is read in whole words and once but for the rows that two results share; the sums stay in shared
- * memory, where the second half adds up columns and converts colour, at the network's size, where there are few pixels.
- * Interleaved chroma is added up as it lies and taken apart only then.
+ * A block makes SAMPLE_ROWS rows of `tile` results. Its threads first add up source rows, four adjacent samples each,
+ * so that the picture is read in whole words and once but for the rows that two results share; the sums stay in
+ * shared memory, where the second half adds up columns and converts colour, at the network's size, where there are
+ * few pixels. Interleaved chroma is added up as it lies and taken apart only then.
  */
 #include "picture.cuh"
 #include "sample.h"

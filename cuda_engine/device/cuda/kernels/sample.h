@@ -22,7 +22,7 @@ struct sample_picture_params {
     int tile;                /* sample_tile() */
 };
 
-/* Columns of the result that a block can make; 0 where the picture is more than about 120 times as wide as the result. */
+/* Columns of the result that a block can make; 0 where the picture is over about 120 times as wide as the result. */
 static inline int sample_tile(int from, int to)
 {
     const double scale = (double)from / to, least = scale > 2 ? scale : 2;

@@ -1,7 +1,7 @@
 /*
- * The gated average of device/temporal_math.h. A block takes the differences of the two pictures over its pixels and two
- * around them, four of a row to a thread, into shared memory, adds them up along rows and then, where alpha needs it,
- * along columns: two times five additions a pixel, not twenty-five. What lies outside the picture is not counted.
+ * The gated average of device/temporal_math.h. A block takes the differences of the two pictures over its pixels and
+ * two around them, four of a row to a thread, into shared memory, adds them up along rows and then, where alpha needs
+ * it, along columns: two times five additions a pixel, not twenty-five. What lies outside the picture is not counted.
  */
 #include "picture.cuh"
 #include "temporal.h"

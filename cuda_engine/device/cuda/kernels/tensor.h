@@ -1,6 +1,6 @@
 /*
- * Tensors of networks in device memory: halves, N,H,W,C, channels adjacent. Strides are in halves; a tensor has fewer than
- * 2^31 of them.
+ * Tensors of networks in device memory: halves, N,H,W,C, channels adjacent. Strides are in halves; a tensor has fewer
+ * than 2^31 of them.
  */
 #ifndef MATTE_KERNELS_TENSOR_H
 #define MATTE_KERNELS_TENSOR_H

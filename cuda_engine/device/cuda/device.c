@@ -1,0 +1,133 @@
+#include "backend.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "transfer.h"
+
+enum { ALIGNMENT = 256 }; /* of rows: what copies and kernels of a card are fastest with */
+
+/*
+ * What a worker takes of a card at most: the driver's context, the frames of its pools and the surfaces of decoder and
+ * encoder in 4K (13, 20 and 8 of 12 MiB), and a network with its workspace. Where there is not so much none starts.
+ */
+static const size_t memory_needed = (size_t)1 << 30;
+
+/* Without them the processor decodes and encodes. */
+static const char *const codecs[] = { "libnvcuvid.so.1", "libnvidia-encode.so.1" };
+
+enum { CODECS = sizeof codecs / sizeof *codecs };
+
+static void cuda_device_close(struct device *device)
+{
+    struct card *card = device->context;
+    CUstream streams[] = { card->decode, card->compute, card->encode };
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+        if (streams[i])
+            card->cuda.cuStreamDestroy(streams[i]);
+    for (size_t i = 0; i < CODECS; i++)
+        if (card->codecs[i])
+            dlclose(card->codecs[i]);
+    cuda_close(&card->cuda);
+    free(card);
+}
+
+static int open_streams(struct card *card, struct error *e)
+{
+    CUstream *streams[] = { &card->decode, &card->compute, &card->encode };
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
+        CUstream stream;
+        if (CUDA(&card->cuda, e, cuStreamCreate, &stream, CU_STREAM_NON_BLOCKING))
+            return -1;
+        *streams[i] = stream;
+    }
+    return 0;
+}
+
+static int cuda_device_open(struct device *device, int ordinal, struct error *e)
+{
+    struct card *card = calloc(1, sizeof *card);
+    if (!card)
+        return error_retry(e, "out_of_memory", "There is no memory for a device.");
+    device->context = card;
+    if (!cuda_open(&card->cuda, ordinal, memory_needed, e) && !open_streams(card, e)) {
+        for (int i = 0; i < CODECS; i++)
+            card->codecs[i] = dlopen(codecs[i], RTLD_NOW | RTLD_LOCAL);
+        return 0;
+    }
+    cuda_device_close(device);
+    return -1;
+}
+
+static const char *cuda_device_found(const struct device *device)
+{
+    return card_of(device)->cuda.found;
+}
+
+static void *cuda_allocate(struct device *device, enum frame_place place, size_t bytes)
+{
+    const struct cuda *c = &card_of(device)->cuda;
+    void *host = NULL;
+    CUdeviceptr memory = 0;
+    if (cuda_enter(c, NULL))
+        return NULL;
+    if (place == FRAME_HOST)
+        return CUDA(c, NULL, cuMemHostAlloc, &host, bytes, 0) ? NULL : host;
+    return CUDA(c, NULL, cuMemAlloc, &memory, bytes) ? NULL : (void *)memory;
+}
+
+static void cuda_release(struct device *device, enum frame_place place, void *memory)
+{
+    const struct cuda *c = &card_of(device)->cuda;
+    cuda_enter(c, NULL);
+    if (place == FRAME_HOST)
+        c->cuMemFreeHost(memory);
+    else
+        c->cuMemFree((CUdeviceptr)memory);
+}
+
+static void *cuda_fence_open(struct device *device)
+{
+    return fence_open(&card_of(device)->cuda);
+}
+
+static int cuda_fence_wait(const struct device *device, struct frame *frame, struct error *e)
+{
+    return cuda_enter(&card_of(device)->cuda, e) ? -1 : fence_host_read(frame, e);
+}
+
+static int cuda_fetch(
+    const struct device *device, struct frame *to, const struct frame *from, struct error *e)
+{
+    const struct card *card = card_of(device);
+    return cuda_enter(&card->cuda, e) || fence_host_write(to, e) ||
+                   transfer(&card->cuda, to, from, card->compute, e)
+               ? -1
+               : 0;
+}
+
+const struct card *card_of(const struct device *device)
+{
+    return device->backend == &device_cuda ? device->context : NULL;
+}
+
+const struct device_backend device_cuda = {
+    .name = "cuda",
+    .numbered = 1,
+    .alignment = ALIGNMENT,
+    .open = cuda_device_open,
+    .close = cuda_device_close,
+    .found = cuda_device_found,
+    .allocate = cuda_allocate,
+    .release = cuda_release,
+    .fence_open = cuda_fence_open,
+    .fence_close = fence_close,
+    .fence_wait = cuda_fence_wait,
+    .fetch = cuda_fetch,
+    .sampler_open = cuda_sampler_open,
+    .sampler_run = cuda_sampler_run,
+    .sampler_close = cuda_sampler_close,
+    .compositor_open = cuda_compositor_open,
+    .compositor_run = cuda_compositor_run,
+    .compositor_close = cuda_compositor_close,
+};
