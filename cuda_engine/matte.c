@@ -39,6 +39,8 @@ static const char usage[] =
     "(center)\n"
     "  --scale FACTOR            1 fits the whole video inside the canvas (1)\n"
     "  --offset X,Y              pixels from the anchor, to the right and down (0,0)\n"
+    "  --without STEP            the network's alpha as it is: calm, edges or colors; again for "
+    "more\n"
     "  --preview SECONDS         only the beginning\n"
     "  --device NAME             cpu, cuda, cuda:N for one of several cards, or auto (auto)\n"
     "  --threads N               processors to use (all)\n"
@@ -175,6 +177,16 @@ static int set_offset(struct composition *c, const char *text, struct error *e)
     return 0;
 }
 
+static int leave_out(struct job *job, const char *text, struct error *e)
+{
+    unsigned step = refinement(text);
+    if (!step)
+        return error_set(
+            e, "invalid_request", "--without %s is none of calm, edges, colors and guide.", text);
+    job->refine &= ~step;
+    return 0;
+}
+
 static int set_model(struct options *o, const char *text, struct error *e)
 {
     size_t length = strlen(text);
@@ -216,6 +228,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         ANCHOR,
         SCALE,
         OFFSET,
+        WITHOUT,
         PREVIEW,
         DEVICE,
         THREADS,
@@ -231,6 +244,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         { "anchor", required_argument, NULL, ANCHOR },
         { "scale", required_argument, NULL, SCALE },
         { "offset", required_argument, NULL, OFFSET },
+        { "without", required_argument, NULL, WITHOUT },
         { "preview", required_argument, NULL, PREVIEW },
         { "device", required_argument, NULL, DEVICE },
         { "threads", required_argument, NULL, THREADS },
@@ -249,6 +263,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     o->job.max_pixels = MAX_PIXELS;
     o->job.max_ms = MAX_MS;
     o->job.max_image_bytes = MAX_IMAGE_BYTES;
+    o->job.refine = REFINE_ALL;
     set_model(o, "human", e);
     if (argc > 1)
         o->command = strcmp(argv[1], "models") == 0   ? LIST_MODELS
@@ -266,6 +281,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
             result = set_number(&o->job.composition.scale, "--scale", optarg, .001, 100, e);
             break;
         case OFFSET: result = set_offset(&o->job.composition, optarg, e); break;
+        case WITHOUT: result = leave_out(&o->job, optarg, e); break;
         case PREVIEW:
             result = set_number(&number, "--preview", optarg, .001, MAX_MS / 1000.0, e);
             o->job.preview_ms = (int64_t)(number * 1000 + .5);

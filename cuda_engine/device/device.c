@@ -94,6 +94,23 @@ static int check_placement(const struct compositor_params *p, struct error *e)
         at->width, at->height, at->x, at->y, p->canvas_width, p->canvas_height);
 }
 
+unsigned refinement(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum refinement bit;
+    } table[] = {
+        { "calm", REFINE_CALM },
+        { "edges", REFINE_EDGES },
+        { "colors", REFINE_COLORS },
+        { "guide", REFINE_GUIDE },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(name, table[i].name) == 0)
+            return table[i].bit;
+    return 0;
+}
+
 static int check_sizes(int width, int height, int low_width, int low_height, struct error *e)
 {
     if (check_side(width) && check_side(height) && check_side(low_width) && check_side(low_height))

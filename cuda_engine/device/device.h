@@ -3,8 +3,8 @@
  * (device/cpu), the same file names inside. Arguments are checked here, once, in front of every backend.
  *
  * Pictures are 8-bit Y'CbCr 4:2:0 of limited range, chroma centred in its 2x2 block, and may carry an alpha plane of
- * full size and full range. A sampler shows the network a picture, a compositor makes the output picture from what the
- * network answered. Both are opened for one clip, hold their tables and scratch, allocate nothing while running, and
+ * full size and full range. A sampler shows the network a picture, a solver betters what it answers, and a compositor
+ * makes the output picture of that. Each is opened for one clip, hold their tables and scratch, allocate nothing while running, and
  * belong to one thread at a time; several may be open.
  */
 #ifndef MATTE_DEVICE_H
@@ -66,6 +66,7 @@ struct compositor_params {
     struct placement place;
     enum frame_matrix matrix; /* of all of them */
     float mean[3], std[3];    /* as given to the sampler */
+    int guided;               /* 1: REFINE_GUIDE */
     int opaque;       /* 0: straight alpha, transparent pixels filled (fill_math.h); 1: over ... */
     uint8_t color[3]; /* ... this, R, G, B, full range, or over ... */
     const struct frame
@@ -79,6 +80,19 @@ struct compositor_low {
         *foreground;    /* R, G, B in 0..1; NULL: the source's own colour is the foreground's */
     const float *input; /* what the sampler made of the same source */
 };
+
+/* What can be done to better a network's answer; any of them. */
+enum refinement {
+    REFINE_CALM = 1,   /* where the picture stands still alpha is averaged over time */
+    REFINE_EDGES = 2,  /* soft alpha is decided by the colours around it */
+    REFINE_COLORS = 4, /* the foreground's colours are found, where the network gives none */
+    REFINE_GUIDE = 8,  /* the picture guides alpha's enlargement, where it is much the larger */
+};
+
+#define REFINE_ALL (REFINE_CALM | REFINE_EDGES | REFINE_COLORS | REFINE_GUIDE)
+
+/* By its name: calm, edges, colors or guide; 0: none of them. */
+unsigned refinement(const char *name);
 
 struct compositor *compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e);

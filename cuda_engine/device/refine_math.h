@@ -85,6 +85,15 @@ COMPOSE_FN float line_at(struct line l, struct rgb color)
 }
 
 /*
+ * 1 if a picture is so much larger than the network's that it can guide: nearer to one another it adds its noise, and no
+ * edges.
+ */
+COMPOSE_FN int refine_guides(int width, int height, int low_width, int low_height)
+{
+    return (float)width * (float)height >= 3 * (float)low_width * (float)low_height;
+}
+
+/*
  * Where a place along an axis of the large picture, of `size` pixels, lies among `low` small samples: as
  * device/cpu/cutout.c has it.
  */

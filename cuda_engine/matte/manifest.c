@@ -181,6 +181,20 @@ static int read_serves(struct reader *r, const char *at, yajl_val v, void *to)
     return 0;
 }
 
+static int read_refine(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    unsigned *steps = to;
+    *steps = 0;
+    for (size_t i = 0; YAJL_IS_ARRAY(v) && i < v->u.array.len; i++) {
+        const char *name = YAJL_GET_STRING(v->u.array.values[i]);
+        unsigned step = name ? refinement(name) : 0;
+        if (!step)
+            return bad(r, at, "a list of calm, edges, colors and guide");
+        *steps |= step;
+    }
+    return YAJL_IS_ARRAY(v) ? 0 : bad(r, at, "a list of calm, edges, colors and guide");
+}
+
 static int read_state(struct reader *r, const char *at, yajl_val v, char names[2][MANIFEST_NAME])
 {
     if (!YAJL_IS_ARRAY(v) || v->u.array.len != 2)
@@ -270,6 +284,7 @@ static const struct field manifest_fields[] = {
     MEMBER(struct manifest, std, 1, read_std),
     MEMBER(struct manifest, outputs, 1, read_outputs),
     MEMBER(struct manifest, states, 0, read_states),
+    MEMBER(struct manifest, refine, 0, read_refine),
 };
 
 static int read_text(struct reader *r, char *text, size_t size)
@@ -344,6 +359,7 @@ struct manifest *manifest_open(const char *path, const char *folder, struct erro
         error_retry(e, "out_of_memory", "There is no memory for the manifest %s.", path);
         return NULL;
     }
+    r.manifest->refine = REFINE_ALL;
     if (parse(&r) || open_files(&r)) {
         manifest_close(r.manifest);
         return NULL;

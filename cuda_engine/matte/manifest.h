@@ -6,7 +6,7 @@
 #ifndef MATTE_MANIFEST_H
 #define MATTE_MANIFEST_H
 
-#include "../error.h"
+#include "../device/device.h"
 
 enum { MANIFEST_SERVES = 8, MANIFEST_FILES = 16, MANIFEST_STATES = 8, MANIFEST_NAME = 64 };
 
@@ -47,6 +47,8 @@ struct manifest {
         char embedding[MANIFEST_NAME]; /* of an encoder of pictures */
         char masks[MANIFEST_NAME];     /* of its decoder */
     } outputs;
+    unsigned
+        refine; /* what betters its alpha, of enum refinement; all where the file says nothing */
     char states[MANIFEST_STATES][2][MANIFEST_NAME]; /* recurrent {input, output} pairs */
     int state_count;
 };

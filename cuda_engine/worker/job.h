@@ -32,6 +32,7 @@ struct job {
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
+    unsigned refine; /* of enum refinement: those that the network's manifest allows too are done */
     int64_t preview_ms;      /* > 0: only frames whose time is below it; 0: all */
     int64_t max_pixels;      /* of one frame, one image, the canvas; above it: too_large */
     int64_t max_image_bytes; /* of BACKGROUND_IMAGE; above it: too_large */

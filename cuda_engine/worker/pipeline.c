@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../device/solver.h"
 #include "../media/audio.h"
 #include "../media/encoder.h"
 #include "../media/image.h"
@@ -43,6 +44,7 @@ struct run {
     struct layout layout;
     struct audio *audio;
     struct sampler *sampler;
+    struct solver *solver; /* NULL: the network's answer is taken as it is */
     struct compositor *compositor;
     struct encoder *encoder[FORMAT_TRACKS];
     struct mux *mux;
@@ -126,6 +128,8 @@ static int matte_frame(
     if (sampler_run(r->sampler, source, input, e) || model_run(model, &answer, e))
         return -1;
     struct compositor_low low = { answer.alpha, answer.foreground, input };
+    if (r->solver)
+        solver_run(r->solver, &low);
     return compositor_run(r->compositor, source, &low, output, e);
 }
 
@@ -479,6 +483,7 @@ static int open_compute(struct run *r, struct error *e)
         .place = r->layout.place,
         .matrix = r->info.matrix,
         .opaque = !is_transparent(r),
+        .guided = !!(job->refine & m->refine & REFINE_GUIDE),
         .background = r->image,
     };
     model_input(p->models->model, &sampler.to_width, &sampler.to_height);
@@ -489,8 +494,15 @@ static int open_compute(struct run *r, struct error *e)
     memcpy(compositor.mean, m->mean, sizeof compositor.mean);
     memcpy(compositor.std, m->std, sizeof compositor.std);
     memcpy(compositor.color, job->color, sizeof compositor.color);
+    struct solver_params solver = { .width = sampler.to_width,
+        .height = sampler.to_height,
+        .refine = job->refine & m->refine & ~(unsigned)REFINE_GUIDE };
+    memcpy(solver.mean, m->mean, sizeof solver.mean);
+    memcpy(solver.std, m->std, sizeof solver.std);
     r->sampler = sampler_open(p->device, &sampler, e);
-    r->compositor = r->sampler ? compositor_open(p->device, &compositor, e) : NULL;
+    if (!r->sampler || (solver.refine && !(r->solver = solver_open(&solver, e))))
+        return -1;
+    r->compositor = compositor_open(p->device, &compositor, e);
     return r->compositor ? 0 : -1;
 }
 
@@ -653,6 +665,7 @@ int pipeline_run(const struct pipeline_params *params, struct pipeline_result *r
     input_close(state.input);
     sampler_close(state.sampler);
     compositor_close(state.compositor);
+    solver_close(state.solver);
     frame_release(state.image);
     frame_pool_close(state.images);
     frame_pool_close(state.sources);

@@ -45,6 +45,13 @@ void cpu_cutout_run(struct cpu_cutout *cutout, const struct frame *source,
     const struct compositor_low *low, struct frame *to);
 void cpu_cutout_close(struct cpu_cutout *cutout);
 
+/* lines: R, G, B and constant planes of the network's size, alpha as a linear function of colour around each sample. */
+struct cpu_guide;
+struct cpu_guide *cpu_guide_open(int width, int height);
+void cpu_guide_run(struct cpu_guide *guide, const struct compositor_params *params,
+    const struct compositor_low *low, float *lines);
+void cpu_guide_close(struct cpu_guide *guide);
+
 /* cutout: of the source's size, with alpha. output: of the canvas' size; its alpha is written unless opaque. */
 struct cpu_place;
 struct cpu_place *cpu_place_open(const struct compositor_params *params);

@@ -3,7 +3,11 @@
  * enlarged bilinearly, half-pixel centres, in two passes: a small row is stretched to full width once and kept while it
  * is needed (few rows, an indexed load), then two stretched rows are blended for each row of the picture (many rows,
  * contiguous loads that the compiler vectorises). Nothing of full size is stored but the result.
+ *
+ * Where the picture is much larger than what the network saw, it is not alpha that is enlarged but, around every small
+ * sample, alpha's dependence on colour, and that is applied to the picture's own colours.
  */
+#include "../refine_math.h"
 #include "cpu.h"
 
 #include <math.h>
@@ -24,14 +28,29 @@ struct stretch {
     float *row[2];
 };
 
-enum { ALPHA, DIFF_Y, DIFF_U, DIFF_V, LOW_PLANES };
+enum {
+    LINE_R,
+    LINE_G,
+    LINE_B,
+    LINE_C,
+    LINES,
+    ALPHA = LINE_C,
+    DIFF_Y = LINES,
+    DIFF_U,
+    DIFF_V,
+    LOW_PLANES
+};
 
 struct cpu_cutout {
     struct compositor_params params;
     struct axis x[2], y[2]; /* luma, chroma */
     float *diff;            /* small planes: foreground minus source, Y, U, V codes */
     struct stretch stretch[LOW_PLANES];
-    float *alpha, *move; /* one row of each, enlarged */
+    float *alpha, *move;     /* one row of each, enlarged */
+    struct cpu_guide *guide; /* NULL: alpha is enlarged as it is */
+    struct decoding decoding;
+    float *lines;      /* small planes */
+    float *row[LINES]; /* one row of each, enlarged */
 };
 
 /* grain: full-size pixels per sample of this axis, 1 for luma and 2 for chroma; size: full-size pixels. */
@@ -76,7 +95,16 @@ struct cpu_cutout *cpu_cutout_open(const struct compositor_params *p)
     c->diff = malloc(3 * low * sizeof *c->diff);
     c->alpha = malloc(width * sizeof *c->alpha);
     c->move = malloc(width * sizeof *c->move);
-    if (!failed && c->diff && c->alpha && c->move)
+    failed |= !c->diff || !c->alpha || !c->move;
+    if (p->guided && refine_guides(p->width, p->height, p->low_width, p->low_height)) {
+        c->guide = cpu_guide_open(p->low_width, p->low_height);
+        c->decoding = decoding(cpu_matrix(p->matrix), 0);
+        c->lines = malloc(LINES * low * sizeof *c->lines);
+        failed |= !c->guide || !c->lines;
+        for (int i = 0; i < LINES; i++)
+            failed |= !(c->row[i] = malloc(width * sizeof *c->row[i]));
+    }
+    if (!failed)
         return c;
     cpu_cutout_close(c);
     return NULL;
@@ -151,6 +179,22 @@ static void write_chroma(
         to[i] = round_code(foreground_chroma(source[i], move[i]));
 }
 
+/* Row y of alpha by the lines around it. */
+static void guided_alpha(struct cpu_cutout *c, const struct frame *source, int y)
+{
+    const size_t plane = (size_t)c->params.low_width * (size_t)c->params.low_height;
+    const uint8_t *luma = frame_row(source, FRAME_Y, y);
+    const uint8_t *u = frame_row(source, FRAME_U, y / 2), *v = frame_row(source, FRAME_V, y / 2);
+    const struct decoding d = c->decoding;
+    float *restrict to = c->alpha;
+    for (int i = 0; i < LINES; i++)
+        enlarge(&c->stretch[LINE_R + i], c->lines + (size_t)i * plane, y, c->row[i]);
+    const float *r = c->row[LINE_R], *g = c->row[LINE_G], *b = c->row[LINE_B], *k = c->row[LINE_C];
+    for (int x = 0; x < c->params.width; x++)
+        to[x] = line_at(
+            (struct line) { r[x], g[x], b[x], k[x] }, decode(d, luma[x], u[x / 2], v[x / 2]));
+}
+
 void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
     const struct compositor_low *low, struct frame *to)
 {
@@ -163,8 +207,13 @@ void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
     else
         memset(c->move, 0, (size_t)p->width * sizeof *c->move);
 
+    if (c->guide)
+        cpu_guide_run(c->guide, p, low, c->lines);
     for (int y = 0; y < p->height; y++) {
-        enlarge(&c->stretch[ALPHA], low->alpha, y, c->alpha);
+        if (c->guide)
+            guided_alpha(c, source, y);
+        else
+            enlarge(&c->stretch[ALPHA], low->alpha, y, c->alpha);
         write_alpha(frame_row(to, FRAME_A, y), c->alpha, p->width);
     }
     for (int i = FRAME_Y; i <= FRAME_V; i++) {
@@ -193,6 +242,10 @@ void cpu_cutout_close(struct cpu_cutout *c)
         free(c->stretch[i].row[1]);
     }
     free(c->diff);
+    cpu_guide_close(c->guide);
+    free(c->lines);
+    for (int i = 0; i < LINES; i++)
+        free(c->row[i]);
     free(c->alpha);
     free(c->move);
     free(c);

@@ -7,6 +7,7 @@
 
 #include "../place.h"
 #include "../place_math.h"
+#include "../refine_math.h"
 #include "backend.h"
 #include "kernels/compose.h"
 #include "kernels/copy.h"
@@ -182,6 +183,11 @@ static struct canvas canvas_of(const struct cuda_compositor *o, const struct fra
     return canvas;
 }
 
+static int guides(const struct compositor_params *p)
+{
+    return p->guided && refine_guides(p->width, p->height, p->low_width, p->low_height);
+}
+
 static int cut_out(struct cuda_compositor *o, const struct frame *source, int has_foreground,
     const struct canvas *canvas, int x, int y, struct error *e)
 {
@@ -195,6 +201,7 @@ static int cut_out(struct cuda_compositor *o, const struct frame *source, int ha
             .color_step = steps[INPUT],
             .alpha_step = steps[ALPHA],
         },
+        .alpha_from = guides(p) ? ALPHA_REFINED : ALPHA_ENLARGED,
         .foreground = has_foreground ? (const uint16_t *)o->halves[FOREGROUND] : NULL,
         .foreground_step = steps[FOREGROUND],
         .matrix = matrix_of(p->matrix),
@@ -267,8 +274,8 @@ int cuda_compositor_run(struct compositor *compositor, const struct frame *sourc
     struct cuda_compositor *o = (struct cuda_compositor *)compositor;
     CUstream stream = o->card->compute;
     if (cuda_enter(&o->card->cuda, e) || give(o, ALPHA, low->alpha, e) ||
-        (low->foreground &&
-            (give(o, FOREGROUND, low->foreground, e) || give(o, INPUT, low->input, e))))
+        (low->foreground && give(o, FOREGROUND, low->foreground, e)) ||
+        ((low->foreground || guides(&o->base.params)) && give(o, INPUT, low->input, e)))
         return -1;
     return fence_write(output, stream, e) || fence_read(source, stream, e) ||
                    make(o, source, low->foreground != NULL, output, e) ||
