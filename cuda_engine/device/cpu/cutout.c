@@ -190,9 +190,11 @@ static void guided_alpha(struct cpu_cutout *c, const struct frame *source, int y
     for (int i = 0; i < LINES; i++)
         enlarge(&c->stretch[LINE_R + i], c->lines + (size_t)i * plane, y, c->row[i]);
     const float *r = c->row[LINE_R], *g = c->row[LINE_G], *b = c->row[LINE_B], *k = c->row[LINE_C];
-    for (int x = 0; x < c->params.width; x++)
-        to[x] = line_at(
-            (struct line) { r[x], g[x], b[x], k[x] }, decode(d, luma[x], u[x / 2], v[x / 2]));
+    for (int x = 0; x < c->params.width; x++) {
+        const int half = x / 2;
+        to[x] =
+            line_at((struct line) { r[x], g[x], b[x], k[x] }, decode(d, luma[x], u[half], v[half]));
+    }
 }
 
 void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
