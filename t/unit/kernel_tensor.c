@@ -90,10 +90,10 @@ static int gap_of(int c)
 _Static_assert((int)POINTWISE_RELU == (int)RELU && (int)POINTWISE_CLIP == (int)CLIP &&
                    (int)POINTWISE_LINEAR == (int)LINEAR && (int)POINTWISE_LEAKY == (int)LEAKY &&
                    (int)POINTWISE_SIGMOID == (int)SIGMOID && (int)POINTWISE_TANH == (int)TANH &&
-                   (int)POINTWISE_HARDSWISH == (int)HARDSWISH && (int)POINTWISE_ADD == (int)ADD &&
-                   (int)POINTWISE_SUB == (int)SUB && (int)POINTWISE_MUL == (int)MUL &&
-                   (int)POINTWISE_DIV == (int)DIV && (int)POINTWISE_MIN == (int)MIN &&
-                   (int)POINTWISE_MAX == (int)MAX,
+                   (int)POINTWISE_HARDSWISH == (int)HARDSWISH && (int)POINTWISE_GELU == (int)GELU &&
+                   (int)POINTWISE_ADD == (int)ADD && (int)POINTWISE_SUB == (int)SUB &&
+                   (int)POINTWISE_MUL == (int)MUL && (int)POINTWISE_DIV == (int)DIV &&
+                   (int)POINTWISE_MIN == (int)MIN && (int)POINTWISE_MAX == (int)MAX,
     "a program's functions have the numbers of nn/graph.h");
 
 static double function(int f, double x, double y, double low, double high)
@@ -106,6 +106,7 @@ static double function(int f, double x, double y, double low, double high)
     case POINTWISE_SIGMOID: return 1 / (1 + exp(-x));
     case POINTWISE_TANH: return tanh(x);
     case POINTWISE_HARDSWISH: return x * fmin(fmax(x + 3, 0), 6) / 6;
+    case POINTWISE_GELU: return x * (1 + erf(x / sqrt(2))) / 2;
     case POINTWISE_ADD: return x + y;
     case POINTWISE_SUB: return x - y;
     case POINTWISE_MUL: return x * y;

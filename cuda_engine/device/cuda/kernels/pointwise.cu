@@ -46,6 +46,7 @@ DEVICE_FN struct pack<V> apply(
         CASE(SIGMOID, 1 / (1 + expf(-x)))
         CASE(TANH, tanhf(x))
         CASE(HARDSWISH, x * at_most(at_least(x + 3, 0), 6) * (1.0f / 6))
+        CASE(GELU, .5f * x * (1 + erff(x * 0.70710678f)))
         CASE(ADD, x + y)
         CASE(SUB, x - y)
         CASE(MUL, x * y)
