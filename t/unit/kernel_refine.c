@@ -258,7 +258,7 @@ static void still_alpha_is_averaged(void **state)
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 const double a = given[y * p.pitch + x], b = last[y * p.pitch + x];
-                const double w = .5 + .5 * fmin(1, motion(&now, &before, x, y) / .06);
+                const double w = .25 + .75 * fmin(1, motion(&now, &before, x, y) / .06);
                 const double want = a > 0 && a < 255 ? w * a + (1 - w) * b : a;
                 const double got = alpha[y * p.pitch + x];
                 if (!(fabs(got - want) < .5 + .01))
