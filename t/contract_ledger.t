@@ -1,7 +1,7 @@
 # Thousands of random calls against a small model of what they must do: every answer, status and balance is compared.
 # Then the check of the check: the same with one defect sown into the database; each must be found.
 #
-#     MATTE_SEED=n prove t/sql_random.t        repeats a run: the seed is printed
+#     MATTE_SEED=n prove t/contract_ledger.t        repeats a run: the seed is printed
 
 use strict;
 use warnings;
@@ -434,7 +434,7 @@ for my $defect (
     ["another tenant's job deleted",        'api_delete',    ' AND tenant_id = a.tenant_id AND deleted_at', ' AND deleted_at'],
     ['a deleted job shown',                 'api_get',       ' AND j.deleted_at IS NULL', ''],
     ['a month that gives nothing back',     'job_month',     'ELSIF v_delta < 0', 'ELSIF false'],
-    ['usage that counts holds',              'api_usage',     "kind = 'capture' AND", "kind = 'hold' AND"],
+    ['usage that counts holds',             'api_usage',     "kind = 'capture' AND", "kind = 'hold' AND"],
     ['a replay for another payload',        'idem_begin',    "PERFORM refuse('idempotency_mismatch')", 'NULL'],
     ['a full queue that takes more',        'job_enqueue',   "PERFORM refuse('rate_limited', 10)", 'NULL'],
     ['a start without credits',             'job_enqueue',   "PERFORM refuse('insufficient_credits')", 'NULL']) {
