@@ -146,20 +146,29 @@ static struct rgb mean_color(
     return (struct rgb) { c[R] * weight, c[G] * weight, c[B] * weight };
 }
 
-static void take_samples(struct solver *s, size_t i, float weight)
+/* Pixel i of a picture of the network's size. */
+static struct rgb color_of(const struct solver *s, const float *picture, size_t i)
 {
     const size_t n = (size_t)s->params.width * (size_t)s->params.height;
-    const float *rgb = s->picture + i;
-    s->samples[i] = (sample) { rgb[0], rgb[n], rgb[2 * n], 1 } * weight;
+    return (struct rgb) { picture[i], picture[n + i], picture[2 * n + i] };
+}
+
+static void take_samples(struct solver *s, size_t i, float weight)
+{
+    const struct rgb c = color_of(s, s->picture, i);
+    s->samples[i] = (sample) { c.r, c.g, c.b, 1 } * weight;
 }
 
 /* ---- steps ---- */
 
-/* What the network saw, as R'G'B'. */
+/* What the network saw, as R'G'B'; the last picture becomes the one that was seen before. */
 static void restore(struct solver *s, const float *input)
 {
     const struct solver_params p = s->params;
     const size_t n = (size_t)p.width * (size_t)p.height;
+    float *const last = s->picture;
+    s->picture = s->seen;
+    s->seen = last;
     for (int c = 0; c < 3; c++) {
         float *restrict to = s->picture + (size_t)c * n;
         const float *restrict from = input + (size_t)c * n;
@@ -175,9 +184,7 @@ static void measure_motion(struct solver *s)
     const size_t n = (size_t)width * (size_t)height;
     float *restrict along = s->motion + n, *restrict motion = s->motion;
     for (size_t i = 0; i < n; i++)
-        motion[i] =
-            difference((struct rgb) { s->picture[i], s->picture[n + i], s->picture[2 * n + i] },
-                (struct rgb) { s->seen[i], s->seen[n + i], s->seen[2 * n + i] });
+        motion[i] = difference(color_of(s, s->picture, i), color_of(s, s->seen, i));
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             float sum = 0;
@@ -210,7 +217,6 @@ static void calm(struct solver *s, const float *alpha)
         memcpy(s->alpha, alpha, n * sizeof *alpha);
     }
     memcpy(s->before, s->alpha, n * sizeof *s->alpha);
-    memcpy(s->seen, s->picture, 3 * n * sizeof *s->seen);
     s->past = 1;
 }
 
@@ -223,12 +229,6 @@ static float softness(const struct solver *s, const float *alpha, int x, int y)
         for (int i = x > 0 ? x - 1 : 0; i <= at_most(x + 1, width - 1); i++)
             soft += solve_soft(alpha[(size_t)j * (size_t)width + (size_t)i]);
     return at_most(soft, 4) / 4.f;
-}
-
-static struct rgb color_of(const struct solver *s, size_t i)
-{
-    const size_t n = (size_t)s->params.width * (size_t)s->params.height;
-    return (struct rgb) { s->picture[i], s->picture[n + i], s->picture[2 * n + i] };
 }
 
 static void solve_edges(struct solver *s)
@@ -252,7 +252,8 @@ static void solve_edges(struct solver *s)
             struct rgb background = mean_color(s, &s->of[BACKGROUND], x, y, &back);
             /* two hundredths of the wide window are enough to know a colour by */
             trust *= clamp_to(50 * (front < back ? front : back), 0, 1);
-            s->alpha[i] = solve_alpha(soft[i], color_of(s, i), foreground, background, trust);
+            s->alpha[i] =
+                solve_alpha(soft[i], color_of(s, s->picture, i), foreground, background, trust);
         }
 }
 
@@ -270,7 +271,7 @@ static void solve_colors(struct solver *s)
         for (int x = 0; x < width; x++) {
             const size_t i = (size_t)y * (size_t)width + (size_t)x;
             const float alpha = s->alpha[i];
-            struct rgb c = color_of(s, i);
+            struct rgb c = color_of(s, s->picture, i);
             if (alpha > 0 && alpha < 1) {
                 struct rgb f = mean_color(s, &s->of[FOREGROUND], x, y, &found);
                 struct rgb b = mean_color(s, &s->of[BACKGROUND], x, y, &found);
