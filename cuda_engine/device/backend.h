@@ -35,6 +35,7 @@ struct device_backend {
         struct device *device, const struct raster *raster, float *planes, struct error *e);
     int (*raster_write)(
         struct device *device, const struct raster *raster, const float *planes, struct error *e);
+    void (*raster_round)(const struct raster *raster); /* NULL: there are only halves */
     struct sampler *(*sampler_open)(
         struct device *device, const struct sampler_params *params, struct error *e);
     int (*sampler_run)(struct sampler *sampler, const struct frame *source,

@@ -147,6 +147,12 @@ int raster_write(
     return device->backend->raster_write(device, raster, planes, e);
 }
 
+void raster_round(struct device *device, const struct raster *raster)
+{
+    if (device->backend->raster_round)
+        device->backend->raster_round(raster);
+}
+
 struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e)
 {

@@ -35,8 +35,9 @@ void device_close(struct device *device);
 
 /*
  * A picture of a network's size where the device computes. On the processor: floats, a plane for each channel, without
- * gaps; step is 0. On a card: halves, H,W,C without gaps between rows, `step` of them from pixel to pixel (1 for one
- * channel, 4 for three), in memory that the host does not touch. Colours are in the order R, G, B.
+ * gaps; step is 0. On a card: halves, H,W,C without gaps between rows, `step` of them from pixel to pixel (where it is
+ * made here 1 for one channel and 4 for three), in memory that the host does not touch. Colours are in the order R, G, B.
+ * The processor's floats are rounded to halves too: all devices compute with the same numbers and decide alike.
  */
 struct raster {
     void *data; /* NULL: there is none */
@@ -54,6 +55,9 @@ void raster_close(struct device *device, struct raster *raster);
 int raster_read(struct device *device, const struct raster *raster, float *planes, struct error *e);
 int raster_write(
     struct device *device, const struct raster *raster, const float *planes, struct error *e);
+
+/* Rounds to halves what was written there without rounding. */
+void raster_round(struct device *device, const struct raster *raster);
 
 struct sampler;
 

@@ -10,7 +10,7 @@
 struct model {
     const struct manifest *manifest;
     int file;
-    struct device *device; /* NULL, or one that is not apart: rasters are planes of the host's */
+    struct device *device;
     struct nn_net *net;
     struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
     struct raster seen;       /* the picture: of the input's size, less what is padded */
@@ -92,7 +92,7 @@ static float *host_foreground(const struct model *model)
 
 static int is_apart(const struct model *model)
 {
-    return model->device && device_is_apart(model->device);
+    return device_is_apart(model->device);
 }
 
 /* A raster on the device for planes of the host, or of these planes. */
@@ -270,6 +270,9 @@ int model_run(struct model *model, struct model_output *out, struct error *e)
             (made->foreground.data &&
                 raster_write(model->device, &made->foreground, host_foreground(model), e))))
         return -1;
+    raster_round(model->device, &made->alpha);
+    if (made->foreground.data)
+        raster_round(model->device, &made->foreground);
     *out = *made;
     return 0;
 }
