@@ -247,7 +247,7 @@ bench() { # bench PART
         make -s -j"$jobs" -C cuda_engine bench
     else test_programs
     fi
-    perl -It/lib "t/bench/$1.pl"
+    perl -It/lib "t/bench/$1.pl" "${@:2}"
 }
 
 # ---- a real card ----------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ demo)  deps; build; exec perl -It/lib t/demo.pl ;;
 run)   deps; build; exec perl -It/lib t/run.pl ;;
 test)  deps all; build; run_tests "${2:-}" ;;
 fuzz)  deps all; fuzz "${2:-}" "${3:-}" ;;
-bench) deps all; build; bench "${2:-}" ;;
+bench) deps all; build; bench "${@:2}" ;;
 gpu-check) deps all; build; gpu_check ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac

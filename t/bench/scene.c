@@ -1,8 +1,8 @@
 /*
  * scene KIND SEED FRAMES WIDTH HEIGHT SUBJECT SW SH BACKGROUND FOLDER: a clip of which the matte is known. A cut-out
- * (SUBJECT: SW x SH RGBA) moves over moving footage (BACKGROUND: FRAMES pictures of RGB, WIDTH x HEIGHT, played in a
- * loop of its own length); what the kind adds to it has an exact alpha as well. Written into FOLDER: frames.rgb, what a
- * camera would give, with its noise; alpha.gray16le and foreground.rgb, the truth. The same seed gives the same clip.
+ * (SUBJECT: SW x SH RGBA) moves over moving footage (BACKGROUND: FRAMES pictures of RGB, WIDTH x HEIGHT); what the kind
+ * adds to it has an exact alpha as well. Written into FOLDER: frames.rgb, what a camera would give, with its noise;
+ * alpha.gray16le and foreground.rgb, the truth. The same seed gives the same clip.
  */
 #include <math.h>
 #include <stdint.h>
@@ -159,6 +159,7 @@ static const struct kind kinds[] = {
     { "holes", holes, { .5, .52, .1, .04, .8, .05, .08, 1, 0 }, 2, 0 },
     { "blur", plain, { .5, .52, .15, .05, .6, .05, .25, 4, .5 }, 2, 0 },
     { "still", plain, { .5, .52, 0, 0, .75, 0, 0, 0, 0 }, 2.5, 1 },
+    { "far", plain, { .3, .75, .06, .02, .3, .04, .06, 1, 0 }, 2, 0 },
 };
 
 /* ---- drawing ---- */

@@ -57,19 +57,25 @@ static int inside(int at, int size)
     return at < 0 ? 0 : at >= size ? size - 1 : at;
 }
 
-/* One pass of a separable filter, edges repeated. */
-static void filter(
-    const struct clip *c, const float *from, const double *taps, int dx, int dy, float *to)
+/* One pass of a separable filter, along rows (down: along columns), edges repeated. */
+static void filter(const struct clip *c, const float *from, const double *taps, int down, float *to)
 {
-    for (int y = 0; y < c->height; y++)
-        for (int x = 0; x < c->width; x++) {
-            double sum = 0;
-            for (int k = -RADIUS; k <= RADIUS; k++)
-                sum += taps[k + RADIUS] *
-                       from[(size_t)inside(y + k * dy, c->height) * (size_t)c->width +
-                            (size_t)inside(x + k * dx, c->width)];
-            to[(size_t)y * (size_t)c->width + (size_t)x] = (float)sum;
+    float *edged = need(malloc(((size_t)c->width + 2 * RADIUS) * sizeof *edged));
+    for (int y = 0; y < c->height; y++) {
+        float *row = to + (size_t)y * (size_t)c->width;
+        memset(row, 0, (size_t)c->width * sizeof *row);
+        for (int x = 0; x < c->width + 2 * RADIUS; x++)
+            edged[x] = from[(size_t)y * (size_t)c->width + (size_t)inside(x - RADIUS, c->width)];
+        for (int k = 0; k <= 2 * RADIUS; k++) {
+            const float *in =
+                down ? from + (size_t)inside(y + k - RADIUS, c->height) * (size_t)c->width
+                     : edged + k;
+            const float tap = (float)taps[k];
+            for (int x = 0; x < c->width; x++)
+                row[x] += tap * in[x];
         }
+    }
+    free(edged);
 }
 
 /* The gradient's length under a Gaussian of sigma 1.4, kernels of unit energy. */
@@ -85,10 +91,10 @@ static void gradient(const struct clip *c, const float *alpha, float *scratch, f
             energy += pow(smooth[i] * slope[j], 2);
     for (int i = 0; i <= 2 * RADIUS; i++)
         slope[i] /= sqrt(energy);
-    filter(c, alpha, smooth, 0, 1, scratch);
-    filter(c, scratch, slope, 1, 0, dx);
-    filter(c, alpha, smooth, 1, 0, scratch);
-    filter(c, scratch, slope, 0, 1, to);
+    filter(c, alpha, smooth, 1, scratch);
+    filter(c, scratch, slope, 0, dx);
+    filter(c, alpha, smooth, 0, scratch);
+    filter(c, scratch, slope, 1, to);
     for (size_t i = 0; i < c->n; i++)
         to[i] = hypotf(to[i], dx[i]);
 }

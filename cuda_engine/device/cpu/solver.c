@@ -21,8 +21,8 @@ struct cpu_solver {
     /* over time; `now` is this frame's of two */
     struct cpu_motion *motion;
     float *softened[2], *calm[2], *frames[2];
-    float *moved, *scratch;
-    int now, past; /* past: the other one holds a frame */
+    float *moved, *along, *edged; /* edged: one row and what is beside it */
+    int now, past;                /* past: the other one holds a frame */
 };
 
 static int allocate(struct cpu_solver *s)
@@ -34,11 +34,12 @@ static int allocate(struct cpu_solver *s)
     s->foreground = malloc(3 * n * sizeof *s->foreground);
     s->soft = malloc(n * sizeof *s->soft);
     s->moved = malloc(n * sizeof *s->moved);
-    s->scratch = malloc(3 * n * sizeof *s->scratch);
+    s->along = malloc(n * sizeof *s->along);
+    s->edged = malloc(((size_t)p->width + 2 * TEMPORAL_RADIUS) * sizeof *s->edged);
     s->clean = cpu_clean_open(p->width, p->height);
     s->motion = cpu_motion_open(p->width, p->height);
-    int failed = !s->picture || !s->alpha || !s->foreground || !s->soft || !s->moved ||
-                 !s->scratch || !s->clean || !s->motion;
+    int failed = !s->picture || !s->alpha || !s->foreground || !s->soft || !s->moved || !s->along ||
+                 !s->edged || !s->clean || !s->motion;
     for (int i = 0; i < 2; i++) {
         s->spread[i] = cpu_spread_open(p->width, p->height);
         s->softened[i] = malloc(3 * n * sizeof *s->softened[i]);
@@ -79,25 +80,31 @@ static void restore(struct cpu_solver *s, const float *input)
 /* ---- over time ---- */
 
 /* Sums over the pixels within radius along a row, and then of those along a column; outside is the nearest pixel. */
-static void window_sums(float *restrict to, const float *restrict from, float *restrict scratch,
-    int w, int h, int radius)
+static void window_sums(
+    struct cpu_solver *s, float *restrict to, const float *restrict from, int radius)
 {
-    for (int y = 0; y < h; y++) {
-        const float *in = from + (size_t)y * (size_t)w;
-        float *out = scratch + (size_t)y * (size_t)w;
-        for (int x = 0; x < w; x++)
-            out[x] = in[cpu_within(x - radius, w)];
-        for (int k = 1 - radius; k <= radius; k++)
-            for (int x = 0; x < w; x++)
-                out[x] += in[cpu_within(x + k, w)];
+    const int width = s->base.params.width, height = s->base.params.height;
+    const size_t row = (size_t)width;
+    float *restrict const edged = s->edged, *restrict const along = s->along;
+    for (int y = 0; y < height; y++) {
+        const float *in = from + (size_t)y * row;
+        float *restrict out = along + (size_t)y * row;
+        for (int k = 0; k < radius; k++) {
+            edged[k] = in[0];
+            edged[width + radius + k] = in[width - 1];
+        }
+        memcpy(edged + radius, in, row * sizeof *in);
+        memcpy(out, edged, row * sizeof *out);
+        for (int k = 1; k <= 2 * radius; k++)
+            for (int x = 0; x < width; x++)
+                out[x] += edged[x + k];
     }
-    for (int y = 0; y < h; y++) {
-        float *out = to + (size_t)y * (size_t)w;
-        memcpy(
-            out, scratch + (size_t)cpu_within(y - radius, h) * (size_t)w, (size_t)w * sizeof *out);
+    for (int y = 0; y < height; y++) {
+        float *restrict out = to + (size_t)y * row;
+        memcpy(out, along + (size_t)cpu_within(y - radius, height) * row, row * sizeof *out);
         for (int k = 1 - radius; k <= radius; k++) {
-            const float *in = scratch + (size_t)cpu_within(y + k, h) * (size_t)w;
-            for (int x = 0; x < w; x++)
+            const float *in = along + (size_t)cpu_within(y + k, height) * row;
+            for (int x = 0; x < width; x++)
                 out[x] += in[x];
         }
     }
@@ -111,8 +118,7 @@ static void calm(struct cpu_solver *s, const float *alpha)
     const int now = s->now = !s->now, before = !now;
     const int area = (2 * TEMPORAL_SOFTEN + 1) * (2 * TEMPORAL_SOFTEN + 1);
     for (size_t c = 0; c < 3; c++)
-        window_sums(s->softened[now] + c * n, s->picture + c * n, s->scratch, width, height,
-            TEMPORAL_SOFTEN);
+        window_sums(s, s->softened[now] + c * n, s->picture + c * n, TEMPORAL_SOFTEN);
     cpu_motion_run(s->motion, s->picture);
     if (s->past) {
         float *const difference = s->soft;
@@ -122,7 +128,7 @@ static void calm(struct cpu_solver *s, const float *alpha)
                 difference[i] = temporal_difference(cpu_color(s->softened[now], n, i),
                     cpu_color(s->softened[before], n, cpu_motion_from(s->motion, x, y)), area);
             }
-        window_sums(s->moved, difference, s->scratch, width, height, TEMPORAL_RADIUS);
+        window_sums(s, s->moved, difference, TEMPORAL_RADIUS);
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 const size_t i = (size_t)y * (size_t)width + (size_t)x;
@@ -239,7 +245,8 @@ void cpu_solver_close(struct solver *solver)
     free(s->foreground);
     free(s->soft);
     free(s->moved);
-    free(s->scratch);
+    free(s->along);
+    free(s->edged);
     cpu_clean_close(s->clean);
     cpu_motion_close(s->motion);
     for (int i = 0; i < 2; i++) {
