@@ -92,6 +92,17 @@ static int clear_states(const struct schedule *s, struct error *e)
     return 0;
 }
 
+/* Where it fails the driver knows better, if it was the driver's fault. */
+static int execute(const struct schedule *s, const struct step *step, struct error *e)
+{
+    struct error why;
+    if (!CUDNN(s->cudnn, &why, cudnnBackendExecute, s->handle, step->plan, step->pack))
+        return 0;
+    if (CUDA(&s->card->cuda, e, cuStreamSynchronize, s->card->compute))
+        return -1;
+    return error_retry(e, "device_error", "%s", why.text);
+}
+
 int schedule_run(const struct schedule *s, int fresh, struct error *e)
 {
     if (fresh && clear_states(s, e))
@@ -99,10 +110,9 @@ int schedule_run(const struct schedule *s, int fresh, struct error *e)
     for (int i = 0; i < s->step_count; i++) {
         const struct step *step = &s->steps[i];
         const struct launch *l = &step->launch;
-        if (step->kernel
-                ? kernel_launch(step->kernel, l->grid, l->block, l->shared_bytes, s->card->compute,
-                      step->params, e)
-                : CUDNN(s->cudnn, e, cudnnBackendExecute, s->handle, step->plan, step->pack))
+        if (step->kernel ? kernel_launch(step->kernel, l->grid, l->block, l->shared_bytes,
+                               s->card->compute, step->params, e)
+                         : execute(s, step, e))
             return -1;
     }
     return 0;
