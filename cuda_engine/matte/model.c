@@ -9,7 +9,7 @@
 
 struct model {
     const struct manifest *manifest;
-    int file;
+    const struct manifest_file *file;
     struct nn_net *net;
     struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
     int width, height; /* of the picture: the input's, less what is padded */
@@ -18,17 +18,30 @@ struct model {
     float *answer; /* with picture: alpha and foreground of its size, in the order R, G, B */
 };
 
-/* The installed file whose aspect ratio is nearest to the clip's, by their quotient; -1: none is installed. */
-static int nearest_file(const struct manifest *m, const struct model_params *params)
+/* 1 if a is the better one of two files of one shape. */
+static int is_better_size(
+    const struct manifest_file *a, const struct manifest_file *b, int64_t max_pixels)
+{
+    const int64_t pixels[2] = { (int64_t)a->width * a->height, (int64_t)b->width * b->height };
+    const int fits[2] = { !max_pixels || pixels[0] <= max_pixels,
+        !max_pixels || pixels[1] <= max_pixels };
+    if (fits[0] != fits[1])
+        return fits[0];
+    return fits[0] ? pixels[0] > pixels[1] : pixels[0] < pixels[1];
+}
+
+const struct manifest_file *model_file(const struct manifest *m, const struct model_params *params)
 {
     double least = INFINITY;
-    int best = -1;
+    const struct manifest_file *best = NULL;
     for (int i = 0; i < m->file_count; i++) {
-        double off = fabs(
-            log((double)m->files[i].width / m->files[i].height * params->height / params->width));
-        if (m->files[i].fd >= 0 && off < least) {
+        const struct manifest_file *f = &m->files[i];
+        /* of aspect ratios the quotient tells how far they are from each other */
+        double off = fabs(log((double)f->width / f->height * params->height / params->width));
+        if (f->fd >= 0 && (off < least || (best && off == least &&
+                                              is_better_size(f, best, params->max_pixels)))) {
             least = off;
-            best = i;
+            best = f;
         }
     }
     return best;
@@ -59,10 +72,11 @@ static int find(struct model *model, const char *label, const char *name, int c,
     return 0;
 }
 
-static int find_tensors(struct model *model, const struct manifest *m, int file, struct error *e)
+static int find_tensors(struct model *model, struct error *e)
 {
-    const char *label = m->files[file].file;
-    const int w = m->files[file].width, h = m->files[file].height;
+    const struct manifest *m = model->manifest;
+    const char *label = model->file->file;
+    const int w = model->file->width, h = model->file->height;
     if (find(model, label, m->input, 3, h, w, &model->input, e) ||
         find(model, label, m->outputs.alpha, 1, h, w, &model->alpha, e) ||
         (*m->outputs.foreground &&
@@ -75,7 +89,7 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
 static int make_room(struct model *model, const struct model_params *params, struct error *e)
 {
     const struct manifest *m = model->manifest;
-    const struct manifest_file *f = &m->files[model->file];
+    const struct manifest_file *f = model->file;
     picture_size(m, f, params, &model->width, &model->height);
     if (model->width == f->width && model->height == f->height && m->channels == CHANNELS_RGB)
         return 0;
@@ -94,13 +108,13 @@ struct model *model_open(
         error_set(e, "bad_model", "The network %s makes no alpha.", m->name);
         return NULL;
     }
-    int file = nearest_file(m, params);
-    if (file < 0) {
+    const struct manifest_file *file = model_file(m, params);
+    if (!file) {
         error_set(
             e, "model_not_installed", "None of the files of the network %s is installed.", m->name);
         return NULL;
     }
-    if (manifest_verify(&m->files[file], e))
+    if (manifest_verify(file, e))
         return NULL;
     struct model *model = calloc(1, sizeof *model);
     if (!model) {
@@ -116,8 +130,8 @@ struct model *model_open(
     const struct nn_params net = { .threads = params->threads,
         .states = (const char *const(*)[2])states,
         .state_count = m->state_count };
-    model->net = nn_open(m->files[file].fd, m->files[file].file, &net, e);
-    if (!model->net || find_tensors(model, m, file, e) || make_room(model, params, e)) {
+    model->net = nn_open(file->fd, file->file, &net, e);
+    if (!model->net || find_tensors(model, e) || make_room(model, params, e)) {
         model_close(model);
         return NULL;
     }
@@ -128,9 +142,9 @@ int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params)
 {
     int width, height;
-    if (model->manifest != m || model->file != nearest_file(m, params))
+    if (model->manifest != m || model->file != model_file(m, params))
         return 0;
-    picture_size(m, &m->files[model->file], params, &width, &height);
+    picture_size(m, model->file, params, &width, &height);
     return model->width == width && model->height == height;
 }
 

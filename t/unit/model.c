@@ -94,7 +94,7 @@ static void says_that_nothing_is_installed(void **state)
     (void)state;
     close_files(&m);
     m.files[0].fd = m.files[2].fd = -1;
-    assert_null(model_open(&m, &(struct model_params) { 16, 9, 1 }, &e));
+    assert_null(model_open(&m, &(struct model_params) { 16, 9, 1, 0 }, &e));
     assert_string_equal(e.code, "model_not_installed");
     model_close(NULL);
 }
@@ -106,7 +106,7 @@ static void remembers_until_reset(void **state)
     struct error e;
     int w, h;
     (void)state;
-    struct model *model = model_open(&m, &(struct model_params) { 16, 9, 1 }, &e);
+    struct model *model = model_open(&m, &(struct model_params) { 16, 9, 1, 0 }, &e);
     assert_non_null(model);
     float *in = model_input(model, &w, &h);
     for (int i = 0; i < 3 * w * h; i++)
@@ -124,7 +124,7 @@ static void remembers_until_reset(void **state)
     model_close(model);
 
     *m.outputs.foreground = 0; /* a network that predicts none */
-    model = model_open(&m, &(struct model_params) { 16, 9, 1 }, &e);
+    model = model_open(&m, &(struct model_params) { 16, 9, 1, 0 }, &e);
     assert_int_equal(model_run(model, &out, &e), 0);
     assert_null(out.foreground);
     model_close(model);
@@ -145,7 +145,7 @@ static void divides_by_the_largest_value(void **state)
         m.mean[c] = .25f * (float)(c + 1);
         m.std[c] = .5f;
     }
-    struct model *model = model_open(&m, &(struct model_params) { 16, 9, 1 }, &e);
+    struct model *model = model_open(&m, &(struct model_params) { 16, 9, 1, 0 }, &e);
     assert_non_null(model);
     float *in = model_input(model, &w, &h);
     const int pixels = w * h;
@@ -182,13 +182,13 @@ static void pads_and_reverses(void **state)
         const int pads = how & 1, reverses = how >> 1;
         m.fit = pads ? FIT_PAD : FIT_STRETCH;
         m.channels = reverses ? CHANNELS_BGR : CHANNELS_RGB;
-        struct model *model = model_open(&m, &(struct model_params) { 400, 300, 1 }, &e);
+        struct model *model = model_open(&m, &(struct model_params) { 400, 300, 1, 0 }, &e);
         assert_non_null(model);
         float *in = model_input(model, &w, &h);
         assert_int_equal(w, pads ? 21 : 32);
         assert_int_equal(h, 16);
-        assert_int_equal(model_suits(model, &m, &(struct model_params) { 800, 600, 1 }), 1);
-        assert_int_equal(model_suits(model, &m, &(struct model_params) { 500, 300, 1 }), !pads);
+        assert_int_equal(model_suits(model, &m, &(struct model_params) { 800, 600, 1, 0 }), 1);
+        assert_int_equal(model_suits(model, &m, &(struct model_params) { 500, 300, 1, 0 }), !pads);
         for (int frame = 1; frame < 3; frame++) {
             for (int i = 0; i < 3 * w * h; i++)
                 in[i] = (float)(i * frame);
@@ -231,7 +231,7 @@ static void pads_with_zeros(void **state)
     m.range = RANGE_PICTURE;
     for (int c = 0; c < 3; c++)
         m.mean[c] = .25f;
-    struct model *model = model_open(&m, &(struct model_params) { 300, 300, 1 }, &e);
+    struct model *model = model_open(&m, &(struct model_params) { 300, 300, 1, 0 }, &e);
     if (!model)
         fail_msg("%s", e.text);
     float *in = model_input(model, &w, &h);
@@ -251,7 +251,7 @@ static void names_what_does_not_fit(void **state)
 {
     struct manifest m = manifest();
     struct error e;
-    const struct model_params params = { 32, 16, 1 };
+    const struct model_params params = { 32, 16, 1, 0 };
     (void)state;
     *m.outputs.alpha = 0;
     assert_null(model_open(&m, &params, &e));
