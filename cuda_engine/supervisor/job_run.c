@@ -245,7 +245,7 @@ static void on_report(void *data, const struct report *report)
         r->state = HOLDING;
         run_log(LOG_INFO, r, "job_probed", log_num("output_ms", report->duration_ms),
             log_num("frames", report->frames_total), log_num("width", report->width),
-            log_num("height", report->height));
+            log_num("height", report->height), log_str("network", report->network));
         timer_set(&r->wall,
             loop_now() + config->job_timeout + config->job_timeout_factor * report->duration_ms,
             on_wall, r);
@@ -442,7 +442,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
     r->lease.data = r;
     lease_open(&r->lease, &r->claim, sent, config->lease, config->heartbeat);
 
-    r->worker = pool_take(&user, r);
+    r->worker = pool_take(claim->model, &user, r);
     if (!r->worker) {
         release(r);
         return;
