@@ -258,10 +258,18 @@ gpu_check() {
     make -s -j"$jobs" -C cuda_engine all gpu
     unset LD_LIBRARY_PATH
     build/engine/matte device --device cuda
-    prove --exec '' build/engine/unit/cuda_*
+    prove --exec '' build/engine/unit/cuda_* build/engine/unit/cudnn_net
     build/engine/gpu/clip libx264 "$clip" "$out" | tee build/gpu-check.log
     grep -q '^fps=' build/gpu-check.log || die 'this card is emulated: its speed says nothing'
     sed -n 's/^/gpu.clip_/p' build/gpu-check.log
+    gpu_network rvm rvm_512x288 512:288 20
+    gpu_network u2netp u2netp 320:320 2
+    gpu_network isnet isnet_1024x1024 1024:1024 1
+}
+
+gpu_network() { # gpu_network NETWORK FILE SIZE FRAMES: how fast, what memory, and how far from the processor's
+    ffmpeg -v error -nostdin -y -i "$cache/clips/webcam.mp4" -frames:v "$4" -vf scale="$3" -pix_fmt rgb24 -f rawvideo build/gpu-check.rgb
+    build/engine/gpu/networks "conf/models/$1.json" "$cache/models" "$2.onnx" "$4" build/gpu-check.rgb | sed "s/^/gpu.$1./"
 }
 
 case ${1:-} in
