@@ -53,8 +53,7 @@ DEVICE_FN float difference(const struct calm_step_params &p, int x, int y)
     const float4 a = ((const float4 *)p.softened)[(size_t)y * p.width + x];
     const float4 b = ((const float4 *)p.softened_before)[from(p, x, y)];
     const struct rgb now = { a.x, a.y, a.z }, before = { b.x, b.y, b.z };
-    return temporal_difference(
-        now, before, (2 * TEMPORAL_SOFTEN + 1) * (2 * TEMPORAL_SOFTEN + 1));
+    return temporal_difference(now, before, (2 * TEMPORAL_SOFTEN + 1) * (2 * TEMPORAL_SOFTEN + 1));
 }
 
 KERNEL(calm_step, CALM_THREADS)

@@ -76,7 +76,8 @@ DEVICE_FN void take_least(struct found *f, struct vector v, int cost, int counts
     for (int i = LANES; i < 32; i *= 2)
         least = min(least, __shfl_xor_sync(0xffffffff, least, i));
     const int from = (least & (AT_ONCE - 1)) * LANES;
-    const int x = __shfl_sync(0xffffffff, (int)v.x, from), y = __shfl_sync(0xffffffff, (int)v.y, from);
+    const int x = __shfl_sync(0xffffffff, (int)v.x, from),
+              y = __shfl_sync(0xffffffff, (int)v.y, from);
     if (least >> 3 >= f->cost)
         return;
     f->cost = least >> 3;

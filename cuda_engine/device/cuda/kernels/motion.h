@@ -8,7 +8,8 @@
 
 enum {
     MOTION_THREADS = 256,
-    MOTION_TILE = 32,    /* pixels a side of which a block makes all levels; a multiple of 2 to the levels but one */
+    MOTION_TILE =
+        32, /* pixels a side of which a block makes all levels; a multiple of 2 to the levels but one */
     MATCH_THREADS = 128, /* a warp to each of the picture's blocks */
 };
 

@@ -75,8 +75,8 @@ KERNEL(spread_push, SPREAD_THREADS)
                     child[k] =
                         sample(p.from, color_seen(seen, cx, cy), alpha_of(p.from, cx, cy), side);
                 else
-                    child[k] = held[side][finer + (2 * row + (k >> 1)) * 2 * tile + 2 * column +
-                                          (k & 1)];
+                    child[k] =
+                        held[side][finer + (2 * row + (k >> 1)) * 2 * tile + 2 * column + (k & 1)];
             }
             const struct tint t = tint_push(child[0], child[1], child[2], child[3]);
             held[side][own + at] = t;
