@@ -17,7 +17,7 @@ enum { TEMPORAL_SOFTEN = 1, TEMPORAL_RADIUS = 2 }; /* pixels to each side */
 /* A mean difference from which on a pixel is another one. */
 #define TEMPORAL_MOTION .05f
 /* As many frames weigh in a mean as most. */
-#define TEMPORAL_FRAMES 5
+#define TEMPORAL_FRAMES 10
 /* The weight of alpha .5 beside that of 0 and 1, which is 1 more. */
 #define TEMPORAL_UNSURE .3f
 
