@@ -18,9 +18,9 @@ void choice_start(struct choice *c, const struct prompt *p)
     } else {
         c->prompt.count = 1;
         c->prompt.phrases[0].classes[PERSON / 64] = 1ull << PERSON % 64;
-        c->prompt.phrases[1] = (struct prompt_phrase) { .classes = { UINT64_MAX, UINT64_MAX },
-            .places = PLACE_LARGEST,
-            .count = 1 };
+        c->prompt.phrases[1] = (struct prompt_phrase) {
+            .classes = { UINT64_MAX, UINT64_MAX }, .places = PLACE_LARGEST, .count = 1
+        };
     }
     for (int i = 0; i < c->prompt.count; i++)
         *(c->prompt.phrases[i].exclude ? &c->excluding : &c->keeping) |= 1u << i;

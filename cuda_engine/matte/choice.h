@@ -10,7 +10,7 @@
 
 /* What was decided of a thing; phrases are bits by their order. */
 struct chosen {
-    int id; /* of its track */
+    int id;                 /* of its track */
     uint32_t judged, named; /* by phrases: whether was decided, and that it was yes */
     int coloured;           /* colours are known */
     unsigned colours;       /* of enum prompt_colour */

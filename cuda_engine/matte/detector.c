@@ -58,8 +58,7 @@ static float side_distance(const float *bins)
     return mean / sum;
 }
 
-static struct box cell_box(
-    const float *bins, int x, int y, float stride, float width, float height)
+static struct box cell_box(const float *bins, int x, int y, float stride, float width, float height)
 {
     const float cx = ((float)x + .5f) * stride, cy = ((float)y + .5f) * stride;
     float side[4];
@@ -136,8 +135,8 @@ static int add_detection(struct detection *found, int count, const struct candid
     return count;
 }
 
-int detector_decode(const struct detector_answer *answer, int width, int height,
-    struct detection found[DETECTIONS])
+int detector_decode(
+    const struct detector_answer *answer, int width, int height, struct detection found[DETECTIONS])
 {
     struct candidate list[CANDIDATES];
     const int candidates = collect(answer, width, height, list);
@@ -217,8 +216,8 @@ struct detector *detector_open(const struct manifest *m, const struct manifest *
 }
 
 /* One plane of the input, of one of the picture. */
-static void resize_plane(struct detector *d, const float *restrict from, float *restrict to,
-    float gain, float offset)
+static void resize_plane(
+    struct detector *d, const float *restrict from, float *restrict to, float gain, float offset)
 {
     const int width = d->x.count, height = d->y.count;
     for (int y = 0; y < d->height; y++)

@@ -51,8 +51,8 @@ struct detector *detector_open(const struct manifest *m, const struct manifest *
     int height, int threads, struct error *e);
 
 /* How many it saw in the picture; -1 and *e. */
-int detector_run(struct detector *d, const float *picture, struct detection found[DETECTIONS],
-    struct error *e);
+int detector_run(
+    struct detector *d, const float *picture, struct detection found[DETECTIONS], struct error *e);
 
 /* d may be NULL. */
 void detector_close(struct detector *d);

@@ -1,4 +1,4 @@
-#include "model.h"
+#include "kind.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -7,7 +7,8 @@
 
 #include "../nn/nn.h"
 
-struct model {
+struct network {
+    struct model base;
     const struct manifest *manifest;
     int file;
     struct device *device; /* NULL, or one that is not apart: rasters are planes of the host's */
@@ -49,7 +50,7 @@ static void picture_size(const struct manifest *m, const struct manifest_file *f
 }
 
 /* Finds a tensor and checks its size. */
-static int find(struct model *model, const char *label, const char *name, int c, int h, int w,
+static int find(struct network *model, const char *label, const char *name, int c, int h, int w,
     struct nn_tensor *t, struct error *e)
 {
     if (nn_tensor(model->net, name, t, e))
@@ -60,7 +61,7 @@ static int find(struct model *model, const char *label, const char *name, int c,
     return 0;
 }
 
-static int find_tensors(struct model *model, const struct manifest *m, int file, struct error *e)
+static int find_tensors(struct network *model, const struct manifest *m, int file, struct error *e)
 {
     const char *label = m->files[file].file;
     const int w = m->files[file].width, h = m->files[file].height;
@@ -72,31 +73,31 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
     return 0;
 }
 
-static float *host_picture(const struct model *model)
+static float *host_picture(const struct network *model)
 {
     return model->picture ? model->picture : model->input.data;
 }
 
-static float *host_alpha(const struct model *model)
+static float *host_alpha(const struct network *model)
 {
     return model->answer ? model->answer : model->alpha.data;
 }
 
 /* NULL where there is none. */
-static float *host_foreground(const struct model *model)
+static float *host_foreground(const struct network *model)
 {
     return model->answer && model->foreground.data
                ? model->answer + (ptrdiff_t)model->seen.width * model->seen.height
                : model->foreground.data;
 }
 
-static int is_apart(const struct model *model)
+static int is_apart(const struct network *model)
 {
     return model->device && device_is_apart(model->device);
 }
 
 /* A raster on the device for planes of the host, or of these planes. */
-static int open_raster(struct model *model, struct raster *raster, float *planes, int width,
+static int open_raster(struct network *model, struct raster *raster, float *planes, int width,
     int height, int channels, struct error *e)
 {
     if (planes && is_apart(model))
@@ -106,7 +107,7 @@ static int open_raster(struct model *model, struct raster *raster, float *planes
 }
 
 /* -1 and *e. */
-static int make_room(struct model *model, const struct model_params *params, struct error *e)
+static int make_room(struct network *model, const struct model_params *params, struct error *e)
 {
     const struct manifest *m = model->manifest;
     const struct manifest_file *f = &m->files[model->file];
@@ -126,7 +127,9 @@ static int make_room(struct model *model, const struct model_params *params, str
     return open_raster(model, &model->made.foreground, host_foreground(model), width, height, 3, e);
 }
 
-struct model *model_open(
+static void network_close(struct model *base);
+
+static struct model *network_open(
     const struct manifest *m, const struct model_params *params, struct error *e)
 {
     if (!*m->outputs.alpha) {
@@ -141,7 +144,7 @@ struct model *model_open(
     }
     if (manifest_verify(&m->files[file], e))
         return NULL;
-    struct model *model = calloc(1, sizeof *model);
+    struct network *model = calloc(1, sizeof *model);
     if (!model) {
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
         return NULL;
@@ -158,15 +161,16 @@ struct model *model_open(
         .state_count = m->state_count };
     model->net = nn_open(m->files[file].fd, m->files[file].file, &net, e);
     if (!model->net || find_tensors(model, m, file, e) || make_room(model, params, e)) {
-        model_close(model);
+        network_close(&model->base);
         return NULL;
     }
-    return model;
+    return &model->base;
 }
 
-int model_suits(
-    const struct model *model, const struct manifest *m, const struct model_params *params)
+static int network_suits(
+    const struct model *base, const struct manifest *m, const struct model_params *params)
 {
+    const struct network *model = (const struct network *)base;
     int width, height;
     if (model->manifest != m || model->file != nearest_file(m, params) ||
         model->device != params->device)
@@ -175,9 +179,9 @@ int model_suits(
     return model->seen.width == width && model->seen.height == height;
 }
 
-const struct raster *model_input(const struct model *model)
+static const struct raster *network_input(const struct model *base)
 {
-    return &model->seen;
+    return &((const struct network *)base)->seen;
 }
 
 /* The picture's largest value, of 0..1; 1 for a black one, which nothing can make brighter. */
@@ -204,14 +208,14 @@ static void brighten(const struct manifest *m, float *picture, int pixels, float
 }
 
 /* The plane of a network that holds red (0), green or blue. */
-static int plane_of(const struct model *model, int colour)
+static int plane_of(const struct network *model, int colour)
 {
     return model->manifest->channels == CHANNELS_BGR ? 2 - colour : colour;
 }
 
 /* From or to the picture's part of a plane of the network's size. */
 static void copy_plane(
-    const struct model *model, float *to, int to_width, const float *from, int from_width)
+    const struct network *model, float *to, int to_width, const float *from, int from_width)
 {
     for (int y = 0; y < model->seen.height; y++)
         memcpy(to + (ptrdiff_t)y * to_width, from + (ptrdiff_t)y * from_width,
@@ -219,7 +223,7 @@ static void copy_plane(
 }
 
 /* The padding was zeros from the beginning and stays. */
-static void put_picture(const struct model *model)
+static void put_picture(const struct network *model)
 {
     const int width = model->seen.width, w = model->input.w, h = model->input.h;
     const ptrdiff_t pixels = (ptrdiff_t)width * model->seen.height;
@@ -228,7 +232,7 @@ static void put_picture(const struct model *model)
             model->picture + c * pixels, width);
 }
 
-static void take_answer(const struct model *model)
+static void take_answer(const struct network *model)
 {
     const int width = model->seen.width, w = model->input.w, h = model->input.h;
     const ptrdiff_t pixels = (ptrdiff_t)width * model->seen.height;
@@ -240,7 +244,7 @@ static void take_answer(const struct model *model)
 }
 
 /* The picture in host memory to the answers there. It is left as it was: whoever wrote it composes with it afterwards. */
-static int run_net(struct model *model, struct error *e)
+static int run_net(struct network *model, struct error *e)
 {
     const struct manifest *m = model->manifest;
     float *picture = host_picture(model);
@@ -258,8 +262,9 @@ static int run_net(struct model *model, struct error *e)
     return failed;
 }
 
-int model_run(struct model *model, struct model_output *out, struct error *e)
+static int network_run(struct model *base, struct model_output *out, struct error *e)
 {
+    struct network *model = (struct network *)base;
     struct model_output *made = &model->made;
     if (is_apart(model) && raster_read(model->device, &model->seen, host_picture(model), e))
         return -1;
@@ -274,15 +279,14 @@ int model_run(struct model *model, struct model_output *out, struct error *e)
     return 0;
 }
 
-void model_reset(struct model *model)
+static void network_reset(struct model *base)
 {
-    nn_reset(model->net);
+    nn_reset(((struct network *)base)->net);
 }
 
-void model_close(struct model *model)
+static void network_close(struct model *base)
 {
-    if (!model)
-        return;
+    struct network *model = (struct network *)base;
     if (is_apart(model)) {
         raster_close(model->device, &model->seen);
         raster_close(model->device, &model->made.alpha);
@@ -293,3 +297,12 @@ void model_close(struct model *model)
     free(model->answer);
     free(model);
 }
+
+const struct model_kind model_network = {
+    .open = network_open,
+    .suits = network_suits,
+    .input = network_input,
+    .run = network_run,
+    .reset = network_reset,
+    .close = network_close,
+};

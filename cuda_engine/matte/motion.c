@@ -27,7 +27,7 @@ struct finder {
     struct motion_block *blocks;
     uint8_t *now, *before; /* with a border, its edge pixels repeated */
     int stride;
-    int past; /* before holds a picture */
+    int past;                 /* before holds a picture */
     struct motion_block *own; /* of a thing that is carried */
     float *weight;
 };
@@ -54,8 +54,8 @@ struct motion *motion_open(int width, int height, struct error *e)
             return m;
         motion_close(m);
     }
-    error_retry(e, "out_of_memory", "There is no memory to follow a picture of %dx%d.", width,
-        height);
+    error_retry(
+        e, "out_of_memory", "There is no memory to follow a picture of %dx%d.", width, height);
     return NULL;
 }
 
@@ -105,8 +105,7 @@ static void search(struct match *m, int dx, int dy, int reach)
         for (int x = inside(dx - reach, -MOTION_REACH, MOTION_REACH);
              x <= inside(dx + reach, -MOTION_REACH, MOTION_REACH); x++) {
             const int sum = sum_at(m, x, y);
-            const float cost =
-                (float)sum + WAY * WINDOW * WINDOW * sqrtf((float)(x * x + y * y));
+            const float cost = (float)sum + WAY * WINDOW * WINDOW * sqrtf((float)(x * x + y * y));
             if (cost < m->cost) {
                 m->cost = cost;
                 m->sum = sum;
@@ -173,8 +172,8 @@ void motion_reset(struct motion *m)
 /* ---- carrying ---- */
 
 /* How much of a block, where it was, is the thing's, 0 to 1: of every fourth pixel. */
-static float share(const struct motion *m, const float *from, int column, int row,
-    const struct motion_block *b)
+static float share(
+    const struct motion *m, const float *from, int column, int row, const struct motion_block *b)
 {
     const int left = column * MOTION_BLOCK + (int)lrintf(b->dx),
               top = row * MOTION_BLOCK + (int)lrintf(b->dy);
@@ -232,8 +231,8 @@ static void own_motion(struct finder *f, float mean_dx, float mean_dy)
             for (int x = inside(column - 2, 0, m->columns - 1);
                  x <= inside(column + 2, 0, m->columns - 1); x++) {
                 const int k = y * m->columns + x;
-                const float w = f->weight[k] / (float)(1 + (x - column) * (x - column) +
-                                                       (y - row) * (y - row));
+                const float w =
+                    f->weight[k] / (float)(1 + (x - column) * (x - column) + (y - row) * (y - row));
                 sum += w;
                 dx += w * f->blocks[k].dx;
                 dy += w * f->blocks[k].dy;

@@ -17,8 +17,8 @@ struct motion_block {
 };
 
 struct motion {
-    int width, height;               /* of the pictures */
-    int columns, rows;               /* of blocks, MOTION_BLOCK x MOTION_BLOCK each */
+    int width, height; /* of the pictures */
+    int columns, rows; /* of blocks, MOTION_BLOCK x MOTION_BLOCK each */
     const struct motion_block *blocks;
     int cut;      /* 1: the picture has nothing to do with the one before, or there was none */
     float moving; /* the part of the blocks that are not still */

@@ -1,4 +1,9 @@
-#include "pro.h"
+/*
+ * The model `pro`. A detector sees things in some of the frames, which are followed through all of them; those that the
+ * prompt keeps are cut out by a segmenter, which looks again when the picture has changed enough, and in between their
+ * masks move along with the picture. The networks run on the processor.
+ */
+#include "kind.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -6,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../log.h"
 #include "choice.h"
 #include "motion.h"
 #include "segment.h"
@@ -45,16 +51,17 @@ enum { LOOK_MOVING = 5, LOOK_TOUCHING = 2, LOOK_STILL = 50 };
 #define NOTHING -10.f
 
 struct thing {
-    int id;      /* of its track; 0: free */
-    int masked;  /* it has a mask */
-    int needed;  /* its mask matters in this frame */
-    float age;   /* of the mask */
+    int id;     /* of its track; 0: free */
+    int masked; /* it has a mask */
+    int needed; /* its mask matters in this frame */
+    float age;  /* of the mask */
     float *mask;
 };
 
 enum cost { COST_FOLLOW, COST_DETECT, COST_ENCODE, COST_DECODE, COST_ALPHA, COSTS };
 
 struct pro {
+    struct model base;
     const struct manifest *manifest;
     struct model_params params;
     struct detector *detector;
@@ -64,12 +71,13 @@ struct pro {
     struct choice choice;
     struct prompt prompt;
     struct thing things[TRACKS];
-    int width, height;             /* of the picture */
+    struct raster seen, made;      /* the picture and its alpha where the device computes */
+    int width, height;             /* of them */
     int mask_width, mask_height;   /* SEGMENT_STEP times smaller */
-    float *picture, *alpha, *rows; /* rows: two of masks as wide as the picture */
+    float *picture, *alpha, *rows; /* in host memory; rows: two of masks as wide as the picture */
     uint8_t *rgb, *luma;           /* the picture as large as a mask */
     float *moved, *kept, *excluded;
-    int looked; /* the segmenter has seen this frame */
+    int looked;           /* the segmenter has seen this frame */
     struct error failure; /* of a mask that was wanted for its colours */
     int failed;
     struct {
@@ -95,6 +103,9 @@ static double count_cost(struct pro *p, enum cost which, double since)
 
 /* ---- opening ---- */
 
+static void pro_reset(struct model *model);
+static void pro_close(struct model *model);
+
 static int make_room(struct pro *p, struct error *e)
 {
     const size_t pixels = (size_t)p->width * (size_t)p->height;
@@ -116,7 +127,47 @@ static int make_room(struct pro *p, struct error *e)
     return 0;
 }
 
-struct pro *pro_open(const struct manifest *m, const struct model_params *params, struct error *e)
+static int is_apart(const struct pro *p)
+{
+    return p->params.device && device_is_apart(p->params.device);
+}
+
+/* Rasters of a card, or of what is in host memory. */
+static int open_rasters(struct pro *p, struct error *e)
+{
+    if (is_apart(p))
+        return raster_open(p->params.device, &p->seen, p->width, p->height, 3, e) ||
+               raster_open(p->params.device, &p->made, p->width, p->height, 1, e);
+    p->seen = (struct raster) { p->picture, p->width, p->height, 3, 0 };
+    p->made = (struct raster) { p->alpha, p->width, p->height, 1, 0 };
+    return 0;
+}
+
+static int open_parts(struct pro *p, struct error *e)
+{
+    const struct manifest_parts *parts = &p->manifest->parts;
+    const struct manifest *const networks[] = { parts->detector, parts->encoder, parts->decoder };
+    const struct model_params *params = &p->params;
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        if (networks[i]->files[0].fd < 0)
+            return error_set(e, "model_not_installed",
+                "None of the files of the network %s is installed.", networks[i]->name);
+    p->segment = segment_open(
+        parts->encoder, parts->decoder, params->width, params->height, params->threads, e);
+    if (!p->segment)
+        return -1;
+    segment_size(p->segment, &p->width, &p->height);
+    segment_mask_size(p->segment, &p->mask_width, &p->mask_height);
+    p->detector =
+        detector_open(parts->detector, p->manifest, p->width, p->height, params->threads, e);
+    if (!p->detector)
+        return -1;
+    p->motion = motion_open(p->mask_width, p->mask_height, e);
+    return p->motion ? 0 : -1;
+}
+
+static struct model *pro_open(
+    const struct manifest *m, const struct model_params *params, struct error *e)
 {
     struct pro *p = calloc(1, sizeof *p);
     if (!p) {
@@ -125,44 +176,38 @@ struct pro *pro_open(const struct manifest *m, const struct model_params *params
     }
     p->manifest = m;
     p->params = *params;
-    p->segment = segment_open(
-        m->encoder, m->decoder, params->width, params->height, params->threads, e);
-    if (p->segment) {
-        segment_size(p->segment, &p->width, &p->height);
-        segment_mask_size(p->segment, &p->mask_width, &p->mask_height);
-        p->detector = detector_open(
-            m->detector, m->encoder, p->width, p->height, params->threads, e);
-    }
-    if (!p->detector || !(p->motion = motion_open(p->mask_width, p->mask_height, e)) ||
-        make_room(p, e)) {
-        pro_close(p);
+    if (open_parts(p, e) || make_room(p, e) || open_rasters(p, e)) {
+        pro_close(&p->base);
         return NULL;
     }
-    pro_reset(p);
-    return p;
+    if (is_apart(p))
+        log_event(LOG_INFO, "networks_on_processor", log_str("model", m->name));
+    pro_reset(&p->base);
+    return &p->base;
 }
 
-int pro_suits(const struct pro *p, const struct manifest *m, const struct model_params *params)
+static int pro_suits(
+    const struct model *model, const struct manifest *m, const struct model_params *params)
 {
+    const struct pro *p = (const struct pro *)model;
     return p->manifest == m && p->params.width == params->width &&
-           p->params.height == params->height;
+           p->params.height == params->height && p->params.device == params->device;
 }
 
-float *pro_input(struct pro *p, int *width, int *height)
+static const struct raster *pro_input(const struct model *model)
 {
-    *width = p->width;
-    *height = p->height;
-    return p->picture;
+    return &((const struct pro *)model)->seen;
 }
 
-void pro_ask(struct pro *p, const struct prompt *prompt)
+static void pro_ask(struct model *model, const struct prompt *prompt)
 {
-    p->prompt = prompt ? *prompt : (struct prompt) { 0 };
-    pro_reset(p);
+    ((struct pro *)model)->prompt = prompt ? *prompt : (struct prompt) { 0 };
+    pro_reset(model);
 }
 
-void pro_reset(struct pro *p)
+static void pro_reset(struct model *model)
 {
+    struct pro *p = (struct pro *)model;
     tracker_start(&p->tracker, p->width, p->height);
     choice_start(&p->choice, &p->prompt);
     motion_reset(p->motion);
@@ -176,7 +221,7 @@ void pro_reset(struct pro *p)
 /* Means of SEGMENT_STEP x SEGMENT_STEP pixels; at the right and below of what is left. */
 static void shrink(struct pro *p)
 {
-    const float *mean = p->manifest->encoder->mean, *std = p->manifest->encoder->std;
+    const float *mean = p->manifest->mean, *std = p->manifest->std;
     for (int y = 0; y < p->mask_height; y++)
         for (int x = 0; x < p->mask_width; x++) {
             const int left = x * SEGMENT_STEP, top = y * SEGMENT_STEP;
@@ -391,7 +436,7 @@ static unsigned colours_of(void *data, const struct track *k)
     return look_colours(&picture, g->mask);
 }
 
-static int detect(struct pro *p, struct error *e)
+static int detect(struct pro *p, double since, struct error *e)
 {
     struct detection found[DETECTIONS];
     struct look looks[DETECTIONS];
@@ -404,6 +449,7 @@ static int detect(struct pro *p, struct error *e)
         look_take(&looks[i], &picture, &b);
     }
     tracker_see(&p->tracker, found, looks, count);
+    count_cost(p, COST_DETECT, since);
     drop_things(p);
     choice_update(&p->choice, &p->tracker, colours_of, p);
     if (p->failed)
@@ -540,37 +586,38 @@ static void draw_alpha(struct pro *p)
     }
 }
 
-int pro_run(struct pro *p, struct model_output *out, struct error *e)
+static int pro_run(struct model *model, struct model_output *out, struct error *e)
 {
+    struct pro *p = (struct pro *)model;
     double t = now();
+    if (is_apart(p) && raster_read(p->params.device, &p->seen, p->picture, e))
+        return -1;
     p->looked = p->failed = 0;
     shrink(p);
     follow(p);
     drop_things(p);
     t = count_cost(p, COST_FOLLOW, t);
-    if (must_detect(p)) {
-        if (detect(p, e))
-            return -1;
-        count_cost(p, COST_DETECT, t);
-    }
-    if (make_masks(p, e))
+    if ((must_detect(p) && detect(p, t, e)) || make_masks(p, e))
         return -1;
     t = now();
     unite_masks(p);
     draw_alpha(p);
+    if (is_apart(p) && raster_write(p->params.device, &p->made, p->alpha, e))
+        return -1;
     count_cost(p, COST_ALPHA, t);
-    *out = (struct model_output) { .alpha = p->alpha };
+    *out = (struct model_output) { .alpha = p->made };
     return 0;
 }
 
 /* ---- what is told ---- */
 
-int pro_things(const struct pro *p, struct model_thing things[MODEL_THINGS])
+static int pro_things(const struct model *model, struct model_thing things[MODEL_THINGS], int *key)
 {
+    const struct pro *p = (const struct pro *)model;
     int count = 0;
+    *key = p->looked || !p->tracker.since;
     for (int i = 0; i < p->tracker.count; i++) {
         const struct track *k = &p->tracker.tracks[i];
-        const struct thing *g = thing_of((struct pro *)p, k);
         if (k->state == TRACK_LOST || count == MODEL_THINGS)
             continue;
         things[count++] = (struct model_thing) {
@@ -584,13 +631,13 @@ int pro_things(const struct pro *p, struct model_thing things[MODEL_THINGS])
             .right = k->box.right / (float)p->width,
             .bottom = k->box.bottom / (float)p->height,
         };
-        (void)g;
     }
     return count;
 }
 
-int pro_costs(const struct pro *p, struct model_cost costs[MODEL_COSTS])
+static int pro_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
 {
+    const struct pro *p = (const struct pro *)model;
     static const char *const names[COSTS] = {
         [COST_FOLLOW] = "follow",
         [COST_DETECT] = "detect",
@@ -599,15 +646,17 @@ int pro_costs(const struct pro *p, struct model_cost costs[MODEL_COSTS])
         [COST_ALPHA] = "alpha",
     };
     for (int i = 0; i < COSTS; i++)
-        costs[i] =
-            (struct model_cost) { names[i], p->costs[i].runs, 1000 * p->costs[i].seconds };
+        costs[i] = (struct model_cost) { names[i], p->costs[i].runs, 1000 * p->costs[i].seconds };
     return COSTS;
 }
 
-void pro_close(struct pro *p)
+static void pro_close(struct model *model)
 {
-    if (!p)
-        return;
+    struct pro *p = (struct pro *)model;
+    if (is_apart(p)) {
+        raster_close(p->params.device, &p->seen);
+        raster_close(p->params.device, &p->made);
+    }
     detector_close(p->detector);
     segment_close(p->segment);
     motion_close(p->motion);
@@ -623,3 +672,15 @@ void pro_close(struct pro *p)
         free(p->things[i].mask);
     free(p);
 }
+
+const struct model_kind model_prompted = {
+    .open = pro_open,
+    .suits = pro_suits,
+    .ask = pro_ask,
+    .input = pro_input,
+    .run = pro_run,
+    .things = pro_things,
+    .costs = pro_costs,
+    .reset = pro_reset,
+    .close = pro_close,
+};

@@ -17,10 +17,10 @@ enum { HINT_SIDE = 256 };
 
 struct segment {
     struct nn_net *encoder, *decoder;
-    struct nn_tensor picture, embedding;              /* of the encoder */
-    struct nn_tensor seen, points, hint, hinted;      /* the decoder's inputs, and ... */
-    struct nn_tensor mask, trust;                     /* ... what it answers */
-    int width, height, mask_width, mask_height; /* of the picture and of its part of a mask */
+    struct nn_tensor picture, embedding;         /* of the encoder */
+    struct nn_tensor seen, points, hint, hinted; /* the decoder's inputs, and ... */
+    struct nn_tensor mask, trust;                /* ... what it answers */
+    int width, height, mask_width, mask_height;  /* of the picture and of its part of a mask */
 };
 
 static int find(struct nn_net *net, const struct manifest *m, const char *name, int values,
@@ -121,8 +121,8 @@ int segment_look(struct segment *s, const float *picture, struct error *e)
                 (size_t)s->width * sizeof *picture);
     if (nn_run(s->encoder, e))
         return -1;
-    const size_t values = (size_t)s->embedding.n * (size_t)s->embedding.c *
-                          (size_t)s->embedding.h * (size_t)s->embedding.w;
+    const size_t values = (size_t)s->embedding.n * (size_t)s->embedding.c * (size_t)s->embedding.h *
+                          (size_t)s->embedding.w;
     memcpy(s->seen.data, s->embedding.data, values * sizeof *s->seen.data);
     return 0;
 }

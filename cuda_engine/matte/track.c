@@ -4,13 +4,17 @@
 #include <string.h>
 
 /* The detector must be as sure of a thing that is new; less will do for one that was there before. */
-#define NEW .4f
+#define NEW .3f
 
 /* What boxes of two things have in common when they touch, of the smaller one. */
 #define TOUCH .1f
 
 /* A box that overlaps so much with a thing's is no other thing. */
 #define TAKEN .6f
+
+/* Likeness of the scores of two things that may be of one class, and that are. */
+#define MAY_BE   .2f
+#define ONE_KIND .5f
 
 /* Two looks of the same thing; of one that is back, whose place says nothing. */
 #define ALIKE .35f
@@ -61,15 +65,6 @@ static float in_common(const struct box *a, const struct box *b)
     const float height = fminf(a->bottom, b->bottom) - fmaxf(a->top, b->top);
     const float least = fminf(area(a), area(b));
     return width > 0 && height > 0 && least > 0 ? width * height / least : 0;
-}
-
-int tracker_touches(const struct tracker *t, const struct track *k)
-{
-    for (int i = 0; i < t->count; i++)
-        if (&t->tracks[i] != k && t->tracks[i].state != TRACK_LOST &&
-            in_common(&t->tracks[i].box, &k->box) > TOUCH)
-            return 1;
-    return 0;
 }
 
 static void lose(struct track *k)
@@ -140,20 +135,28 @@ static float same_class(const float *a, const float *b)
     return both / sqrtf(aa * bb);
 }
 
+int tracker_touches(const struct tracker *t, const struct track *k)
+{
+    for (int i = 0; i < t->count; i++)
+        if (&t->tracks[i] != k && t->tracks[i].state != TRACK_LOST &&
+            in_common(&t->tracks[i].box, &k->box) > TOUCH &&
+            same_class(t->tracks[i].score, k->score) > ONE_KIND)
+            return 1;
+    return 0;
+}
+
 /* How well a thing in view and a detection go together, above 0; 0: they do not. */
-static float affinity(
-    const struct track *k, const struct detection *d, const struct look *look)
+static float affinity(const struct track *k, const struct detection *d, const struct look *look)
 {
     const float size = sqrtf(fmaxf(area(&k->box), area(&d->box)) + 1e-6f);
     const float ratio = area(&d->box) / (area(&k->box) + 1e-6f);
     /* who has been hidden for long may be farther from where it was thought to be */
-    const float reach =
-        .6f + (k->state == TRACK_HIDDEN ? .02f * fminf((float)k->unseen, 40) : 0);
-    const float away = hypotf(middle_x(&k->box) - middle_x(&d->box),
-                           middle_y(&k->box) - middle_y(&d->box)) /
-                       size / reach;
+    const float reach = .6f + (k->state == TRACK_HIDDEN ? .02f * fminf((float)k->unseen, 40) : 0);
+    const float away =
+        hypotf(middle_x(&k->box) - middle_x(&d->box), middle_y(&k->box) - middle_y(&d->box)) /
+        size / reach;
     const float overlap = box_overlap(&k->box, &d->box), like = look_likeness(&k->look, look);
-    if (same_class(k->score, d->score) < .2f || ratio < .25f || ratio > 4)
+    if (same_class(k->score, d->score) < MAY_BE || ratio < .25f || ratio > 4)
         return 0;
     if (overlap < .1f && away > 1)
         return 0;
@@ -280,7 +283,7 @@ static struct track *known(struct tracker *t, const struct detection *d, const s
     float most = AGAIN;
     for (int i = 0; i < t->count; i++) {
         struct track *k = &t->tracks[i];
-        if (k->state != TRACK_LOST || same_class(k->score, d->score) < .5f)
+        if (k->state != TRACK_LOST || same_class(k->score, d->score) < ONE_KIND)
             continue;
         const float like = look_likeness(&k->look, look);
         if (like > most) {
@@ -298,8 +301,7 @@ static struct track *room(struct tracker *t)
     if (t->count < TRACKS)
         return &t->tracks[t->count++];
     for (int i = 0; i < t->count; i++)
-        if (t->tracks[i].state == TRACK_LOST &&
-            (!longest || t->tracks[i].unseen > longest->unseen))
+        if (t->tracks[i].state == TRACK_LOST && (!longest || t->tracks[i].unseen > longest->unseen))
             longest = &t->tracks[i];
     return longest;
 }

@@ -24,10 +24,10 @@ struct track {
     float score[DETECTOR_CLASSES]; /* means over time */
     int label;                     /* the class of the highest */
     struct look look;
-    int looks;     /* of the detector that saw it */
-    int missed;    /* looks since that did not */
-    int unseen;    /* frames since it was seen last */
-    int cut;       /* 1: the scene has changed since */
+    int looks;          /* of the detector that saw it */
+    int missed;         /* looks since that did not */
+    int unseen;         /* frames since it was seen last */
+    int cut;            /* 1: the scene has changed since */
     float was_x, was_y; /* its middle when it was seen last */
 };
 
@@ -35,7 +35,7 @@ struct tracker {
     float width, height; /* of the picture */
     struct track tracks[TRACKS];
     int count;
-    int next; /* id */
+    int next;  /* id */
     int since; /* frames since the detector looked last */
 };
 
@@ -51,9 +51,10 @@ void track_move(struct track *k, float dx, float dy, float scale);
 void tracker_cut(struct tracker *t);
 
 /* What the detector saw in this frame, and how that looks. */
-void tracker_see(struct tracker *t, const struct detection *found, const struct look *looks, int count);
+void tracker_see(
+    struct tracker *t, const struct detection *found, const struct look *looks, int count);
 
-/* 1: this thing touches another one, so that the detector may take one for the other. */
+/* 1: this thing touches another one of its kind, so that one may be taken for the other. */
 int tracker_touches(const struct tracker *t, const struct track *k);
 
 #endif

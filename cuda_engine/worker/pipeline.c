@@ -125,6 +125,9 @@ static int matte_frame(
     struct model_output answer;
     if (sampler_run(r->sampler, source, input, e) || model_run(model, &answer, e))
         return -1;
+    if (r->params->explain && explain_frame(r->params->explain, r->params->device,
+                                  r->params->models->manifest, model, input, &answer.alpha, e))
+        return -1;
     struct compositor_low low = { answer.alpha, answer.foreground, *input };
     if (r->solver && solver_run(r->solver, &low, e))
         return -1;
@@ -467,7 +470,7 @@ static int open_compute(struct run *r, struct error *e)
 {
     const struct pipeline_params *p = r->params;
     const struct job *job = p->job;
-    if (models_use(p->models, job->model, r->info.width, r->info.height, e))
+    if (models_use(p->models, job->model, &job->prompt, r->info.width, r->info.height, e))
         return -1;
     const struct manifest *m = p->models->manifest;
     struct sampler_params sampler = {

@@ -101,7 +101,11 @@ static int warm_up(struct models *models, struct error *e)
         return error_set(e, "worker_failed", "There is no SHA-256 in this libcrypto.");
     if (!models->manifest_count)
         return error_set(e, "model_not_installed", "No model is installed on this engine.");
-    if (models_use(models, models->manifests[0]->serves[0], USUAL_WIDTH, USUAL_HEIGHT, e))
+    const struct manifest *usual = models->manifests[0];
+    for (int i = models->manifest_count - 1; i >= 0; i--)
+        if (models->manifests[i]->kind == KIND_MATTE)
+            usual = models->manifests[i];
+    if (models_use(models, usual->serves[0], NULL, USUAL_WIDTH, USUAL_HEIGHT, e))
         return -1;
     const struct raster *input = model_input(models->model);
     float *black = calloc(3 * (size_t)input->width * (size_t)input->height, sizeof *black);
