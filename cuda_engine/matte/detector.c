@@ -114,17 +114,28 @@ static int by_score(const void *a, const void *b)
     return x->score < y->score ? 1 : x->score > y->score ? -1 : x->label - y->label;
 }
 
+/* Keeps of each class the best of those that overlap; how many are left. list: best first. */
+static int keep_best(struct candidate *list, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        int better = 0;
+        for (int k = 0; k < kept && !better; k++)
+            better = list[k].label == list[i].label &&
+                     box_overlap(&list[k].box, &list[i].box) > SAME_CLASS;
+        if (!better)
+            list[kept++] = list[i];
+    }
+    return kept;
+}
+
 /* Adds a candidate that is no better than those before it; how many things there are then. */
 static int add_detection(struct detection *found, int count, const struct candidate *c)
 {
     struct detection *same = NULL;
-    for (int i = 0; i < count; i++) {
-        const float overlap = box_overlap(&found[i].box, &c->box);
-        if (found[i].score[c->label] > 0 && overlap > SAME_CLASS)
-            return count;
-        if (!same && overlap > SAME_THING)
+    for (int i = 0; i < count && !same; i++)
+        if (found[i].score[c->label] <= 0 && box_overlap(&found[i].box, &c->box) > SAME_THING)
             same = &found[i];
-    }
     if (!same && count == DETECTIONS)
         return count;
     if (!same) {
@@ -139,9 +150,9 @@ int detector_decode(
     const struct detector_answer *answer, int width, int height, struct detection found[DETECTIONS])
 {
     struct candidate list[CANDIDATES];
-    const int candidates = collect(answer, width, height, list);
-    int count = 0;
+    int candidates = collect(answer, width, height, list), count = 0;
     qsort(list, (size_t)candidates, sizeof *list, by_score);
+    candidates = keep_best(list, candidates);
     for (int i = 0; i < candidates; i++)
         count = add_detection(found, count, &list[i]);
     return count;

@@ -123,6 +123,24 @@ static float least(int before, int at, int after)
     return fminf(fmaxf(x, -.5f), .5f);
 }
 
+/* At the best place and a part of a pixel further. */
+static float difference_between(const struct match *m, float dx, float dy)
+{
+    const int left = m->dx - (dx < 0), top = m->dy - (dy < 0);
+    const float fx = dx < 0 ? dx + 1 : dx, fy = dy < 0 ? dy + 1 : dy;
+    float sum = 0;
+    for (int y = 0; y < WINDOW; y++) {
+        const uint8_t *now = m->now + (ptrdiff_t)y * m->stride;
+        const uint8_t *a = m->before + (ptrdiff_t)(top + y) * m->stride + left, *b = a + m->stride;
+        for (int x = 0; x < WINDOW; x++) {
+            const float above = (float)a[x] + fx * (float)(a[x + 1] - a[x]);
+            const float below = (float)b[x] + fx * (float)(b[x + 1] - b[x]);
+            sum += fabsf((float)now[x] - above - fy * (below - above));
+        }
+    }
+    return sum;
+}
+
 /* *b: what the block's motion was; it is likely to go on. 1: it moves. */
 static int find(struct finder *f, int column, int row, struct motion_block *b)
 {
@@ -139,8 +157,11 @@ static int find(struct finder *f, int column, int row, struct motion_block *b)
     if (px || py)
         search(&m, px, py, NEAR);
     b->residual = (float)m.sum / (WINDOW * WINDOW);
-    b->dx = (float)m.dx + least(sum_at(&m, m.dx - 1, m.dy), m.sum, sum_at(&m, m.dx + 1, m.dy));
-    b->dy = (float)m.dy + least(sum_at(&m, m.dx, m.dy - 1), m.sum, sum_at(&m, m.dx, m.dy + 1));
+    const float x = least(sum_at(&m, m.dx - 1, m.dy), m.sum, sum_at(&m, m.dx + 1, m.dy));
+    const float y = least(sum_at(&m, m.dx, m.dy - 1), m.sum, sum_at(&m, m.dx, m.dy + 1));
+    b->dx = (float)m.dx + x;
+    b->dy = (float)m.dy + y;
+    b->residual = fminf(b->residual, difference_between(&m, x, y) / (WINDOW * WINDOW));
     return 1;
 }
 
@@ -171,73 +192,117 @@ void motion_reset(struct motion *m)
 
 /* ---- carrying ---- */
 
-/* How much of a block, where it was, is the thing's, 0 to 1: of every fourth pixel. */
+/* How much of a block's window, where it was, is the thing's, 0 to 1: of every fourth pixel in both directions. */
 static float share(
     const struct motion *m, const float *from, int column, int row, const struct motion_block *b)
 {
-    const int left = column * MOTION_BLOCK + (int)lrintf(b->dx),
-              top = row * MOTION_BLOCK + (int)lrintf(b->dy);
+    const int left = column * MOTION_BLOCK - AROUND + (int)lrintf(b->dx),
+              top = row * MOTION_BLOCK - AROUND + (int)lrintf(b->dy);
     int hits = 0;
-    for (int y = 1; y < MOTION_BLOCK; y += 2)
-        for (int x = 1; x < MOTION_BLOCK; x += 2)
+    for (int y = 1; y < WINDOW; y += 4)
+        for (int x = 1; x < WINDOW; x += 4)
             hits += from[(ptrdiff_t)inside(top + y, 0, m->height - 1) * m->width +
                          inside(left + x, 0, m->width - 1)] > 0;
-    return (float)hits / (MOTION_BLOCK * MOTION_BLOCK / 4);
+    return (float)hits / (WINDOW / 4 * WINDOW / 4);
 }
 
-/* Weighted means over all of the thing's blocks; 0: it has none. */
-static float summarise(
-    const struct finder *f, struct motion_carried *c, float *mean_dx, float *mean_dy)
+/* Motion that is linear in the place: (x, y) in blocks from the thing's middle. */
+struct affine {
+    float x, y;         /* the middle */
+    float dx[3], dy[3]; /* at the middle, and by x and y */
+};
+
+static void block_at(const struct affine *a, float column, float row, float *dx, float *dy)
+{
+    const float x = column - a->x, y = row - a->y;
+    *dx = a->dx[0] + a->dx[1] * x + a->dx[2] * y;
+    *dy = a->dy[0] + a->dy[1] * x + a->dy[2] * y;
+}
+
+/* Of one component, by least squares of weighted moments; slopes of few blocks are not believed. */
+static void solve(
+    float to[3], const float xx, const float xy, const float yy, const float b[3], float sum)
+{
+    const float trust = 1, p = xx + trust, q = yy + trust, det = p * q - xy * xy;
+    to[0] = b[0] / sum;
+    to[1] = (q * b[1] - xy * b[2]) / det;
+    to[2] = (p * b[2] - xy * b[1]) / det;
+}
+
+/* The motion of the thing's blocks by f->weight; those that go elsewhere, as what is beside it does, lose theirs. */
+static struct affine fit(struct finder *f)
 {
     const struct motion *m = &f->motion;
-    float sum = 0, dx = 0, dy = 0, residual = 0, cx = 0, cy = 0, along = 0, across = 0;
-    for (int i = 0; i < m->columns * m->rows; i++) {
-        const float w = f->weight[i];
-        sum += w;
-        dx += w * f->blocks[i].dx;
-        dy += w * f->blocks[i].dy;
-        residual += w * f->blocks[i].residual;
-        cx += w * (float)(i % m->columns);
-        cy += w * (float)(i / m->columns);
+    const int count = m->columns * m->rows;
+    struct affine a = { 0 };
+    for (int round = 0; round < 4; round++) {
+        float sum = 1e-6f, xx = 0, xy = 0, yy = 0, of_x[3] = { 0 }, of_y[3] = { 0 };
+        a.x = a.y = 0;
+        for (int i = 0; i < count; i++) {
+            sum += f->weight[i];
+            a.x += f->weight[i] * (float)(i % m->columns);
+            a.y += f->weight[i] * (float)(i / m->columns);
+        }
+        a.x /= sum;
+        a.y /= sum;
+        for (int i = 0; i < count; i++) {
+            const float w = f->weight[i], x = (float)(i % m->columns) - a.x,
+                        y = (float)(i / m->columns) - a.y;
+            const float factor[3] = { w, w * x, w * y };
+            xx += w * x * x;
+            xy += w * x * y;
+            yy += w * y * y;
+            for (int k = 0; k < 3; k++) {
+                of_x[k] += factor[k] * f->blocks[i].dx;
+                of_y[k] += factor[k] * f->blocks[i].dy;
+            }
+        }
+        solve(a.dx, xx, xy, yy, of_x, sum);
+        solve(a.dy, xx, xy, yy, of_y, sum);
+        for (int i = 0; i < count && round < 3; i++) {
+            float dx, dy;
+            if (f->weight[i] <= 0)
+                continue;
+            block_at(&a, (float)(i % m->columns), (float)(i / m->columns), &dx, &dy);
+            dx -= f->blocks[i].dx;
+            dy -= f->blocks[i].dy;
+            f->weight[i] /= 1 + dx * dx + dy * dy;
+        }
     }
-    *c = (struct motion_carried) { 0, 0, 1, 0 };
-    *mean_dx = *mean_dy = 0;
-    if (sum <= 0)
-        return 0;
-    *mean_dx = dx /= sum;
-    *mean_dy = dy /= sum;
-    cx /= sum;
-    cy /= sum;
-    for (int i = 0; i < m->columns * m->rows; i++) {
-        const float w = f->weight[i], x = (float)(i % m->columns) - cx,
-                    y = (float)(i / m->columns) - cy;
-        along += w * (x * (f->blocks[i].dx - dx) + y * (f->blocks[i].dy - dy));
-        across += w * (x * x + y * y);
-    }
-    /* blocks are MOTION_BLOCK pixels apart, and vectors point back */
-    const float grown = across > 0 ? along / across / MOTION_BLOCK : 0;
-    *c = (struct motion_carried) { -dx, -dy, 1 - fminf(fmaxf(grown, -.2f), .2f), residual / sum };
-    return sum;
+    return a;
 }
 
-/* Motion of every block as the thing's own blocks near it have it, and where there is none, as the whole thing has it. */
-static void own_motion(struct finder *f, float mean_dx, float mean_dy)
+/* Vectors point back, and blocks are MOTION_BLOCK pixels apart. */
+static struct motion_carried summarise(const struct finder *f, const struct affine *a)
+{
+    const float grown = (a->dx[1] + a->dy[2]) / 2 / MOTION_BLOCK;
+    float sum = 1e-6f, residual = 0;
+    for (int i = 0; i < f->motion.columns * f->motion.rows; i++) {
+        sum += f->weight[i];
+        residual += f->weight[i] * f->blocks[i].residual;
+    }
+    return (struct motion_carried) { -a->dx[0], -a->dy[0], 1 - fminf(fmaxf(grown, -.2f), .2f),
+        residual / sum };
+}
+
+/* Motion of every block as the whole thing has it, but for what its own blocks near there do besides. */
+static void own_motion(struct finder *f, const struct affine *a)
 {
     const struct motion *m = &f->motion;
     for (int i = 0; i < m->columns * m->rows; i++) {
         const int column = i % m->columns, row = i / m->columns;
-        float sum = .02f, dx = sum * mean_dx, dy = sum * mean_dy;
-        for (int y = inside(row - 2, 0, m->rows - 1); y <= inside(row + 2, 0, m->rows - 1); y++)
-            for (int x = inside(column - 2, 0, m->columns - 1);
-                 x <= inside(column + 2, 0, m->columns - 1); x++) {
+        float sum = .5f, dx = 0, dy = 0, along, down;
+        for (int y = inside(row - 1, 0, m->rows - 1); y <= inside(row + 1, 0, m->rows - 1); y++)
+            for (int x = inside(column - 1, 0, m->columns - 1);
+                 x <= inside(column + 1, 0, m->columns - 1); x++) {
                 const int k = y * m->columns + x;
-                const float w =
-                    f->weight[k] / (float)(1 + (x - column) * (x - column) + (y - row) * (y - row));
-                sum += w;
-                dx += w * f->blocks[k].dx;
-                dy += w * f->blocks[k].dy;
+                block_at(a, (float)x, (float)y, &along, &down);
+                sum += f->weight[k];
+                dx += f->weight[k] * (f->blocks[k].dx - along);
+                dy += f->weight[k] * (f->blocks[k].dy - down);
             }
-        f->own[i] = (struct motion_block) { dx / sum, dy / sum, 0 };
+        block_at(a, (float)column, (float)row, &along, &down);
+        f->own[i] = (struct motion_block) { along + dx / sum, down + dy / sum, 0 };
     }
 }
 
@@ -281,18 +346,18 @@ void motion_carry(struct motion *m, const float *from, float *to, struct motion_
 {
     struct finder *f = (struct finder *)m;
     int moved = 0;
-    float dx, dy;
     for (int i = 0; i < m->columns * m->rows; i++) {
         const float part = share(m, from, i % m->columns, i / m->columns, &f->blocks[i]);
-        f->weight[i] = part * part;
+        f->weight[i] = powf(part, 8); /* what is half another's says little */
         moved |= part > 0 && (f->blocks[i].dx != 0 || f->blocks[i].dy != 0);
     }
-    summarise(f, carried, &dx, &dy);
+    const struct affine a = moved ? fit(f) : (struct affine) { 0 };
+    *carried = summarise(f, &a);
     if (!moved) {
         memcpy(to, from, (size_t)m->width * (size_t)m->height * sizeof *to);
         return;
     }
-    own_motion(f, dx, dy);
+    own_motion(f, &a);
     move_plane(f, from, to);
 }
 
