@@ -15,6 +15,9 @@
 
 enum { PROMPT_CLASSES = 80, PROMPT_BYTES = 1000, PROMPT_PHRASES = 32 };
 
+/* Where in a prompt's text the words of a phrase stand that was not given: the rest of what there is. */
+enum { PROMPT_REST = PROMPT_BYTES + 1 };
+
 /* The detector's classes in its own order: "person", "bicycle", ... */
 extern const char *const prompt_classes[PROMPT_CLASSES];
 
@@ -65,8 +68,8 @@ struct prompt_phrase {
 
 struct prompt {
     int count; /* of phrases; 0: no prompt was given */
-    struct prompt_phrase phrases[PROMPT_PHRASES];
-    char text[PROMPT_BYTES + 1]; /* as given, cut into the phrases' words */
+    struct prompt_phrase phrases[PROMPT_PHRASES + 1];
+    char text[PROMPT_REST + sizeof "everything"]; /* as given, cut into the phrases' words */
 };
 
 static inline const char *prompt_words(const struct prompt *p, const struct prompt_phrase *phrase)
@@ -80,8 +83,8 @@ static inline int prompt_means(const struct prompt_phrase *phrase, int class)
 }
 
 /*
- * Reads length bytes of UTF-8. Phrases are in the order given; where all of them exclude, a last one with the words
- * "everything" and all classes is added. 0; -1 and *e with invalid_request: no words, more than PROMPT_BYTES or
+ * Reads length bytes of UTF-8. Phrases are in the order given; where all of them exclude, a last one is added with the
+ * words "everything" and all classes. 0; -1 and *e with invalid_request: no words, more than PROMPT_BYTES or
  * PROMPT_PHRASES, a control character that is no white space, not UTF-8.
  */
 int prompt_parse(struct prompt *p, const char *text, size_t length, struct error *e);
