@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,10 @@ struct reader {
     const char *path;
     const char *folder;
     struct error *error;
+    int is_part; /* of another, which is being read: it has no parts itself */
 };
+
+static struct manifest *open_manifest(struct reader *r);
 
 /* A field of an object: read() gets its value, and at as what errors call it. */
 struct field {
@@ -270,7 +274,67 @@ static int read_files(struct reader *r, const char *at, yajl_val v, void *to)
     return 0;
 }
 
+/* A manifest of one network, from beside the one that is read. */
+static int read_part(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    char name[MANIFEST_NAME], path[PATH_MAX];
+    const char *slash = strrchr(r->path, '/');
+    if (read_string(r, at, v, name, sizeof name))
+        return -1;
+    if (strchr(name, '/'))
+        return bad(r, at, "the name of a manifest, without a folder");
+    snprintf(
+        path, sizeof path, "%.*s%s.json", slash ? (int)(slash - r->path + 1) : 0, r->path, name);
+    struct reader part = { .path = path, .folder = r->folder, .error = r->error, .is_part = 1 };
+    *(struct manifest **)to = open_manifest(&part);
+    return *(struct manifest **)to ? 0 : -1;
+}
+
+static int read_parts(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const struct field fields[] = {
+        MEMBER(struct manifest_parts, detector, 1, read_part),
+        MEMBER(struct manifest_parts, encoder, 1, read_part),
+        MEMBER(struct manifest_parts, decoder, 1, read_part),
+    };
+    struct manifest_parts *parts = to;
+    if (read_object(r, at, v, fields, sizeof fields / sizeof *fields, parts))
+        return -1;
+    const struct manifest_outputs *seen = &parts->detector->outputs;
+    for (int i = 0; i < 3; i++)
+        if (!*seen->scores[i] || !*seen->boxes[i])
+            return bad(r, "parts.detector", "a network with scores and boxes");
+    if (!*parts->encoder->outputs.embedding || parts->encoder->fit != FIT_PAD ||
+        parts->encoder->channels != CHANNELS_RGB || parts->encoder->range != RANGE_FULL)
+        return bad(r, "parts.encoder", "a network with an embedding of a padded picture");
+    if (!*parts->decoder->outputs.masks)
+        return bad(r, "parts.decoder", "a network with masks");
+    memcpy(r->manifest->mean, parts->encoder->mean, sizeof r->manifest->mean);
+    memcpy(r->manifest->std, parts->encoder->std, sizeof r->manifest->std);
+    return 0;
+}
+
+static const char *const kinds[] = { [KIND_MATTE] = "matte", [KIND_PROMPTED] = "prompted" };
+
+static int read_kind(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    const int word = read_word(r, at, v, kinds);
+    *(enum manifest_kind *)to = word;
+    return word < 0 ? -1 : 0;
+}
+
+static const struct field prompted_fields[] = {
+    MEMBER(struct manifest, kind, 1, read_kind),
+    MEMBER(struct manifest, name, 1, read_name),
+    MEMBER(struct manifest, licence, 1, read_name),
+    MEMBER(struct manifest, source, 1, read_source),
+    MEMBER(struct manifest, serves, 1, read_serves),
+    MEMBER(struct manifest, parts, 1, read_parts),
+    MEMBER(struct manifest, refine, 0, read_refine),
+};
+
 static const struct field manifest_fields[] = {
+    MEMBER(struct manifest, kind, 0, read_kind),
     MEMBER(struct manifest, name, 1, read_name),
     MEMBER(struct manifest, licence, 1, read_name),
     MEMBER(struct manifest, source, 1, read_source),
@@ -310,6 +374,20 @@ static void reverse(float values[3])
     values[2] = first;
 }
 
+/* The fields of the kind that it says to be. */
+static int read_manifest(struct reader *r, yajl_val v)
+{
+    static const char *const key[] = { "kind", NULL };
+    const char *kind = YAJL_GET_STRING(yajl_tree_get(v, (const char **)key, yajl_t_string));
+    if (!kind || strcmp(kind, kinds[KIND_PROMPTED]))
+        return read_object(r, "", v, manifest_fields,
+            sizeof manifest_fields / sizeof *manifest_fields, r->manifest);
+    if (r->is_part)
+        return bad(r, "kind", "that of a network in what is a part of another");
+    return read_object(
+        r, "", v, prompted_fields, sizeof prompted_fields / sizeof *prompted_fields, r->manifest);
+}
+
 static int parse(struct reader *r)
 {
     char text[MANIFEST_BYTES + 1], reason[200];
@@ -320,14 +398,14 @@ static int parse(struct reader *r)
         reason[strcspn(reason, "\n")] = 0;
         return error_set(r->error, "bad_manifest", "%s is not JSON: %s.", r->path, reason);
     }
-    int result = read_object(r, "", tree, manifest_fields,
-        sizeof manifest_fields / sizeof *manifest_fields, r->manifest);
+    int result = read_manifest(r, tree);
     yajl_tree_free(tree);
     if (r->manifest->channels == CHANNELS_BGR) {
         reverse(r->manifest->mean);
         reverse(r->manifest->std);
     }
-    if (!result && r->manifest->serve_count && !*r->manifest->outputs.alpha)
+    if (!result && r->manifest->kind == KIND_MATTE && r->manifest->serve_count &&
+        !*r->manifest->outputs.alpha)
         return error_set(r->error, "bad_manifest",
             "%s: outputs.alpha is missing, and what serves a model must have it.", r->path);
     return result;
@@ -351,20 +429,25 @@ static int open_files(struct reader *r)
     return result;
 }
 
+static struct manifest *open_manifest(struct reader *r)
+{
+    r->manifest = calloc(1, sizeof *r->manifest);
+    if (!r->manifest) {
+        error_retry(r->error, "out_of_memory", "There is no memory for the manifest %s.", r->path);
+        return NULL;
+    }
+    r->manifest->refine = REFINE_ALL;
+    if (parse(r) || open_files(r)) {
+        manifest_close(r->manifest);
+        return NULL;
+    }
+    return r->manifest;
+}
+
 struct manifest *manifest_open(const char *path, const char *folder, struct error *e)
 {
     struct reader r = { .path = path, .folder = folder, .error = e };
-    r.manifest = calloc(1, sizeof *r.manifest);
-    if (!r.manifest) {
-        error_retry(e, "out_of_memory", "There is no memory for the manifest %s.", path);
-        return NULL;
-    }
-    r.manifest->refine = REFINE_ALL;
-    if (parse(&r) || open_files(&r)) {
-        manifest_close(r.manifest);
-        return NULL;
-    }
-    return r.manifest;
+    return open_manifest(&r);
 }
 
 void manifest_close(struct manifest *m)
@@ -374,7 +457,24 @@ void manifest_close(struct manifest *m)
     for (int i = 0; i < m->file_count; i++)
         if (m->files[i].fd >= 0)
             close(m->files[i].fd);
+    manifest_close(m->parts.detector);
+    manifest_close(m->parts.encoder);
+    manifest_close(m->parts.decoder);
     free(m);
+}
+
+int manifest_descriptors(const struct manifest *m, int *to, int most)
+{
+    const struct manifest *const parts[] = { m->parts.detector, m->parts.encoder,
+        m->parts.decoder };
+    int count = 0;
+    for (int i = 0; i < m->file_count && count < most; i++)
+        if (m->files[i].fd >= 0)
+            to[count++] = m->files[i].fd;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i])
+            count += manifest_descriptors(parts[i], to + count, most - count);
+    return count;
 }
 
 int manifest_serves(const struct manifest *m, const char *name)

@@ -18,7 +18,14 @@ enum manifest_range { RANGE_FULL, RANGE_PICTURE };
 
 enum manifest_channels { CHANNELS_RGB, CHANNELS_BGR };
 
+/*
+ * A network that makes alpha of a picture, or is a part of something; or what makes alpha of a prompt and a picture, by
+ * networks that are its parts.
+ */
+enum manifest_kind { KIND_MATTE, KIND_PROMPTED };
+
 struct manifest {
+    enum manifest_kind kind;
     char name[MANIFEST_NAME];
     char licence[MANIFEST_NAME];
     char source[2 * MANIFEST_NAME]; /* where the weights come from, for people */
@@ -51,14 +58,24 @@ struct manifest {
         refine; /* what betters its alpha, of enum refinement; all where the file says nothing */
     char states[MANIFEST_STATES][2][MANIFEST_NAME]; /* recurrent {input, output} pairs */
     int state_count;
+    /* Of KIND_PROMPTED, which has no files of its own; mean and std are the encoder's. NULL: of another kind. */
+    struct manifest_parts {
+        struct manifest *detector, *encoder, *decoder;
+    } parts;
 };
 
-/* Reads path and opens its files in folder. NULL and *e naming the file and the field. The caller frees. */
+/*
+ * Reads path and opens its files in folder; parts are manifests beside it. NULL and *e naming the file and the field. The
+ * caller closes.
+ */
 struct manifest *manifest_open(const char *path, const char *folder, struct error *e);
 void manifest_close(struct manifest *m);
 
 /* 1 if m serves the API model called name. */
 int manifest_serves(const struct manifest *m, const char *name);
+
+/* The descriptors that m needs, its parts' too, at most `most` of them; how many. */
+int manifest_descriptors(const struct manifest *m, int *to, int most);
 
 /*
  * Compares an installed file's SHA-256 with the manifest's: another network under its name would give a wrong matte

@@ -10,21 +10,29 @@ static const struct manifest *find(const struct models *models, const char *name
     return NULL;
 }
 
-int models_use(struct models *models, const char *name, int width, int height, struct error *e)
+int models_use(struct models *models, const char *name, const struct prompt *prompt, int width,
+    int height, struct error *e)
 {
     const struct manifest *manifest = find(models, name);
     if (!manifest)
         return error_set(
             e, "model_not_installed", "The model %s is not installed on this engine.", name);
-    struct model_params params = { .width = width, .height = height, .threads = models->threads };
+    if (prompt && prompt->count && manifest->kind == KIND_MATTE)
+        return error_set(e, "invalid_request", "The model %s takes no prompt.", name);
+    struct model_params params = {
+        .width = width, .height = height, .threads = models->threads, .device = models->device
+    };
     if (models->model && model_suits(models->model, manifest, &params)) {
         model_reset(models->model);
-        return 0;
+    } else {
+        models_close(models);
+        models->model = model_open(manifest, &params, e);
+        models->manifest = manifest;
     }
-    models_close(models);
-    models->model = model_open(manifest, &params, e);
-    models->manifest = manifest;
-    return models->model ? 0 : -1;
+    if (!models->model)
+        return -1;
+    model_ask(models->model, prompt);
+    return 0;
 }
 
 void models_close(struct models *models)

@@ -11,15 +11,18 @@ struct models {
     const struct manifest *const *manifests; /* the caller's */
     int manifest_count;
     int threads;                     /* as in nn_params */
+    struct device *device;           /* as in model_params; models_close() goes before it */
     struct model *model;             /* planned; NULL: none */
     const struct manifest *manifest; /* model's */
 };
 
 /*
  * Makes models->model one for clips of width x height of the API model called name, planning it if the present one is
- * another. Errors: model_not_installed, and those of model_open().
+ * another, and asks it for what prompt names (model_ask()). Errors: model_not_installed, invalid_request
+ * (it takes no prompt), and those of model_open().
  */
-int models_use(struct models *models, const char *name, int width, int height, struct error *e);
+int models_use(struct models *models, const char *name, const struct prompt *prompt, int width,
+    int height, struct error *e);
 
 void models_close(struct models *models);
 
