@@ -3,6 +3,7 @@
 static const struct model_kind *const kinds[] = {
     [KIND_MATTE] = &model_network,
     [KIND_PROMPTED] = &model_prompted,
+    [KIND_DESCRIBED] = &model_described,
 };
 
 struct model *model_open(

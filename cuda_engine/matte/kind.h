@@ -24,7 +24,8 @@ struct model {
     const struct model_kind *kind;
 };
 
-extern const struct model_kind model_network;  /* model.c: one network, alpha of a picture */
-extern const struct model_kind model_prompted; /* pro.c: what a prompt names */
+extern const struct model_kind model_network;   /* model.c: one network, alpha of a picture */
+extern const struct model_kind model_prompted;  /* pro.c: what a prompt names */
+extern const struct model_kind model_described; /* described.c: what any words describe */
 
 #endif

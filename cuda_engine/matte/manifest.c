@@ -88,21 +88,25 @@ static int read_source(struct reader *r, const char *at, yajl_val v, void *to)
     return read_string(r, at, v, to, sizeof((struct manifest *)0)->source);
 }
 
-/* Which of two words it is; -1: neither. */
-static int read_word(struct reader *r, const char *at, yajl_val v, const char *const words[2])
+/* Which of some words it is; -1: none. */
+static int read_word(
+    struct reader *r, const char *at, yajl_val v, const char *const *words, int count)
 {
-    char wanted[60];
-    for (int i = 0; i < 2; i++)
+    char wanted[100];
+    int length = 0;
+    for (int i = 0; i < count; i++) {
         if (YAJL_IS_STRING(v) && !strcmp(v->u.string, words[i]))
             return i;
-    snprintf(wanted, sizeof wanted, "\"%s\" or \"%s\"", words[0], words[1]);
+        length += snprintf(
+            wanted + length, sizeof wanted - (size_t)length, "%s\"%s\"", i ? " or " : "", words[i]);
+    }
     return bad(r, at, wanted);
 }
 
 static int read_fit(struct reader *r, const char *at, yajl_val v, void *to)
 {
     static const char *const words[] = { [FIT_STRETCH] = "stretch", [FIT_PAD] = "pad" };
-    const int word = read_word(r, at, v, words);
+    const int word = read_word(r, at, v, words, 2);
     *(enum manifest_fit *)to = word;
     return word < 0 ? -1 : 0;
 }
@@ -110,7 +114,7 @@ static int read_fit(struct reader *r, const char *at, yajl_val v, void *to)
 static int read_range(struct reader *r, const char *at, yajl_val v, void *to)
 {
     static const char *const words[] = { [RANGE_FULL] = "full", [RANGE_PICTURE] = "picture" };
-    const int word = read_word(r, at, v, words);
+    const int word = read_word(r, at, v, words, 2);
     *(enum manifest_range *)to = word;
     return word < 0 ? -1 : 0;
 }
@@ -118,7 +122,7 @@ static int read_range(struct reader *r, const char *at, yajl_val v, void *to)
 static int read_channels(struct reader *r, const char *at, yajl_val v, void *to)
 {
     static const char *const words[] = { [CHANNELS_RGB] = "rgb", [CHANNELS_BGR] = "bgr" };
-    const int word = read_word(r, at, v, words);
+    const int word = read_word(r, at, v, words, 2);
     *(enum manifest_channels *)to = word;
     return word < 0 ? -1 : 0;
 }
@@ -314,11 +318,52 @@ static int read_parts(struct reader *r, const char *at, yajl_val v, void *to)
     return 0;
 }
 
-static const char *const kinds[] = { [KIND_MATTE] = "matte", [KIND_PROMPTED] = "prompted" };
+static int read_length(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    if (!YAJL_IS_INTEGER(v) || v->u.number.i < 2 || v->u.number.i > MANIFEST_TOKENS)
+        return bad(r, at, "a number of tokens from 2 to 1024");
+    *(int *)to = (int)v->u.number.i;
+    return 0;
+}
+
+/* A file that is no network of its own size. */
+static int read_file(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const struct field fields[] = {
+        MEMBER(struct manifest_file, file, 1, read_file_name),
+        MEMBER(struct manifest_file, sha256, 1, read_sha256),
+    };
+    ((struct manifest_file *)to)->fd = -1;
+    return read_object(r, at, v, fields, sizeof fields / sizeof *fields, to);
+}
+
+static int read_words(struct reader *r, const char *at, yajl_val v, void *to)
+{
+    static const struct field fields[] = {
+        MEMBER(struct manifest_text, encoder, 0, read_file),
+        MEMBER(struct manifest_text, vocabulary, 1, read_file),
+        MEMBER(struct manifest_text, merges, 1, read_file),
+        MEMBER(struct manifest_text, length, 1, read_length),
+        MEMBER(struct manifest_text, tokens, 1, read_name),
+        MEMBER(struct manifest_text, attention, 0, read_name),
+        MEMBER(struct manifest_text, embedding, 0, read_name),
+        MEMBER(struct manifest_text, condition, 0, read_name),
+    };
+    const struct manifest_text *text = to;
+    if (read_object(r, at, v, fields, sizeof fields / sizeof *fields, to))
+        return -1;
+    if (!*text->encoder.file != !*text->embedding || !*text->encoder.file != !*text->condition)
+        return bad(r, at, "with encoder, embedding and condition, or with none of them");
+    return 0;
+}
+
+static const char *const kinds[KINDS] = {
+    [KIND_MATTE] = "matte", [KIND_PROMPTED] = "prompted", [KIND_DESCRIBED] = "described"
+};
 
 static int read_kind(struct reader *r, const char *at, yajl_val v, void *to)
 {
-    const int word = read_word(r, at, v, kinds);
+    const int word = read_word(r, at, v, kinds, KINDS);
     *(enum manifest_kind *)to = word;
     return word < 0 ? -1 : 0;
 }
@@ -351,6 +396,35 @@ static const struct field manifest_fields[] = {
     MEMBER(struct manifest, refine, 0, read_refine),
 };
 
+static const struct field described_fields[] = {
+    MEMBER(struct manifest, kind, 1, read_kind),
+    MEMBER(struct manifest, name, 1, read_name),
+    MEMBER(struct manifest, licence, 1, read_name),
+    MEMBER(struct manifest, source, 1, read_source),
+    MEMBER(struct manifest, serves, 1, read_serves),
+    MEMBER(struct manifest, files, 1, read_files),
+    MEMBER(struct manifest, input, 1, read_name),
+    MEMBER(struct manifest, mean, 1, read_rgb),
+    MEMBER(struct manifest, std, 1, read_std),
+    MEMBER(struct manifest, outputs, 1, read_outputs),
+    MEMBER(struct manifest, text, 1, read_words),
+    MEMBER(struct manifest, refine, 0, read_refine),
+};
+
+#define FIELDS(of)                 \
+    {                              \
+        of, sizeof of / sizeof *of \
+    }
+
+static const struct {
+    const struct field *fields;
+    int count;
+} fields_of[KINDS] = {
+    [KIND_MATTE] = FIELDS(manifest_fields),
+    [KIND_PROMPTED] = FIELDS(prompted_fields),
+    [KIND_DESCRIBED] = FIELDS(described_fields),
+};
+
 static int read_text(struct reader *r, char *text, size_t size)
 {
     FILE *in = fopen(r->path, "re");
@@ -378,14 +452,13 @@ static void reverse(float values[3])
 static int read_manifest(struct reader *r, yajl_val v)
 {
     static const char *const key[] = { "kind", NULL };
-    const char *kind = YAJL_GET_STRING(yajl_tree_get(v, (const char **)key, yajl_t_string));
-    if (!kind || strcmp(kind, kinds[KIND_PROMPTED]))
-        return read_object(r, "", v, manifest_fields,
-            sizeof manifest_fields / sizeof *manifest_fields, r->manifest);
-    if (r->is_part)
+    const yajl_val kind = yajl_tree_get(v, (const char **)key, yajl_t_any);
+    if (kind && read_kind(r, "kind", kind, &r->manifest->kind))
+        return -1;
+    if (r->is_part && r->manifest->kind != KIND_MATTE)
         return bad(r, "kind", "that of a network in what is a part of another");
-    return read_object(
-        r, "", v, prompted_fields, sizeof prompted_fields / sizeof *prompted_fields, r->manifest);
+    return read_object(r, "", v, fields_of[r->manifest->kind].fields,
+        fields_of[r->manifest->kind].count, r->manifest);
 }
 
 static int parse(struct reader *r)
@@ -408,18 +481,32 @@ static int parse(struct reader *r)
         !*r->manifest->outputs.alpha)
         return error_set(r->error, "bad_manifest",
             "%s: outputs.alpha is missing, and what serves a model must have it.", r->path);
+    if (!result && r->manifest->kind == KIND_DESCRIBED && !*r->manifest->outputs.masks)
+        return error_set(r->error, "bad_manifest",
+            "%s: outputs.masks is missing, and what takes words must have it.", r->path);
     return result;
+}
+
+/* The i-th of all files that a manifest names; NULL after the last. */
+static struct manifest_file *file_of(struct manifest *m, int i)
+{
+    struct manifest_file *const words[] = { &m->text.vocabulary, &m->text.merges,
+        &m->text.encoder };
+    const int more = i - m->file_count;
+    if (more < 0)
+        return &m->files[i];
+    return more < 3 && *words[more]->file ? words[more] : NULL;
 }
 
 /* A file that is not there is one that is not installed. */
 static int open_files(struct reader *r)
 {
     int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+    struct manifest_file *f;
     if (folder < 0)
         return error_set(r->error, "bad_manifest", "The folder %s cannot be opened: %s.", r->folder,
             strerror(errno));
-    for (int i = 0; i < r->manifest->file_count && !result; i++) {
-        struct manifest_file *f = &r->manifest->files[i];
+    for (int i = 0; !result && (f = file_of(r->manifest, i)); i++) {
         f->fd = openat(folder, f->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (f->fd < 0 && errno != ENOENT)
             result = error_set(r->error, "bad_manifest", "%s/%s cannot be opened: %s.", r->folder,
@@ -454,9 +541,10 @@ void manifest_close(struct manifest *m)
 {
     if (!m)
         return;
-    for (int i = 0; i < m->file_count; i++)
-        if (m->files[i].fd >= 0)
-            close(m->files[i].fd);
+    struct manifest_file *f;
+    for (int i = 0; (f = file_of(m, i)); i++)
+        if (f->fd >= 0)
+            close(f->fd);
     manifest_close(m->parts.detector);
     manifest_close(m->parts.encoder);
     manifest_close(m->parts.decoder);
@@ -468,9 +556,10 @@ int manifest_descriptors(const struct manifest *m, int *to, int most)
     const struct manifest *const parts[] = { m->parts.detector, m->parts.encoder,
         m->parts.decoder };
     int count = 0;
-    for (int i = 0; i < m->file_count && count < most; i++)
-        if (m->files[i].fd >= 0)
-            to[count++] = m->files[i].fd;
+    const struct manifest_file *f;
+    for (int i = 0; count < most && (f = file_of((struct manifest *)m, i)); i++)
+        if (f->fd >= 0)
+            to[count++] = f->fd;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i])
             count += manifest_descriptors(parts[i], to + count, most - count);

@@ -8,7 +8,13 @@
 
 #include "../device/device.h"
 
-enum { MANIFEST_SERVES = 8, MANIFEST_FILES = 16, MANIFEST_STATES = 8, MANIFEST_NAME = 64 };
+enum {
+    MANIFEST_SERVES = 8,
+    MANIFEST_FILES = 16,
+    MANIFEST_STATES = 8,
+    MANIFEST_NAME = 64,
+    MANIFEST_TOKENS = 1024
+};
 
 /* How a picture becomes as large as the input: each side by itself, or both alike and then zeros right or below. */
 enum manifest_fit { FIT_STRETCH, FIT_PAD };
@@ -19,10 +25,10 @@ enum manifest_range { RANGE_FULL, RANGE_PICTURE };
 enum manifest_channels { CHANNELS_RGB, CHANNELS_BGR };
 
 /*
- * A network that makes alpha of a picture, or is a part of something; or what makes alpha of a prompt and a picture, by
- * networks that are its parts.
+ * A network that makes alpha of a picture, or is a part of something; what makes alpha of a prompt and a picture, by
+ * networks that are its parts; or a network that is given any words and answers where they are.
  */
-enum manifest_kind { KIND_MATTE, KIND_PROMPTED };
+enum manifest_kind { KIND_MATTE, KIND_PROMPTED, KIND_DESCRIBED, KINDS };
 
 struct manifest {
     enum manifest_kind kind;
@@ -52,7 +58,7 @@ struct manifest {
         char scores[3][MANIFEST_NAME]; /* of a detector, at strides 8, 16 and 32 */
         char boxes[3][MANIFEST_NAME];
         char embedding[MANIFEST_NAME]; /* of an encoder of pictures */
-        char masks[MANIFEST_NAME];     /* of its decoder */
+        char masks[MANIFEST_NAME];     /* of its decoder; of what is described: logits */
     } outputs;
     unsigned
         refine; /* what betters its alpha, of enum refinement; all where the file says nothing */
@@ -62,6 +68,15 @@ struct manifest {
     struct manifest_parts {
         struct manifest *detector, *encoder, *decoder;
     } parts;
+    /* Of KIND_DESCRIBED: how words reach the network. Their encoder's file is "" where the network takes tokens itself. */
+    struct manifest_text {
+        struct manifest_file encoder, vocabulary, merges;
+        int length;                    /* tokens of a phrase */
+        char tokens[MANIFEST_NAME];    /* inputs of the encoder, or else of the network; ... */
+        char attention[MANIFEST_NAME]; /* ... 1 for tokens, 0 for what fills up; it may have none */
+        char embedding[MANIFEST_NAME]; /* the encoder's output, and ... */
+        char condition[MANIFEST_NAME]; /* ... the network's input that it becomes */
+    } text;
 };
 
 /*
