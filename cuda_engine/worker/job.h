@@ -30,7 +30,6 @@ struct job {
     char request_id[129]; /* for the log */
     char model[16];       /* API name: human, original, ... */
     char format[16];      /* API name: webm, ... */
-    struct prompt prompt; /* what is to be kept, for a model that takes one */
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
