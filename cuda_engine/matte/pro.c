@@ -77,6 +77,7 @@ struct pro {
     float *picture, *alpha, *rows; /* in host memory; rows: two of masks as wide as the picture */
     uint8_t *rgb, *luma;           /* the picture as large as a mask */
     float *moved, *kept, *excluded;
+    int found;            /* something was kept in a frame so far */
     int looked;           /* the segmenter has seen this frame */
     struct error failure; /* of a mask that was wanted for its colours */
     int failed;
@@ -213,6 +214,7 @@ static void pro_reset(struct model *model)
     motion_reset(p->motion);
     for (int i = 0; i < TRACKS; i++)
         p->things[i].id = 0;
+    p->found = 0;
     memset(p->costs, 0, sizeof p->costs);
 }
 
@@ -545,6 +547,7 @@ static void unite_masks(struct pro *p)
         if (k->state == TRACK_HIDDEN)
             cover(p, k, p->moved);
         const enum choice_verdict verdict = choice_of(&p->choice, k);
+        p->found |= verdict == CHOICE_KEPT;
         if (verdict != CHOICE_UNNAMED)
             unite(verdict == CHOICE_KEPT ? p->kept : p->excluded, p->moved, count);
     }
@@ -635,6 +638,11 @@ static int pro_things(const struct model *model, struct model_thing things[MODEL
     return count;
 }
 
+static int pro_found(const struct model *model)
+{
+    return ((const struct pro *)model)->found;
+}
+
 static int pro_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
 {
     const struct pro *p = (const struct pro *)model;
@@ -680,6 +688,7 @@ const struct model_kind model_prompted = {
     .input = pro_input,
     .run = pro_run,
     .things = pro_things,
+    .found = pro_found,
     .costs = pro_costs,
     .reset = pro_reset,
     .close = pro_close,
