@@ -158,6 +158,34 @@ int detector_decode(
     return count;
 }
 
+/* What two boxes have in common, of the first one. */
+static float part_inside(const struct box *a, const struct box *b)
+{
+    const float width = fminf(a->right, b->right) - fmaxf(a->left, b->left);
+    const float height = fminf(a->bottom, b->bottom) - fmaxf(a->top, b->top);
+    return width > 0 && height > 0 ? width * height / ((a->right - a->left) * (a->bottom - a->top))
+                                   : 0;
+}
+
+int detector_drop_groups(struct detection *found, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        const struct box *group = &found[i].box;
+        int members = 0;
+        for (int k = 0; k < count; k++) {
+            const struct box *b = &found[k].box;
+            members += k != i && found[k].label == found[i].label &&
+                       found[k].score[found[k].label] > .5f * found[i].score[found[i].label] &&
+                       part_inside(b, group) > .85f && box_overlap(b, group) < .5f &&
+                       b->bottom - b->top > .6f * (group->bottom - group->top);
+        }
+        if (members < 2)
+            found[kept++] = found[i];
+    }
+    return kept;
+}
+
 /* ---- the network ---- */
 
 static int find(struct detector *d, const struct manifest *m, const char *name, int values,
@@ -262,7 +290,8 @@ int detector_run(
             d->input.data + (ptrdiff_t)d->plane[c] * width * height, d->gain[c], d->offset[c]);
     if (nn_run(d->net, e))
         return -1;
-    const int count = detector_decode(&d->answer, width, height, found);
+    int count = detector_decode(&d->answer, width, height, found);
+    count = detector_drop_groups(found, count);
     const float across = (float)d->width / (float)width, down = (float)d->height / (float)height;
     for (int i = 0; i < count; i++) {
         struct box *b = &found[i].box;

@@ -44,6 +44,9 @@ struct detector_answer {
 int detector_decode(const struct detector_answer *answer, int width, int height,
     struct detection found[DETECTIONS]);
 
+/* Leaves out boxes that hold two things of their class side by side, nearly as high; how many stay. */
+int detector_drop_groups(struct detection *found, int count);
+
 struct detector;
 
 /* For pictures of width x height, as normalised by `from`, planar R, G, B. NULL and *e as model_open(). */

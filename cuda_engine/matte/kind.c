@@ -43,6 +43,11 @@ int model_things(const struct model *model, struct model_thing things[MODEL_THIN
     return model->kind->things ? model->kind->things(model, things, key) : 0;
 }
 
+int model_found(const struct model *model)
+{
+    return model->kind->found ? model->kind->found(model) : 1;
+}
+
 int model_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
 {
     return model->kind->costs ? model->kind->costs(model, costs) : 0;

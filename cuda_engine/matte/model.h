@@ -55,6 +55,9 @@ struct model_thing {
 /* How many; 0 of a model that sees no things. *key: 1 where one of its networks has looked at that frame. */
 int model_things(const struct model *model, struct model_thing things[MODEL_THINGS], int *key);
 
+/* 1 unless nothing that is to be kept has been seen since the beginning of the clip. */
+int model_found(const struct model *model);
+
 /* What its parts have cost since the beginning of the clip. */
 enum { MODEL_COSTS = 8 };
 

@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "../log.h"
-#include "choice.h"
+#include "selection.h"
 #include "motion.h"
 #include "segment.h"
 
@@ -68,7 +68,7 @@ struct pro {
     struct segment *segment;
     struct motion *motion;
     struct tracker tracker;
-    struct choice choice;
+    struct selection selection;
     struct prompt prompt;
     struct thing things[TRACKS];
     struct raster seen, made;      /* the picture and its alpha where the device computes */
@@ -77,6 +77,7 @@ struct pro {
     float *picture, *alpha, *rows; /* in host memory; rows: two of masks as wide as the picture */
     uint8_t *rgb, *luma;           /* the picture as large as a mask */
     float *moved, *kept, *excluded;
+    int found;            /* something was kept in a frame so far */
     int looked;           /* the segmenter has seen this frame */
     struct error failure; /* of a mask that was wanted for its colours */
     int failed;
@@ -209,10 +210,11 @@ static void pro_reset(struct model *model)
 {
     struct pro *p = (struct pro *)model;
     tracker_start(&p->tracker, p->width, p->height);
-    choice_start(&p->choice, &p->prompt);
+    selection_start(&p->selection, &p->prompt);
     motion_reset(p->motion);
     for (int i = 0; i < TRACKS; i++)
         p->things[i].id = 0;
+    p->found = 0;
     memset(p->costs, 0, sizeof p->costs);
 }
 
@@ -451,7 +453,7 @@ static int detect(struct pro *p, double since, struct error *e)
     tracker_see(&p->tracker, found, looks, count);
     count_cost(p, COST_DETECT, since);
     drop_things(p);
-    choice_update(&p->choice, &p->tracker, colours_of, p);
+    selection_update(&p->selection, &p->tracker, colours_of, p);
     if (p->failed)
         *e = p->failure;
     for (int i = 0; i < p->tracker.count; i++) {
@@ -466,7 +468,7 @@ static int detect(struct pro *p, double since, struct error *e)
 
 static int is_kept(const struct pro *p, const struct track *k)
 {
-    return k->state != TRACK_LOST && choice_of(&p->choice, k) == CHOICE_KEPT;
+    return k->state != TRACK_LOST && selection_of(&p->selection, k) == SELECTION_KEPT;
 }
 
 /* Boxes that have a pixel in common. */
@@ -480,14 +482,14 @@ static int is_needed(const struct pro *p, const struct track *k)
 {
     if (k->state != TRACK_SEEN)
         return 0;
-    const enum choice_verdict verdict = choice_of(&p->choice, k);
-    for (int i = 0; i < p->tracker.count && verdict != CHOICE_KEPT; i++) {
+    const enum selection_verdict verdict = selection_of(&p->selection, k);
+    for (int i = 0; i < p->tracker.count && verdict != SELECTION_KEPT; i++) {
         const struct track *other = &p->tracker.tracks[i];
         if (is_kept(p, other) && meet(&other->box, &k->box) &&
-            (verdict == CHOICE_EXCLUDED || other->state == TRACK_HIDDEN))
+            (verdict == SELECTION_EXCLUDED || other->state == TRACK_HIDDEN))
             return 1;
     }
-    return verdict == CHOICE_KEPT;
+    return verdict == SELECTION_KEPT;
 }
 
 static int make_masks(struct pro *p, struct error *e)
@@ -544,9 +546,10 @@ static void unite_masks(struct pro *p)
         memcpy(p->moved, g->mask, (size_t)count * sizeof *p->moved);
         if (k->state == TRACK_HIDDEN)
             cover(p, k, p->moved);
-        const enum choice_verdict verdict = choice_of(&p->choice, k);
-        if (verdict != CHOICE_UNNAMED)
-            unite(verdict == CHOICE_KEPT ? p->kept : p->excluded, p->moved, count);
+        const enum selection_verdict verdict = selection_of(&p->selection, k);
+        p->found |= verdict == SELECTION_KEPT;
+        if (verdict != SELECTION_UNNAMED)
+            unite(verdict == SELECTION_KEPT ? p->kept : p->excluded, p->moved, count);
     }
     for (int i = 0; i < count; i++)
         if (p->excluded[i] > 0)
@@ -635,6 +638,11 @@ static int pro_things(const struct model *model, struct model_thing things[MODEL
     return count;
 }
 
+static int pro_found(const struct model *model)
+{
+    return ((const struct pro *)model)->found;
+}
+
 static int pro_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
 {
     const struct pro *p = (const struct pro *)model;
@@ -680,6 +688,7 @@ const struct model_kind model_prompted = {
     .input = pro_input,
     .run = pro_run,
     .things = pro_things,
+    .found = pro_found,
     .costs = pro_costs,
     .reset = pro_reset,
     .close = pro_close,

@@ -33,7 +33,8 @@ struct job {
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
-    struct prompt prompt; /* what is to be kept, for a model that takes one; understood by it */
+    struct prompt
+        prompt;      /* of a model that takes one; understood, unless the model's words are open */
     unsigned refine; /* of enum refinement: those that the network's manifest allows too are done */
     int64_t preview_ms;      /* > 0: only frames whose time is below it; 0: all */
     int64_t max_pixels;      /* of one frame, one image, the canvas; above it: too_large */

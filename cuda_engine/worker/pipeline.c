@@ -619,6 +619,9 @@ static int warn_of_outcome(const struct run *r, struct error *e)
     if (outcome.damaged &&
         warn(r, "decode_errors", "Parts of the input were damaged and could not be decoded."))
         return stopped(e);
+    if (!model_found(r->params->models->model) &&
+        warn(r, "nothing_found", "Nothing that is to be kept was seen in the video."))
+        return stopped(e);
     return 0;
 }
 

@@ -99,6 +99,12 @@ int model_things(const struct model *model, struct model_thing things[MODEL_THIN
     return *key = 0;
 }
 
+int model_found(const struct model *model)
+{
+    (void)model;
+    return 1;
+}
+
 int model_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
 {
     (void)model, (void)costs;

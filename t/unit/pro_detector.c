@@ -211,12 +211,32 @@ static void gives_no_more_than_fit(void **state)
     free(a);
 }
 
+/* One box around two things of a kind is none of them; a large thing before small ones is one. */
+static void drops_groups(void **state)
+{
+    struct detection found[] = {
+        { .box = { 0, 0, 100, 50 }, .label = 3 },
+        { .box = { 2, 5, 30, 48 }, .label = 3 },
+        { .box = { 60, 0, 95, 49 }, .label = 3 },
+        { .box = { 40, 20, 50, 30 }, .label = 3 },
+        { .box = { 0, 0, 99, 50 }, .label = 5 },
+    };
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        found[i].score[found[i].label] = .5f;
+    struct detection one[] = { found[0], found[1], found[3] };
+    assert_int_equal(detector_drop_groups(one, 3), 3);
+    assert_int_equal(detector_drop_groups(found, 5), 4);
+    assert_float_equal(found[0].box.right, 30, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_a_box),
         cmocka_unit_test(decodes_as_the_book_says),
         cmocka_unit_test(takes_near_boxes_for_one_thing),
+        cmocka_unit_test(drops_groups),
         cmocka_unit_test(gives_no_more_than_fit),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

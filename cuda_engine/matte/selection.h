@@ -1,9 +1,9 @@
 /*
  * Which things a prompt keeps. What a place ("left", "the largest") or a number says is decided when a thing that may be
- * meant is first seen, and stays with that thing wherever it goes. A choice is a value. One thread.
+ * meant is first seen, and stays with that thing wherever it goes. A selection is a value. One thread.
  */
-#ifndef MATTE_CHOICE_H
-#define MATTE_CHOICE_H
+#ifndef MATTE_SELECTION_H
+#define MATTE_SELECTION_H
 
 #include "prompt.h"
 #include "track.h"
@@ -16,7 +16,7 @@ struct chosen {
     unsigned colours;       /* of enum prompt_colour */
 };
 
-struct choice {
+struct selection {
     struct prompt prompt;
     uint32_t keeping, excluding; /* the phrases that do */
     int undecided;               /* nothing was asked for, and nothing seen yet */
@@ -28,17 +28,17 @@ struct choice {
  * p: NULL or with no phrases: the main subject, that is all persons, and where the first things that are seen are no
  * persons, the largest of them.
  */
-void choice_start(struct choice *c, const struct prompt *p);
+void selection_start(struct selection *c, const struct prompt *p);
 
 /* The colours of a thing that is in view, of enum prompt_colour; asked once a thing, where a phrase names some. */
-typedef unsigned choice_colours_fn(void *data, const struct track *k);
+typedef unsigned selection_colours_fn(void *data, const struct track *k);
 
 /* The detector has looked. */
-void choice_update(
-    struct choice *c, const struct tracker *t, choice_colours_fn *colours, void *data);
+void selection_update(
+    struct selection *c, const struct tracker *t, selection_colours_fn *colours, void *data);
 
-enum choice_verdict { CHOICE_UNNAMED, CHOICE_KEPT, CHOICE_EXCLUDED };
+enum selection_verdict { SELECTION_UNNAMED, SELECTION_KEPT, SELECTION_EXCLUDED };
 
-enum choice_verdict choice_of(const struct choice *c, const struct track *k);
+enum selection_verdict selection_of(const struct selection *c, const struct track *k);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "matte/choice.h"
+#include "matte/selection.h"
 
 enum { PERSON = 0, CAR = 2, CAT = 15, DOG = 16, SIZE = 100 };
 
@@ -56,20 +56,20 @@ static unsigned colours_of(void *data, const struct track *k)
 }
 
 /* The ids that are kept, as digits. */
-static int kept(const struct choice *c)
+static int kept(const struct selection *c)
 {
     int ids = 0;
     for (int i = 0; i < tracker.count; i++)
-        if (choice_of(c, &tracker.tracks[i]) == CHOICE_KEPT)
+        if (selection_of(c, &tracker.tracks[i]) == SELECTION_KEPT)
             ids = 10 * ids + tracker.tracks[i].id;
     return ids;
 }
 
 static int kept_of(const struct prompt *p)
 {
-    struct choice c;
-    choice_start(&c, p);
-    choice_update(&c, &tracker, colours_of, NULL);
+    struct selection c;
+    selection_start(&c, p);
+    selection_update(&c, &tracker, colours_of, NULL);
     return kept(&c);
 }
 
@@ -116,49 +116,49 @@ static void keeps_places(void **state)
 static void decides_once(void **state)
 {
     struct prompt p = asked(1, PHRASE(DOG, .places = PLACE_LEFT, .count = 1));
-    struct choice c;
+    struct selection c;
     (void)state;
     begin();
-    choice_start(&c, &p);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_start(&c, &p);
+    selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 0);
     add(1, DOG, 30, 50, 10);
     add(2, DOG, 60, 50, 10);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 1);
     track_move(&tracker.tracks[0], 50, 0, 1);
     add(3, DOG, 10, 50, 10);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 1);
     tracker.tracks[0].state = TRACK_LOST;
-    choice_update(&c, &tracker, colours_of, NULL);
-    assert_int_equal(choice_of(&c, &tracker.tracks[1]), CHOICE_UNNAMED);
+    selection_update(&c, &tracker, colours_of, NULL);
+    assert_int_equal(selection_of(&c, &tracker.tracks[1]), SELECTION_UNNAMED);
     tracker.tracks[0].cut = 1; /* another scene has another left dog */
-    choice_update(&c, &tracker, colours_of, NULL);
-    assert_int_equal(choice_of(&c, &tracker.tracks[2]), CHOICE_KEPT);
+    selection_update(&c, &tracker, colours_of, NULL);
+    assert_int_equal(selection_of(&c, &tracker.tracks[2]), SELECTION_KEPT);
     tracker.tracks[0] = tracker.tracks[2]; /* 1 is forgotten, 3 stays chosen in another place */
     tracker.count = 2;
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 3);
 
     /* without a number: who is there on the left is judged when first seen */
     p = asked(1, PHRASE(DOG, .places = PLACE_LEFT));
     begin();
-    choice_start(&c, &p);
+    selection_start(&c, &p);
     add(1, DOG, 30, 50, 10);
     add(2, DOG, 60, 50, 10);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     track_move(&tracker.tracks[0], 50, 0, 1);
     track_move(&tracker.tracks[1], -50, 0, 1);
     add(3, DOG, 20, 50, 10);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 13);
 }
 
 static void asks_for_colours_once(void **state)
 {
     struct prompt p = asked(1, PHRASE(CAR, .colours = COLOUR_RED | COLOUR_ORANGE));
-    struct choice c;
+    struct selection c;
     (void)state;
     begin();
     add(1, CAR, 20, 50, 10);
@@ -168,9 +168,9 @@ static void asks_for_colours_once(void **state)
     colours[1] = COLOUR_BLUE | COLOUR_BLACK;
     colours[2] = COLOUR_ORANGE | COLOUR_BLACK;
     colour_looks = 0;
-    choice_start(&c, &p);
+    selection_start(&c, &p);
     for (int i = 0; i < 3; i++) {
-        choice_update(&c, &tracker, colours_of, NULL);
+        selection_update(&c, &tracker, colours_of, NULL);
         assert_int_equal(kept(&c), 2);
     }
     assert_int_equal(colour_looks, 2);
@@ -190,14 +190,14 @@ static void finds_the_main_subject(void **state)
     add(4, PERSON, 90, 50, 10);
     assert_int_equal(kept_of(NULL), 34);
 
-    struct choice c; /* whoever came first decides */
+    struct selection c; /* whoever came first decides */
     begin();
-    choice_start(&c, NULL);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_start(&c, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     add(1, DOG, 20, 50, 10);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     add(2, PERSON, 50, 50, 50);
-    choice_update(&c, &tracker, colours_of, NULL);
+    selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 1);
 }
 

@@ -1,4 +1,4 @@
-#include "choice.h"
+#include "selection.h"
 
 #include <math.h>
 
@@ -10,9 +10,9 @@
 
 enum { PERSON = 0 };
 
-void choice_start(struct choice *c, const struct prompt *p)
+void selection_start(struct selection *c, const struct prompt *p)
 {
-    *c = (struct choice) { .undecided = !p || !p->count };
+    *c = (struct selection) { .undecided = !p || !p->count };
     if (!c->undecided) {
         c->prompt = *p;
     } else {
@@ -26,7 +26,7 @@ void choice_start(struct choice *c, const struct prompt *p)
         *(c->prompt.phrases[i].exclude ? &c->excluding : &c->keeping) |= 1u << i;
 }
 
-static struct chosen *find(const struct choice *c, int id)
+static struct chosen *find(const struct selection *c, int id)
 {
     for (int i = 0; i < c->count; i++)
         if (c->chosen[i].id == id)
@@ -35,7 +35,7 @@ static struct chosen *find(const struct choice *c, int id)
 }
 
 /* What is said of things that the tracker has forgotten is forgotten, and new ones get their place. */
-static void follow(struct choice *c, const struct tracker *t)
+static void follow(struct selection *c, const struct tracker *t)
 {
     struct chosen now[TRACKS] = { 0 };
     for (int i = 0; i < t->count; i++) {
@@ -121,7 +121,7 @@ struct judgement {
 };
 
 static int has_colour(const struct prompt_phrase *p, struct chosen *chosen, const struct track *k,
-    choice_colours_fn *colours, void *data)
+    selection_colours_fn *colours, void *data)
 {
     if (!p->colours)
         return 1;
@@ -132,8 +132,8 @@ static int has_colour(const struct prompt_phrase *p, struct chosen *chosen, cons
     return (chosen->colours & p->colours) != 0;
 }
 
-static void gather(struct judgement *j, struct choice *c, const struct tracker *t,
-    choice_colours_fn *colours, void *data)
+static void gather(struct judgement *j, struct selection *c, const struct tracker *t,
+    selection_colours_fn *colours, void *data)
 {
     j->most = 0;
     j->least = INFINITY;
@@ -153,7 +153,7 @@ static void gather(struct judgement *j, struct choice *c, const struct tracker *
 }
 
 /* A phrase that takes all that fit. */
-static void judge_all(const struct judgement *j, struct choice *c, const struct tracker *t)
+static void judge_all(const struct judgement *j, struct selection *c, const struct tracker *t)
 {
     for (int i = 0; i < t->count; i++) {
         struct chosen *chosen = &c->chosen[i];
@@ -166,7 +166,7 @@ static void judge_all(const struct judgement *j, struct choice *c, const struct 
 }
 
 /* A phrase that takes so many: as long as those it has are not forgotten or left behind by a cut, no others. */
-static void judge_some(const struct judgement *j, struct choice *c, const struct tracker *t)
+static void judge_some(const struct judgement *j, struct selection *c, const struct tracker *t)
 {
     int left = j->phrase->count;
     for (int i = 0; i < t->count; i++)
@@ -192,7 +192,7 @@ static void judge_some(const struct judgement *j, struct choice *c, const struct
 }
 
 /* Nothing was asked for: with the first things that are seen it is decided which of the two phrases holds. */
-static void settle_subject(struct choice *c, const struct tracker *t)
+static void settle_subject(struct selection *c, const struct tracker *t)
 {
     int seen = 0, persons = 0;
     for (int i = 0; i < t->count; i++)
@@ -206,8 +206,8 @@ static void settle_subject(struct choice *c, const struct tracker *t)
         c->undecided = 0;
 }
 
-void choice_update(
-    struct choice *c, const struct tracker *t, choice_colours_fn *colours, void *data)
+void selection_update(
+    struct selection *c, const struct tracker *t, selection_colours_fn *colours, void *data)
 {
     follow(c, t);
     if (c->undecided)
@@ -222,10 +222,10 @@ void choice_update(
     }
 }
 
-enum choice_verdict choice_of(const struct choice *c, const struct track *k)
+enum selection_verdict selection_of(const struct selection *c, const struct track *k)
 {
     const struct chosen *chosen = find(c, k->id);
     if (!chosen || !chosen->named)
-        return CHOICE_UNNAMED;
-    return chosen->named & c->excluding ? CHOICE_EXCLUDED : CHOICE_KEPT;
+        return SELECTION_UNNAMED;
+    return chosen->named & c->excluding ? SELECTION_EXCLUDED : SELECTION_KEPT;
 }
