@@ -411,18 +411,13 @@ static const struct field described_fields[] = {
     MEMBER(struct manifest, refine, 0, read_refine),
 };
 
-#define FIELDS(of)                 \
-    {                              \
-        of, sizeof of / sizeof *of \
-    }
-
 static const struct {
     const struct field *fields;
     int count;
 } fields_of[KINDS] = {
-    [KIND_MATTE] = FIELDS(manifest_fields),
-    [KIND_PROMPTED] = FIELDS(prompted_fields),
-    [KIND_DESCRIBED] = FIELDS(described_fields),
+    [KIND_MATTE] = { manifest_fields, sizeof manifest_fields / sizeof *manifest_fields },
+    [KIND_PROMPTED] = { prompted_fields, sizeof prompted_fields / sizeof *prompted_fields },
+    [KIND_DESCRIBED] = { described_fields, sizeof described_fields / sizeof *described_fields },
 };
 
 static int read_text(struct reader *r, char *text, size_t size)
