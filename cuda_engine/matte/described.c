@@ -32,9 +32,8 @@ struct described {
     struct nn_net *encoder, *network; /* encoder: NULL where the network takes tokens */
     struct nn_tensor tokens, attention, embedding; /* attention.data: NULL where there is none */
     struct nn_tensor picture, logits;
-    struct nn_tensor
-        given[GIVEN]; /* what tells the network a phrase: the condition, or tokens and attention */
-    int given_count;
+    /* what tells the network a phrase, up to one without data: the condition, or tokens and attention */
+    struct nn_tensor given[GIVEN];
     struct prompt prompt;
     float *phrases;           /* what is given, of each phrase */
     struct raster seen, made; /* the picture and its alpha where the device computes */
@@ -57,7 +56,7 @@ static size_t values(const struct nn_tensor *t)
 static size_t given_values(const struct described *d)
 {
     size_t count = 0;
-    for (int i = 0; i < d->given_count; i++)
+    for (int i = 0; i < GIVEN && d->given[i].data; i++)
         count += values(&d->given[i]);
     return count;
 }
@@ -132,15 +131,12 @@ static int open_network(struct described *d, struct error *e)
     if (find(d->network, f->file, m->input, 3 * pixels, &d->picture, e) ||
         find(d->network, f->file, m->outputs.masks, pixels, &d->logits, e))
         return -1;
-    if (d->encoder) {
-        d->given_count = 1;
+    if (d->encoder)
         return find(d->network, f->file, m->text.condition, values(&d->embedding), &d->given[0], e);
-    }
     if (find_tokens(d, d->network, f->file, e))
         return -1;
-    d->given[d->given_count++] = d->tokens;
-    if (d->attention.data)
-        d->given[d->given_count++] = d->attention;
+    d->given[0] = d->tokens;
+    d->given[1] = d->attention;
     return 0;
 }
 
@@ -244,7 +240,7 @@ static int read_phrase(struct described *d, const char *words, float *given, str
         return -1;
     const struct nn_tensor *const from[GIVEN] = { d->encoder ? &d->embedding : &d->tokens,
         &d->attention };
-    for (int i = 0; i < d->given_count; given += values(from[i++]))
+    for (int i = 0; i < GIVEN && d->given[i].data; given += values(from[i++]))
         memcpy(given, from[i]->data, values(from[i]) * sizeof *given);
     return 0;
 }
@@ -280,7 +276,7 @@ static int find_phrase(struct described *d, int i, float *where, struct error *e
             where[p] = 1;
         return 0;
     }
-    for (int g = 0; g < d->given_count; given += values(&d->given[g++]))
+    for (int g = 0; g < GIVEN && d->given[g].data; given += values(&d->given[g++]))
         memcpy(d->given[g].data, given, values(&d->given[g]) * sizeof *given);
     if (nn_run(d->network, e))
         return -1;
