@@ -130,7 +130,7 @@ static int make_room(struct pro *p, struct error *e)
 
 static int is_apart(const struct pro *p)
 {
-    return p->params.device && device_is_apart(p->params.device);
+    return device_is_apart(p->params.device);
 }
 
 /* Rasters of a card, or of what is in host memory. */
@@ -605,7 +605,9 @@ static int pro_run(struct model *model, struct model_output *out, struct error *
     t = now();
     unite_masks(p);
     draw_alpha(p);
-    if (is_apart(p) && raster_write(p->params.device, &p->made, p->alpha, e))
+    if (!is_apart(p))
+        raster_round(p->params.device, &p->made);
+    else if (raster_write(p->params.device, &p->made, p->alpha, e))
         return -1;
     count_cost(p, COST_ALPHA, t);
     *out = (struct model_output) { .alpha = p->made };
