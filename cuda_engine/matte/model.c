@@ -220,11 +220,11 @@ static int network_suits(
     const struct model *base, const struct manifest *m, const struct model_params *params)
 {
     const struct network *model = (const struct network *)base;
+    const struct manifest_file *file = model_file(m, params);
     int width, height;
-    if (model->manifest != m || model->file != model_file(m, params) ||
-        model->device != params->device)
+    if (!file || model->manifest != m || model->file != file || model->device != params->device)
         return 0;
-    picture_size(m, model->file, params, &width, &height);
+    picture_size(m, file, params, &width, &height);
     return model->input.device.width == width && model->input.device.height == height;
 }
 
