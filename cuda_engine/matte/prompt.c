@@ -219,23 +219,22 @@ static const struct word *find_word(const char *text)
     return NULL;
 }
 
-/* WordNet's rules for plurals: morphy(7WN). */
-static const struct word *find_singular(char text[NOUN_BYTES])
+/* By WordNet's rules for plurals: morphy(7WN). */
+static const struct word *find_singular(const char *plural)
 {
     static const char *const rules[][2] = { { "ses", "s" }, { "xes", "x" }, { "zes", "z" },
         { "ches", "ch" }, { "shes", "sh" }, { "men", "man" }, { "ies", "y" }, { "s", "" } };
-    const size_t length = strlen(text);
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+    const size_t length = strlen(plural);
+    const struct word *word = NULL;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules && !word; i++) {
         const size_t cut = strlen(rules[i][0]);
-        if (length <= cut || strcmp(text + length - cut, rules[i][0]) != 0)
+        char text[NOUN_BYTES];
+        if (length <= cut || strcmp(plural + length - cut, rules[i][0]) != 0)
             continue;
-        strcpy(text + length - cut, rules[i][1]);
-        const struct word *word = find_word(text);
-        if (word)
-            return word;
-        strcpy(text + length - cut, rules[i][0]);
+        snprintf(text, sizeof text, "%.*s%s", (int)(length - cut), plural, rules[i][1]);
+        word = find_word(text);
     }
-    return NULL;
+    return word;
 }
 
 /* What a phrase is about. */
@@ -463,7 +462,7 @@ static void keep_the_rest(struct prompt *prompt)
     struct prompt_phrase *rest = &prompt->phrases[prompt->count++];
     *rest = (struct prompt_phrase) { .words = PROMPT_REST };
     memcpy(rest->classes, everything.classes, sizeof rest->classes);
-    strcpy(prompt->text + PROMPT_REST, "everything");
+    memcpy(prompt->text + PROMPT_REST, "everything", sizeof "everything");
 }
 
 int prompt_parse(struct prompt *p, const char *text, size_t length, struct error *e)
