@@ -203,7 +203,15 @@ static float share(
         for (int x = 1; x < WINDOW; x += 4)
             hits += from[(ptrdiff_t)inside(top + y, 0, m->height - 1) * m->width +
                          inside(left + x, 0, m->width - 1)] > 0;
-    return (float)hits / (WINDOW / 4 * WINDOW / 4);
+    return (float)hits * 16 / (WINDOW * WINDOW);
+}
+
+/* Where block i is, in blocks. */
+static void place_of(const struct motion *m, int i, float *x, float *y)
+{
+    const int row = i / m->columns;
+    *x = (float)(i - row * m->columns);
+    *y = (float)row;
 }
 
 /* Motion that is linear in the place: (x, y) in blocks from the thing's middle. */
@@ -239,15 +247,20 @@ static struct affine fit(struct finder *f)
         float sum = 1e-6f, xx = 0, xy = 0, yy = 0, of_x[3] = { 0 }, of_y[3] = { 0 };
         a.x = a.y = 0;
         for (int i = 0; i < count; i++) {
+            float x, y;
+            place_of(m, i, &x, &y);
             sum += f->weight[i];
-            a.x += f->weight[i] * (float)(i % m->columns);
-            a.y += f->weight[i] * (float)(i / m->columns);
+            a.x += f->weight[i] * x;
+            a.y += f->weight[i] * y;
         }
         a.x /= sum;
         a.y /= sum;
         for (int i = 0; i < count; i++) {
-            const float w = f->weight[i], x = (float)(i % m->columns) - a.x,
-                        y = (float)(i / m->columns) - a.y;
+            const float w = f->weight[i];
+            float x, y;
+            place_of(m, i, &x, &y);
+            x -= a.x;
+            y -= a.y;
             const float factor[3] = { w, w * x, w * y };
             xx += w * x * x;
             xy += w * x * y;
@@ -260,10 +273,11 @@ static struct affine fit(struct finder *f)
         solve(a.dx, xx, xy, yy, of_x, sum);
         solve(a.dy, xx, xy, yy, of_y, sum);
         for (int i = 0; i < count && round < 3; i++) {
-            float dx, dy;
+            float x, y, dx, dy;
             if (f->weight[i] <= 0)
                 continue;
-            block_at(&a, (float)(i % m->columns), (float)(i / m->columns), &dx, &dy);
+            place_of(m, i, &x, &y);
+            block_at(&a, x, y, &dx, &dy);
             dx -= f->blocks[i].dx;
             dy -= f->blocks[i].dy;
             f->weight[i] /= 1 + dx * dx + dy * dy;

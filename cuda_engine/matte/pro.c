@@ -5,6 +5,7 @@
  */
 #include "kind.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ enum { LOOK_MOVING = 5, LOOK_TOUCHING = 2, LOOK_STILL = 50 };
 #define SOFT 3.f
 
 /* What no mask says anything of. */
-#define NOTHING -10.f
+#define NOTHING (-10.f)
 
 struct thing {
     int id;     /* of its track; 0: free */
@@ -112,6 +113,7 @@ static int make_room(struct pro *p, struct error *e)
     const size_t pixels = (size_t)p->width * (size_t)p->height;
     const size_t samples = (size_t)p->mask_width * (size_t)p->mask_height;
     int missing = 0;
+    assert(pixels && samples);
     missing |= !(p->picture = calloc(3 * pixels, sizeof *p->picture));
     missing |= !(p->alpha = calloc(pixels, sizeof *p->alpha));
     missing |= !(p->rows = calloc(2 * (size_t)p->width, sizeof *p->rows));
@@ -130,7 +132,7 @@ static int make_room(struct pro *p, struct error *e)
 
 static int is_apart(const struct pro *p)
 {
-    return p->params.device && device_is_apart(p->params.device);
+    return device_is_apart(p->params.device);
 }
 
 /* Rasters of a card, or of what is in host memory. */
@@ -396,7 +398,7 @@ static void crop(const struct pro *p, const struct box *box, float *mask)
 static int make_mask(struct pro *p, const struct track *k, struct thing *g, struct error *e)
 {
     double t = now();
-    float trust, again;
+    float trust, again = 0;
     if (!p->looked && segment_look(p->segment, p->picture, e))
         return -1;
     if (!p->looked)
@@ -605,7 +607,9 @@ static int pro_run(struct model *model, struct model_output *out, struct error *
     t = now();
     unite_masks(p);
     draw_alpha(p);
-    if (is_apart(p) && raster_write(p->params.device, &p->made, p->alpha, e))
+    if (!is_apart(p))
+        raster_round(p->params.device, &p->made);
+    else if (raster_write(p->params.device, &p->made, p->alpha, e))
         return -1;
     count_cost(p, COST_ALPHA, t);
     *out = (struct model_output) { .alpha = p->made };

@@ -9,7 +9,7 @@
 
 /* The planes that the decoder takes and gives as hints; what is beside the picture in one is surely outside. */
 enum { HINT_SIDE = 256 };
-#define OUTSIDE -10.f
+#define OUTSIDE (-10.f)
 
 /* As SAM's exporter calls them (facebookresearch/segment-anything, utils/onnx.py). */
 #define LOW_MASKS "low_res_masks"

@@ -12,10 +12,11 @@ enum { PERSON = 0 };
 
 void selection_start(struct selection *c, const struct prompt *p)
 {
-    *c = (struct selection) { .undecided = !p || !p->count };
-    if (!c->undecided) {
+    *c = (struct selection) { 0 };
+    if (p && p->count) {
         c->prompt = *p;
     } else {
+        c->undecided = 1;
         c->prompt.count = 1;
         c->prompt.phrases[0].classes[PERSON / 64] = 1ull << PERSON % 64;
         c->prompt.phrases[1] = (struct prompt_phrase) {

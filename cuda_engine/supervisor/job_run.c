@@ -246,7 +246,7 @@ static void on_report(void *data, const struct report *report)
         r->state = HOLDING;
         run_log(LOG_INFO, r, "job_probed", log_num("output_ms", report->duration_ms),
             log_num("frames", report->frames_total), log_num("width", report->width),
-            log_num("height", report->height));
+            log_num("height", report->height), log_str("network", report->network));
         timer_set(&r->wall,
             loop_now() + config->job_timeout + config->job_timeout_factor * report->duration_ms,
             on_wall, r);
@@ -468,7 +468,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
     if (read_prompt(r)) {
         return;
     }
-    r->worker = pool_take(&user, r);
+    r->worker = pool_take(claim->model, &user, r);
     if (!r->worker) {
         release(r);
         return;
