@@ -190,6 +190,43 @@ void sampler_close(struct sampler *sampler)
         sampler->device->backend->sampler_close(sampler);
 }
 
+struct fit *fit_open(struct device *device, const struct fit_params *params, struct error *e)
+{
+    assert(params->width <= params->to_width && params->height <= params->to_height);
+    error_retry(e, "out_of_memory", "There is no memory to fit %dx%d pictures into %dx%d.",
+        params->width, params->height, params->to_width, params->to_height);
+    struct fit *fit = device->backend->fit_open(device, params, e);
+    if (!fit)
+        return NULL;
+    fit->device = device;
+    fit->params = *params;
+    return fit;
+}
+
+int fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e)
+{
+    const struct fit_params *p = &fit->params;
+    assert(is_of(picture, p->width, p->height, 3));
+    assert(is_of(input, p->to_width, p->to_height, 3) && input->step == picture->step);
+    return fit->device->backend->fit_put(fit, picture, input, e);
+}
+
+int fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e)
+{
+    const struct fit_params *p = &fit->params;
+    assert(is_of(answer, p->width, p->height, answer->channels));
+    assert(is_of(output, p->to_width, p->to_height, answer->channels));
+    return fit->device->backend->fit_take(fit, output, answer, e);
+}
+
+void fit_close(struct fit *fit)
+{
+    if (fit)
+        fit->device->backend->fit_close(fit);
+}
+
 static int is_low(const struct compositor_low *low, int width, int height)
 {
     return is_of(&low->alpha, width, height, 1) && is_of(&low->input, width, height, 3) &&
@@ -213,7 +250,12 @@ struct solver *solver_open(
 int solver_run(struct solver *solver, struct compositor_low *low, struct error *e)
 {
     assert(is_low(low, solver->params.width, solver->params.height));
-    return solver->device->backend->solver_run(solver, low, e);
+    if (solver->device->backend->solver_run(solver, low, e))
+        return -1;
+    raster_round(solver->device, &low->alpha);
+    if (low->foreground.data)
+        raster_round(solver->device, &low->foreground);
+    return 0;
 }
 
 void solver_close(struct solver *solver)

@@ -79,6 +79,32 @@ int sampler_run(
     struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void sampler_close(struct sampler *sampler);
 
+/*
+ * Brings a picture into a network's input, at the top left of zeros, and the network's answers out again. For networks
+ * whose input is not the sampler's raster as it is.
+ */
+struct fit;
+
+struct fit_params {
+    int width, height;       /* of the picture */
+    int to_width, to_height; /* of the network; no smaller */
+    int reversed;            /* 1: the network sees B, G, R, and what it answers in colour is so */
+    int brightest;           /* 1: the picture is divided by its largest value, of those in 0..1 */
+    float mean[3], std[3];   /* as given to the sampler */
+};
+
+struct fit *fit_open(struct device *device, const struct fit_params *params, struct error *e);
+
+/* input: three channels, of a step of 4 on a card; nothing in it is kept. The processor does not round it. -1 and *e as of
+ * sampler_run(), also below. */
+int fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e);
+/* An output of the network, of one or three channels, to a raster of the picture's size. */
+int fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
+/* fit may be NULL. */
+void fit_close(struct fit *fit);
+
 struct compositor;
 
 /* Where the whole source goes on the canvas, in pixels from its top left; any part may lie outside. */

@@ -64,6 +64,13 @@ int cpu_sampler_run(
     struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void cpu_sampler_close(struct sampler *sampler);
 
+struct fit *cpu_fit_open(struct device *device, const struct fit_params *params, struct error *e);
+int cpu_fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e);
+int cpu_fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
+void cpu_fit_close(struct fit *fit);
+
 struct solver *cpu_solver_open(
     struct device *device, const struct solver_params *params, struct error *e);
 int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct error *e);
