@@ -217,8 +217,7 @@ static int clean(struct cuda_solver *s, struct alphas alpha, struct error *e)
     struct clean_decide_params decide = { s->grid, s->cell, s->state, s->past };
     struct clean_apply_params apply = { s->grid, s->state, alpha.at, alpha.step, s->cleaned,
         s->alpha.data };
-    return RUN(s, clean_measure, stream, &measure, e) ||
-                   RUN(s, clean_decide, stream, &decide, e) ||
+    return RUN(s, clean_measure, stream, &measure, e) || RUN(s, clean_decide, stream, &decide, e) ||
                    RUN(s, clean_apply, stream, &apply, e)
                ? -1
                : 0;

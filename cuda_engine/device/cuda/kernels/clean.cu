@@ -93,7 +93,8 @@ DEVICE_FN void connect(const struct clean_grid &g, short *label)
 KERNEL(clean_decide, CLEAN_DECIDERS)
 {
     __shared__ short label[CLEAN_CELLS];
-    __shared__ int gathered[CLEAN_CELLS]; /* of the island or hole whose label is the index: weight; least */
+    __shared__ int
+        gathered[CLEAN_CELLS]; /* of the island or hole whose label is the index: weight; least */
     __shared__ unsigned flags[CLEAN_CELLS / 32]; /* of it: was kept; reaches the border */
     __shared__ unsigned char kept[CLEAN_CELLS], near[CLEAN_CELLS];
     __shared__ int heaviest;
@@ -120,7 +121,8 @@ KERNEL(clean_decide, CLEAN_DECIDERS)
     __syncthreads();
     for_cells(g, [&](int i) {
         const int l = label[i];
-        kept[i] = !heaviest || (l != NONE && clean_keeps(gathered[l], heaviest, has_flag(flags, l)));
+        kept[i] =
+            !heaviest || (l != NONE && clean_keeps(gathered[l], heaviest, has_flag(flags, l)));
     });
     __syncthreads();
     for (int pass = 0; pass < CLEAN_NEAR; pass++) {
