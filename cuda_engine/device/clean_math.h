@@ -94,7 +94,8 @@ COMPOSE_FN float clean_mix(int a, int b, int c, int d, float x, float y)
 /* How far the i'th pixel between two cells' middles is from the first: it is pixel side - side / 2 + i from its start. */
 COMPOSE_FN float clean_place(int i, int side)
 {
-    return ((float)(side - side / 2 + i) + .5f) / (float)side - .5f;
+    int pixel = side - side / 2 + i;
+    return ((float)pixel + .5f) / (float)side - .5f;
 }
 
 /* A pixel's alpha between the four cells whose middles are around it, above left first; x, y: of clean_place(). */

@@ -158,7 +158,7 @@ static void apply_between(const struct cpu_clean *c, float *alpha, int across, i
 
 void cpu_clean_run(struct cpu_clean *c, float *alpha)
 {
-    signed char kept[CELLS], filled[CELLS];
+    signed char kept[CELLS] = { 0 }, filled[CELLS] = { 0 };
     measure(c, alpha);
     decide_kept(c, kept);
     decide_filled(c, filled);
