@@ -68,7 +68,7 @@ sub person {
 sub matte {
     my ($network, $in, $to, @without) = @_;
     unlink $to;
-    run('sh', '-c', 'exec "$@" >/dev/null 2>&1', '-', "$bin/matte", '--model', "conf/models/$network.json",
+    run('sh', '-c', 'exec "$@" >/dev/null 2>&1', '-', "$bin/matte", '--model', "conf/models/$network.json", '--budget', 0,
         (map { ('--without', $_) } @without), $in, $to);
 }
 
