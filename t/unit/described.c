@@ -159,7 +159,6 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-
 /* A picture of three stripes, red, green and blue, and a rest that is black. Kept, one sign each: 1 is kept. */
 static void ask(struct model *model, const char *text, const char *kept)
 {
