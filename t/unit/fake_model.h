@@ -28,6 +28,7 @@ struct manifest *manifest_open(const char *path, const char *folder, struct erro
         strcpy(m->name, "fake");
         strcpy(m->serves[0], "human");
         m->serve_count = 1;
+        m->file_count = 1;
         for (int i = 0; i < 3; i++)
             m->std[i] = 1;
     }
@@ -42,6 +43,12 @@ void manifest_close(struct manifest *m)
 int manifest_serves(const struct manifest *m, const char *name)
 {
     return strcmp(m->serves[0], name) == 0;
+}
+
+const struct manifest_file *model_file(const struct manifest *m, const struct model_params *params)
+{
+    (void)params;
+    return &m->files[0];
 }
 
 struct model *model_open(
@@ -85,6 +92,29 @@ int model_run(struct model *model, struct model_output *out, struct error *e)
         return error_set(e, "model_failed", "The fake model fails here.");
     out->alpha = model->alpha;
     out->foreground = model->input;
+    return 0;
+}
+
+void model_ask(struct model *model, const struct prompt *prompt)
+{
+    (void)model, (void)prompt;
+}
+
+int model_things(const struct model *model, struct model_thing things[MODEL_THINGS], int *key)
+{
+    (void)model, (void)things;
+    return *key = 0;
+}
+
+int model_found(const struct model *model)
+{
+    (void)model;
+    return 1;
+}
+
+int model_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
+{
+    (void)model, (void)costs;
     return 0;
 }
 
