@@ -60,7 +60,6 @@ int __tsan_atomic32_load(int *at, int)
 int __tsan_atomic32_compare_exchange_strong(int *at, int *expected, int value, int, int)
 {
     cuemu_touch(at, 4, 1);
-    return __atomic_compare_exchange_n(
-        at, expected, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(at, expected, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 }
