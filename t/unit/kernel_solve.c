@@ -299,7 +299,7 @@ static void blobs(float *alpha, int width, int height, int frame)
 static void clean_is_the_cpus(void **state)
 {
     (void)state;
-    for (int i = 0; i < SIZES; i++) {
+    for (int i = 1; i < SIZES; i += 2) {
         const int width = sizes[i][0], height = sizes[i][1], n = width * height;
         struct cpu_clean *cpu = cpu_clean_open(width, height);
         const struct clean_grid grid = clean_grid(width, height);
@@ -309,7 +309,7 @@ static void clean_is_the_cpus(void **state)
               *cleaned = malloc((size_t)n * sizeof *cleaned);
         uint16_t *out = malloc((size_t)n * sizeof *out);
         int changed = 0;
-        for (int frame = 0; frame < 6; frame++) {
+        for (int frame = 0; frame < 4; frame++) {
             blobs(alpha, width, height, frame);
             struct clean_measure_params measure = { grid, alpha, 1, cell };
             struct clean_decide_params decide = { grid, cell, kept, frame > 0 };

@@ -7,7 +7,7 @@
 #include "clean.h"
 #include "kernel.cuh"
 
-enum { NONE = -1, PER_THREAD = CLEAN_CELLS / CLEAN_DECIDERS };
+enum { NONE = -1, PER_THREAD = CLEAN_CELLS / CLEAN_THREADS };
 
 KERNEL(clean_measure, CLEAN_THREADS)
 {
@@ -38,7 +38,7 @@ KERNEL(clean_measure, CLEAN_THREADS)
 /* Calls work(i) for the calling thread's cells. */
 template <class F> DEVICE_FN void for_cells(const struct clean_grid &g, F work)
 {
-    for (int i = threadIdx.x; i < g.across * g.down; i += CLEAN_DECIDERS)
+    for (int i = threadIdx.x; i < g.across * g.down; i += CLEAN_THREADS)
         work(i);
 }
 
@@ -74,7 +74,7 @@ DEVICE_FN void connect(const struct clean_grid &g, short *label)
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < PER_THREAD; k++) {
-            const int i = threadIdx.x + k * CLEAN_DECIDERS;
+            const int i = threadIdx.x + k * CLEAN_THREADS;
             found[k] = NONE;
             if (i < g.across * g.down && label[i] != NONE) {
                 found[k] = greatest_around(g, label, i);
@@ -85,12 +85,12 @@ DEVICE_FN void connect(const struct clean_grid &g, short *label)
 #pragma unroll
         for (int k = 0; k < PER_THREAD; k++)
             if (found[k] != NONE)
-                label[threadIdx.x + k * CLEAN_DECIDERS] = found[k];
+                label[threadIdx.x + k * CLEAN_THREADS] = found[k];
     }
     __syncthreads();
 }
 
-KERNEL(clean_decide, CLEAN_DECIDERS)
+KERNEL(clean_decide, CLEAN_THREADS)
 {
     __shared__ short label[CLEAN_CELLS];
     __shared__ int
