@@ -37,7 +37,7 @@ my @categories = (
 # Of a network made for single pictures: a dog, a person and a thing, moving and not.
 my %original = map { ($_ => 1) } qw(dog rest face seat truck parked);
 # Where cleaning has to show, and where it must not.
-my %cleaned = map { ($_ => 1) } qw(far hair);
+my %cleaned = map { ($_ => 1) } qw(photo hair);
 if (my %only = map { ($_ => 1) } @ARGV) { @categories = grep { $only{$_->[0]} } @categories }
 
 $| = 1;
