@@ -152,12 +152,12 @@ close $table or die;
 unlink "$out/background";
 print "$out/matte.md and $out/matte.png\n";
 
-sub mean { return @_ ? sum(@_) / @_ : 0; }
-
 sub ratios { my ($of) = @_; return map { $ratio{$_->[0]}{dtssd} } grep { $of->($_) } @categories; }
 
-push @lines, sprintf('matte.edge_psnr_gain_db=%.2f', mean(@gain)),
-    sprintf('matte.static_dtssd_ratio=%.3f', mean(ratios(sub { $_->[1] eq 'still' }))),
-    sprintf('matte.moving_dtssd_ratio=%.3f', mean(ratios(sub { $_->[1] ne 'still' }))),
-    sprintf('matte.original_dtssd_ratio=%.3f', mean(ratios(sub { $original{$_->[0]} })));
+sub mean { my ($key, @of) = @_; push @lines, sprintf('matte.%s=%.3f', $key, sum(@of) / @of) if @of; }
+
+mean('edge_psnr_gain_db', @gain);
+mean('static_dtssd_ratio', ratios(sub { $_->[1] eq 'still' }));
+mean('moving_dtssd_ratio', ratios(sub { $_->[1] ne 'still' }));
+mean('original_dtssd_ratio', ratios(sub { $original{$_->[0]} }));
 print map { "$_\n" } @lines;
