@@ -216,16 +216,6 @@ static int set_model(struct options *o, const char *text, struct error *e)
     return 0;
 }
 
-static int set_prompt(struct prompt *p, const char *text, struct error *e)
-{
-    struct error warning;
-    if (prompt_parse(p, text, strlen(text), e) || prompt_understood(p, e))
-        return -1;
-    if (prompt_warning(p, &warning))
-        show_warning(&warning);
-    return 0;
-}
-
 static int set_number(
     double *to, const char *option, const char *text, double least, double most, struct error *e)
 {
@@ -306,7 +296,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     for (int c, result = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
         case MODEL: result = set_model(o, optarg, e); break;
-        case PROMPT: result = set_prompt(&o->job.prompt, optarg, e); break;
+        case PROMPT: result = prompt_parse(&o->job.prompt, optarg, strlen(optarg), e); break;
         case EXPLAIN: o->explain = optarg; break;
         case FORMAT: format = optarg; break;
         case BACKGROUND: result = set_background(o, optarg, e); break;
@@ -634,7 +624,10 @@ static int work(struct options *o, struct error *e)
         .manifest_count = count,
         .threads = o->threads,
     };
-    int failed = write_output(o, &models, &files, e);
+    int failed = models_understand(&models, o->job.model, &o->job.prompt, e);
+    if (failed > 0)
+        show_warning(e);
+    failed = failed < 0 || write_output(o, &models, &files, e);
     close_manifests(found, count);
     close(files.input);
     if (files.image >= 0)
