@@ -154,7 +154,7 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-static const struct model_params params = { 16, 9, 1, NULL };
+static const struct model_params params = { 16, 9, 1, 0, NULL };
 
 /* A picture of three stripes, red, green and blue, and a rest that is black. Kept, one sign each: 1 is kept. */
 static void ask(struct model *model, const char *text, const char *kept)
