@@ -9,6 +9,7 @@
 
 #include <sanitizer/lsan_interface.h>
 
+#include "nn/cudnn/half.h"
 #include "nn/cudnn/plan.h"
 
 #define TEXT_OF_WRONG_SIZE "is_valid_spatial_dim"
@@ -233,6 +234,28 @@ static void keeps_to_the_workspace(void **state)
     convolution_free(&c);
 }
 
+/* numbers */
+
+static void expect_half(uint32_t bits)
+{
+    float x;
+    uint16_t wanted;
+    memcpy(&x, &bits, sizeof x);
+    const _Float16 half = (_Float16)x;
+    memcpy(&wanted, &half, sizeof wanted);
+    if (x == x ? half_of(x) != wanted : (half_of(x) & 0x7fff) <= 0x7c00)
+        fail_msg("%a is %#x and not %#x", (double)x, half_of(x), wanted);
+}
+
+/* All halves, what lies half way between two, and beside both: as the compiler converts them. */
+static void halves_are_the_nearest(void **state)
+{
+    (void)state;
+    for (uint64_t bits = 0; bits <= UINT32_MAX; bits += 4096)
+        for (int beside = -1; beside <= 1; beside++)
+            expect_half((uint32_t)bits + (uint32_t)beside);
+}
+
 /* cards */
 
 static void refuses_what_is_no_card(void **state)
@@ -434,6 +457,7 @@ int main(void)
         cmocka_unit_test(plans_paddings_that_differ),
         cmocka_unit_test(refuses_a_wrong_size),
         cmocka_unit_test(keeps_to_the_workspace),
+        cmocka_unit_test(halves_are_the_nearest),
         cmocka_unit_test(refuses_what_is_no_card),
         cmocka_unit_test(asks_for_what_a_node_is),
         cmocka_unit_test(asks_for_a_residual),

@@ -409,6 +409,21 @@ static void pictures_are_words(void **unused)
     nn_close(net);
 }
 
+/* A part of a part of the width, as it is the whole of that. */
+static void outputs_have_no_gaps(void **unused)
+{
+    (void)unused;
+    begin(13);
+    input("x", 1, 3, 8, 8);
+    node("Sigmoid", "x", "a");
+    slice("a", "b", 3, 6, 7);
+    slice("b", "y", 2, 0, INT64_MAX);
+    slice("b", "z", 1, 1, 2);
+    output("y");
+    output("z");
+    assert_same_on_card("outputs", &none);
+}
+
 static void refuses_by_name(void **unused)
 {
     struct error e;
@@ -454,6 +469,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(random_graphs),
         cmocka_unit_test(states_stay_on_the_card),
         cmocka_unit_test(pictures_are_words),
+        cmocka_unit_test(outputs_have_no_gaps),
         cmocka_unit_test(refuses_by_name),
     };
     (void)argv;

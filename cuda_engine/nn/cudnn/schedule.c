@@ -239,19 +239,30 @@ static void make_views(struct schedule *s)
 
 /* ---- planning ---- */
 
-/* 1 if tensor t has gaps between its rows: a part of another one's width, or computed as one. */
-static int has_row_gaps(const struct graph *g, int t)
+/* 1 if t is a part of a concatenation along anything but channels. */
+static int is_joined(const struct graph *g, int t)
 {
-    const int *dims = g->tensors[t].dims, producer = g->tensors[t].producer;
-    if (producer >= 0 && g->nodes[producer].kind == SLICE) {
-        const int *whole = g->tensors[g->nodes[producer].inputs[0]].dims;
-        return dims[0] != whole[0] || dims[2] != whole[2] || dims[3] != whole[3];
-    }
     for (int i = 0; i < g->node_count; i++)
         for (int k = 0; k < g->nodes[i].input_count; k++)
             if (g->nodes[i].kind == CONCAT && g->nodes[i].axis != 1 && g->nodes[i].inputs[k] == t)
                 return 1;
     return 0;
+}
+
+/* 1 if tensor t may have gaps between its rows: a part of another one, or of what that is a part of. */
+static int has_row_gaps(const struct graph *g, int t)
+{
+    for (;;) {
+        const int *dims = g->tensors[t].dims, producer = g->tensors[t].producer;
+        if (is_joined(g, t))
+            return 1;
+        if (producer < 0 || g->nodes[producer].kind != SLICE)
+            return 0;
+        t = g->nodes[producer].inputs[0];
+        const int *whole = g->tensors[t].dims;
+        if (dims[0] != whole[0] || dims[2] != whole[2] || dims[3] != whole[3])
+            return 1;
+    }
 }
 
 /* An output becomes a copy of what it was. */
