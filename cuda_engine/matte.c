@@ -44,8 +44,9 @@ static const char usage[] =
     "(center)\n"
     "  --scale FACTOR            1 fits the whole video inside the canvas (1)\n"
     "  --offset X,Y              pixels from the anchor, to the right and down (0,0)\n"
-    "  --without STEP            the network's alpha as it is: calm, edges or colors; again for "
-    "more\n"
+    "  --without STEP            the network's alpha as it is: calm, clean, edges, colors or "
+    "guide; "
+    "again for more\n"
     "  --budget MEGAPIXELS       what a network may see of a second of video on the processor, 0 "
     "for "
     "all (18)\n"
@@ -196,8 +197,8 @@ static int leave_out(struct job *job, const char *text, struct error *e)
 {
     unsigned step = refinement(text);
     if (!step)
-        return error_set(
-            e, "invalid_request", "--without %s is none of calm, edges, colors and guide.", text);
+        return error_set(e, "invalid_request",
+            "--without %s is none of calm, clean, edges, colors and guide.", text);
     job->refine &= ~step;
     return 0;
 }

@@ -292,8 +292,9 @@ static void fill_job(const struct job_run *r, struct job *job)
     memcpy(job->color, c->color, sizeof job->color);
     job->composition = c->composition;
     job->prompt = r->prompt;
-    job->refine = (config->calm ? REFINE_CALM : 0) | (config->edges ? REFINE_EDGES : 0) |
-                  (config->colors ? REFINE_COLORS : 0) | (config->guide ? REFINE_GUIDE : 0);
+    job->refine = (config->calm ? REFINE_CALM : 0) | (config->clean ? REFINE_CLEAN : 0) |
+                  (config->edges ? REFINE_EDGES : 0) | (config->colors ? REFINE_COLORS : 0) |
+                  (config->guide ? REFINE_GUIDE : 0);
     job->preview_ms = c->preview_ms;
     job->max_pixels = config->max_pixels;
     job->max_image_bytes = config->image_max_bytes;
