@@ -55,10 +55,7 @@ static size_t values(const struct nn_tensor *t)
 /* Of all that is given for a phrase. */
 static size_t given_values(const struct described *d)
 {
-    size_t count = 0;
-    for (int i = 0; i < GIVEN && d->given[i].data; i++)
-        count += values(&d->given[i]);
-    return count;
+    return values(&d->given[0]) + (d->given[1].data ? values(&d->given[1]) : 0);
 }
 
 /* ---- opening ---- */
@@ -232,8 +229,8 @@ static int read_phrase(struct described *d, const char *words, float *given, str
     if (d->encoder && nn_run(d->encoder, e))
         return -1;
     const struct nn_tensor *const from[GIVEN] = { d->encoder ? &d->embedding : &d->tokens,
-        &d->attention };
-    for (int i = 0; i < GIVEN && d->given[i].data; given += values(from[i++]))
+        !d->encoder && d->attention.data ? &d->attention : NULL };
+    for (int i = 0; i < GIVEN && from[i]; given += values(from[i++]))
         memcpy(given, from[i]->data, values(from[i]) * sizeof *given);
     return 0;
 }
