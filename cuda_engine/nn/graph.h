@@ -93,7 +93,7 @@ enum kind {
     CONVOLUTION, /* input 0, weights 1, bias 2 where there is one; then operands of its program */
     POOL_MAX,
     POOL_AVERAGE, /* padding is not counted */
-    RESIZE,       /* linear, half pixel centres, edges repeated */
+    RESIZE,       /* linear, half pixel centres, edges repeated; or settings say which is the nearest */
     CONCAT,
     SLICE,     /* step 1 */
     PAD,       /* with a constant */
