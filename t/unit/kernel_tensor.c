@@ -435,27 +435,6 @@ static void moves(void **state)
     }
 }
 
-static void sums(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 16; i++) {
-        const int before = 1 + random_below(9), size = 1 + random_below(40),
-                  after = i % 3 ? 1 + random_below(70) : 1;
-        uint16_t *in = random_halves((size_t)(before * size * after), -1, 1);
-        uint16_t *out = malloc((size_t)(before * after) * sizeof *out);
-        struct sum_params p = { in, out, before, size, after, i % 2 ? 1 : 1 / (float)size };
-        RUN(sum, &p);
-        for (int k = 0; k < before * after; k++) {
-            double want = 0;
-            for (int j = 0; j < size; j++)
-                want += value_of(in[(k / after * size + j) * after + k % after]);
-            expect("sum", value_of(out[k]), want * p.factor, 1e-5);
-        }
-        free(in);
-        free(out);
-    }
-}
-
 /* ---- normalisation ---- */
 
 static void softmaxes(void **state)
@@ -575,7 +554,6 @@ int main(void)
         cmocka_unit_test(copies),
         cmocka_unit_test(orders),
         cmocka_unit_test(moves),
-        cmocka_unit_test(sums),
         cmocka_unit_test(softmaxes),
         cmocka_unit_test(layers),
         cmocka_unit_test(pictures),

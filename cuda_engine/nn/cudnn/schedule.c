@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention.h"
 #include "half.h"
 
 #define WORKSPACE_LIMIT ((int64_t)256 << 20) /* of one convolution */
@@ -115,6 +116,11 @@ void *schedule_constant(const struct schedule *s, int t, enum form form)
     return (void *)(s->memory + s->constants[t][form]);
 }
 
+int schedule_row(const struct tensor *t)
+{
+    return (t->dims[3] + MATRIX_VECTOR - 1) / MATRIX_VECTOR * MATRIX_VECTOR;
+}
+
 void *schedule_zeros(const struct schedule *s)
 {
     return (void *)(s->memory + s->zeros);
@@ -129,8 +135,11 @@ static void place_constant(struct schedule *s, int t, enum form form)
 {
     const struct tensor *tensor = &s->graph->tensors[t];
     const size_t width = form == FLOATS ? sizeof(float) : sizeof(uint16_t);
+    size_t elements = tensor_elements(tensor);
+    if (form == MATRICES)
+        elements = elements / (size_t)tensor->dims[3] * (size_t)schedule_row(tensor);
     if (tensor->data && !s->constants[t][form])
-        s->constants[t][form] = take(&s->bytes, tensor_elements(tensor) * width);
+        s->constants[t][form] = take(&s->bytes, elements * width);
 }
 
 /* Weights first: what lies at 0 is not there, so zeros are there. Then activations, then the workspace. */
@@ -176,10 +185,21 @@ static void store_halves(uint16_t *to, const struct tensor *t)
     }
 }
 
+static void store_matrices(uint16_t *to, const struct tensor *t)
+{
+    const size_t rows = tensor_elements(t) / (size_t)t->dims[3];
+    const float *from = t->data;
+    for (size_t i = 0; i < rows; i++, to += schedule_row(t))
+        for (int k = 0; k < t->dims[3]; k++)
+            to[k] = half_of(*from++);
+}
+
 static void store_constant(void *to, const struct tensor *t, enum form form)
 {
     if (form == FILTERS)
         store_filters(to, t);
+    else if (form == MATRICES)
+        store_matrices(to, t);
     else if (form == AS_IT_LIES)
         store_halves(to, t);
     else
@@ -302,7 +322,7 @@ int schedule_make(struct schedule *s, struct nn_net *net, const struct card *car
         .handle = target->handle,
         .graph = g,
     };
-    if (is_known(s, g, e))
+    if (attention_fuse(g, e) || is_known(s, g, e))
         return -1;
     widen_ends(g);
     if (places_make(&s->places, g, &placing, e) || plan_all(s, target, e))

@@ -8,10 +8,13 @@
 
 #include "../../device/cuda/card.h"
 #include "../../device/cuda/kernel.h"
+#include "../../device/cuda/kernels/attention.h"
 #include "../../device/cuda/kernels/copy.h"
+#include "../../device/cuda/kernels/move.h"
 #include "../../device/cuda/kernels/normalise.h"
 #include "../../device/cuda/kernels/pointwise.h"
 #include "../../device/cuda/kernels/pool.h"
+#include "../../device/cuda/kernels/product.h"
 #include "../../device/cuda/kernels/resize.h"
 #include "../backend.h"
 #include "../place.h"
@@ -23,17 +26,22 @@
     OF(resize, resize, 0)       \
     OF(pool, pool, 0)           \
     OF(copy, copy, 0)           \
+    OF(move, move, 0)           \
+    OF(product, product, 0)     \
+    OF(attention, attention, 0) \
     OF(normalise, softmax, 0)   \
     OF(normalise, layer, 0)     \
     OF(normalise, moments, 0)   \
     OF(normalise, average, 0)
 
-#define SCHEDULE_MODULES(OF) OF(pointwise) OF(resize) OF(pool) OF(copy) OF(normalise)
+#define SCHEDULE_MODULES(OF) \
+    OF(pointwise) OF(resize) OF(pool) OF(copy) OF(move) OF(product) OF(attention) OF(normalise)
 
 /* How a constant is laid for whoever reads it. */
 enum form {
     AS_IT_LIES, /* halves, in the tensor's layout */
     FILTERS,    /* halves, [out][h][w][in] of the file's [out][in][h][w] */
+    MATRICES,   /* halves in rows, each row padded to eight */
     FLOATS,     /* dense, as in the file */
     FORMS,
 };
@@ -113,6 +121,8 @@ int schedule_refuse(const struct schedule *s, const struct node *n, struct error
 
 /* The address of a constant, in the form in which its reader said that it needs it. */
 void *schedule_constant(const struct schedule *s, int t, enum form form);
+/* Halves from row to row of a constant whose form is MATRICES. */
+int schedule_row(const struct tensor *t);
 void *schedule_zeros(const struct schedule *s);
 void *schedule_workspace(const struct schedule *s);
 

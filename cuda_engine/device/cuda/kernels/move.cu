@@ -1,8 +1,7 @@
 /*
- * What takes elements from one place to another. `move` is any transposition, window, slice or repetition that steps can
- * say; a thread finds its place by a division for each dimension, which is little beside the 16 bytes that it then moves:
- * networks with channels last hardly ever transpose what is adjacent. `sum` has a thread to a result, so that a warp reads
- * what is adjacent.
+ * `move` is any transposition, window, slice or repetition that steps can say. A thread finds its place by a division for
+ * each dimension, which is little beside the 16 bytes that it then moves: networks with channels last hardly ever
+ * transpose what is adjacent.
  */
 #include "move.h"
 #include "kernel.cuh"
@@ -27,17 +26,4 @@ KERNEL(move, TENSOR_THREADS)
         *(uint4 *)(p.out + to) = *(const uint4 *)(p.in + from);
     else
         p.out[to] = p.in[from];
-}
-
-KERNEL(sum, TENSOR_THREADS)
-{
-    const unsigned i = blockIdx.x * TENSOR_THREADS + threadIdx.x;
-    if (i >= (unsigned)(p.before * p.after))
-        return;
-    const __half *in =
-        (const __half *)p.in + (size_t)(i / p.after) * p.size * p.after + i % p.after;
-    float sum = 0;
-    for (int k = 0; k < p.size; k++)
-        sum += __half2float(in[(size_t)k * p.after]);
-    ((__half *)p.out)[i] = __float2half_rn(sum * p.factor);
 }

@@ -1,4 +1,4 @@
-/* move.cu: tensors in another order of dimensions, and sums along one. */
+/* move.cu: tensors in another order of dimensions. */
 #ifndef MATTE_KERNELS_MOVE_H
 #define MATTE_KERNELS_MOVE_H
 
@@ -37,24 +37,6 @@ static inline struct launch move_launch(const struct move_params *p)
         items *= (unsigned)p->dims[i];
     const struct launch l = {
         { blocks_for(p->vector ? items / MOVE_VECTOR : items, TENSOR_THREADS), 1, 1 },
-        { TENSOR_THREADS, 1, 1 },
-        0,
-    };
-    return l;
-}
-
-/* Dense halves: element (i, j) is the sum of the input's (i, k, j), k below size, times factor. */
-struct sum_params {
-    const uint16_t *in;
-    uint16_t *out;
-    int before, size, after;
-    float factor;
-};
-
-static inline struct launch sum_launch(const struct sum_params *p)
-{
-    const struct launch l = {
-        { blocks_for((unsigned)(p->before * p->after), TENSOR_THREADS), 1, 1 },
         { TENSOR_THREADS, 1, 1 },
         0,
     };
