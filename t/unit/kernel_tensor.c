@@ -389,7 +389,7 @@ static void moves(void **state)
 {
     (void)state;
     for (int i = 0; i < 60; i++) {
-        const int gap = i % 2 ? 8 : 1, rank = 1 + random_below(MOVE_RANK), keeps = random_below(3);
+        const int gap = i % 2 ? 8 : 1, rank = 1 + random_below(6), keeps = random_below(3);
         struct move_params p = { .rank = rank };
         int order[MOVE_RANK], size = 1, from = gap, to = gap, count = 1;
         for (int k = 0; k < rank; k++) {

@@ -266,13 +266,14 @@ static int add_nothing(struct schedule *s, const struct node *n, struct error *e
     return 0;
 }
 
+_Static_assert((int)MOVE_RANK >= (int)COPY_RANK, "the kernel makes the copies of graph.h");
+
 /* What leaves everything where it is is the same tensor by another name. */
 static int add_move(struct schedule *s, const struct node *n, struct error *e)
 {
     const struct view *in = &s->views[n->inputs[0]], *out = &s->views[n->output];
     struct copy c;
-    if (!move_find(n, in, out, &c) || c.rank > MOVE_RANK)
-        return schedule_refuse(s, n, e);
+    move_find(n, in, out, &c); /* as layout_choose() found already */
     if (copy_is_same(&c) && in->halves == out->halves)
         return 0;
     if (!c.rank)
@@ -400,8 +401,7 @@ static int add_normalise(struct schedule *s, const struct node *n, struct error 
 /* ---- all of them ---- */
 
 /*
- * Convolutions read and write without gaps: cuDNN takes them, but copies the tensor into its workspace first. Kinds
- * that have no line are refused.
+ * Convolutions read and write without gaps: cuDNN takes them, but copies the tensor into its workspace first.
  */
 static const struct operation operations[PLAIN + 1] = {
     [CONVOLUTION] = { add_convolution, convolution_workspace, 0, 0 },
@@ -417,6 +417,7 @@ static const struct operation operations[PLAIN + 1] = {
     [COPY] = { add_move, NULL, 1, 0 },
     [PRODUCT] = { add_product, NULL, 0, 0 },
     [ATTENTION] = { add_attention, NULL, 0, 0 },
+    [PLAIN] = { schedule_host, NULL, 0, 0 },
 };
 
 const struct operation *operation_of(const struct node *n)

@@ -21,10 +21,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "device/cuda/card.h"
 #include "device/device.h"
-#include "nn/cudnn/half.h"
-#include "nn/nn.h"
+#include "ends.h"
 
 enum { NO_CARD = 77, ARGUMENTS = 24, VALUES = 64, TIMED = 100 };
 
@@ -67,62 +65,6 @@ static int read_argument(char *text, struct argument *a, struct nn_fixed *f)
     return 1;
 }
 
-static size_t elements(const struct nn_tensor *t)
-{
-    return (size_t)t->n * t->c * t->h * t->w;
-}
-
-/* Where element i, in the file's order, is among the halves. */
-static size_t place(const struct nn_tensor *t, size_t i)
-{
-    const size_t plane = (size_t)t->h * t->w;
-    if (t->rank != 4)
-        return i;
-    return (i / plane / t->c * plane + i % plane) * t->step + i / plane % t->c;
-}
-
-static size_t halves_of(const struct nn_tensor *t)
-{
-    return t->rank == 4 ? (size_t)t->n * t->h * t->w * t->step : elements(t);
-}
-
-static int put(const struct side *s, const struct nn_tensor *t, const float *from, struct error *e)
-{
-    if (t->data) {
-        memcpy(t->data, from, elements(t) * sizeof *from);
-        return 0;
-    }
-    const struct card *card = card_of(s->device);
-    uint16_t *halves = calloc(halves_of(t), sizeof *halves);
-    for (size_t i = 0; i < elements(t); i++)
-        halves[place(t, i)] = half_of(from[i]);
-    const int failed = CUDA(&card->cuda, e, cuMemcpyHtoDAsync, (CUdeviceptr)t->halves, halves,
-                           halves_of(t) * sizeof *halves, card->compute) ||
-                       CUDA(&card->cuda, e, cuStreamSynchronize, card->compute);
-    free(halves);
-    return failed ? -1 : 0;
-}
-
-static int get(const struct side *s, const struct nn_tensor *t, float *to, struct error *e)
-{
-    if (t->data) {
-        memcpy(to, t->data, elements(t) * sizeof *to);
-        return 0;
-    }
-    const struct card *card = card_of(s->device);
-    uint16_t *halves = calloc(halves_of(t), sizeof *halves);
-    const int failed = CUDA(&card->cuda, e, cuMemcpyDtoHAsync, halves, (CUdeviceptr)t->halves,
-                           halves_of(t) * sizeof *halves, card->compute) ||
-                       CUDA(&card->cuda, e, cuStreamSynchronize, card->compute);
-    for (size_t i = 0; i < elements(t); i++) {
-        _Float16 half;
-        memcpy(&half, &halves[place(t, i)], sizeof half);
-        to[i] = (float)half;
-    }
-    free(halves);
-    return failed ? -1 : 0;
-}
-
 static FILE *open_file(const char *name, const char *side, const char *mode)
 {
     char path[4096];
@@ -153,11 +95,12 @@ static int give(const struct side *s, const struct argument *a, struct error *e)
         return 0;
     if (nn_tensor(s->net, a->name, &t, e))
         return -1;
-    float *values = calloc(elements(&t), sizeof *values);
+    float *values = calloc(end_elements(&t), sizeof *values);
     unsigned noise = 1;
-    for (size_t i = 0; i < elements(&t); i++)
+    for (size_t i = 0; i < end_elements(&t); i++)
         values[i] = (float)((noise = noise * 1664525 + 1013904223) >> 8) / (1 << 23) - 1;
-    const int failed = fill(a, s->name, values, elements(&t), e) || put(s, &t, values, e);
+    const int failed =
+        fill(a, s->name, values, end_elements(&t), e) || end_put(s->device, &t, values, e);
     free(values);
     return failed ? -1 : 0;
 }
@@ -190,9 +133,9 @@ static int take(const struct side sides[2], const struct argument *a, struct err
         struct nn_tensor t;
         if ((failed = nn_tensor(sides[i].net, a->name, &t, e)))
             break;
-        count = elements(&t);
+        count = end_elements(&t);
         values[i] = calloc(count, sizeof *values[i]);
-        failed = get(&sides[i], &t, values[i], e);
+        failed = end_get(sides[i].device, &t, values[i], e);
         FILE *f = a->file && !failed ? open_file(a->file, sides[i].name, "wb") : NULL;
         if (f) {
             fwrite(values[i], sizeof *values[i], count, f);

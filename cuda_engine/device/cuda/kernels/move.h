@@ -4,7 +4,7 @@
 
 #include "tensor.h"
 
-enum { MOVE_RANK = 6, MOVE_VECTOR = 8 };
+enum { MOVE_RANK = 12, MOVE_VECTOR = 8 };
 
 /*
  * Element (i0, i1, ...) of dims, of which the first `rank` count, lies at the sum of i * from in the input and of i * to
