@@ -221,6 +221,8 @@ static int start(struct error *e)
     pool_open(&(struct pool_params) { .workers = (int)config.workers,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
+            .model = "original", /* the API's own choice */
+            .budget = config.network_budget * 1000000,
             .device = config.device,
             .threads = threads(),
             .memory_limit = config.worker_memory,

@@ -29,8 +29,9 @@ struct worker {
     struct timer timer; /* ABSENT: start; STARTING and FINISHED: kill */
     const struct pool_user *user;
     void *data;
-    int64_t oom_kills; /* of the machine, when the job was sent */
-    int served;        /* a job was sent */
+    int64_t oom_kills;     /* of the machine, when the job was sent */
+    int served;            /* a job was sent */
+    char model[JOB_MODEL]; /* whose network is planned */
     int warnings;
 };
 
@@ -38,7 +39,8 @@ static struct pool_params params;
 static struct worker *workers;
 static int slots; /* one more than jobs at a time */
 static int stopping;
-static int backoff;       /* before the next start; 0 once a worker has served */
+static char asked[JOB_MODEL]; /* the model of the last job */
+static int backoff;           /* before the next start; 0 once a worker has served */
 static struct error said; /* why the last worker did not become warm: each reason is said once */
 
 static void start(void *data);
@@ -108,6 +110,7 @@ static int is_valid(const struct worker *w, struct report *r)
     switch (r->kind) {
     case REPORT_READY: return w->state == STARTING;
     case REPORT_PROBED:
+        untrusted_text(r->network, sizeof r->network);
         return w->state == WORKING && is_in(r->frames_total, 1, max_frames) &&
                is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
                is_in(r->height, 1, MAX_SIDE);
@@ -155,7 +158,8 @@ static void on_report(struct worker *w, struct report *r)
         timer_clear(&w->timer);
         w->state = FREE;
         said.text[0] = 0;
-        log_event(LOG_INFO, "worker_ready", log_num("pid", w->child.pid));
+        log_event(
+            LOG_INFO, "worker_ready", log_num("pid", w->child.pid), log_str("model", w->model));
         params.ready(params.data);
         return;
     case REPORT_PROBED: w->state = PROBED; break;
@@ -266,6 +270,7 @@ static _Noreturn void be_worker(int control)
 {
     struct worker_params p = params.worker;
     p.control = control;
+    p.model = asked;
     _exit(worker_main(&p));
 }
 
@@ -300,6 +305,7 @@ static void start(void *data)
     w->state = STARTING;
     w->control = pair[0];
     w->served = w->warnings = 0;
+    memcpy(w->model, asked, sizeof w->model);
     watch_set(&w->watch, w->control, EPOLLIN, on_control, w);
     timer_set(&w->timer, loop_now() + START_MS, kill_late, w);
 }
@@ -307,6 +313,7 @@ static void start(void *data)
 void pool_open(const struct pool_params *p)
 {
     params = *p;
+    snprintf(asked, sizeof asked, "%s", p->worker.model);
     slots = p->workers + 1;
     workers = calloc((size_t)slots, sizeof *workers);
     if (!workers) {
@@ -340,18 +347,22 @@ int pool_free(void)
 
 /* ---- jobs ---- */
 
-struct worker *pool_take(const struct pool_user *user, void *data)
+struct worker *pool_take(const char *model, const struct pool_user *user, void *data)
 {
+    struct worker *taken = 0;
     for (int i = 0; i < slots && pool_free() > 0; i++) {
         struct worker *w = &workers[i];
-        if (w->state == FREE) {
-            w->state = TAKEN;
-            w->user = user;
-            w->data = data;
-            return w;
+        if (is_free(w) && (!taken || !strcmp(w->model, model))) {
+            taken = w;
         }
     }
-    return 0;
+    snprintf(asked, sizeof asked, "%s", model);
+    if (taken) {
+        taken->state = TAKEN;
+        taken->user = user;
+        taken->data = data;
+    }
+    return taken;
 }
 
 static int send_or_kill(struct worker *w, const struct msghdr *message)
