@@ -13,6 +13,9 @@
 #include "device_language.h"
 
 #include <cuda_fp16.h>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
 
 namespace nvcuda
 {
@@ -79,6 +82,12 @@ template <int count>
 __attribute__((optimize("O3"), always_inline)) static inline void cuemu_read(
     float *to, const unsigned short *from, unsigned step)
 {
+#ifdef __F16C__
+    for (int i = 0; i < count && step == 1; i += 4)
+        _mm_storeu_ps(to + i, _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(from + i))));
+    if (step == 1)
+        return;
+#endif
     for (int i = 0; i < count; i++)
         to[i] = cuemu_float(from[i * step]);
 }
