@@ -88,6 +88,18 @@ my @faults = (
         'asan', 'fit', qr/heap-buffer-overflow/],
     ['a formula is wrong', 'guide.cuh', 'round_code(level_alpha(' => 'round_code((',
         'plain', 'guide', $wrong],
+    ['a row of a matrix is read beyond its end', 'matrix.cuh', 'x + MATRIX_VECTOR <= count' => 'x < count',
+        'asan', 'product', qr/heap-buffer-overflow/],
+    ['a fragment begins where none may', 'product.cu', '* LEFT_STEP + k, LEFT_STEP' => '* LEFT_STEP + (k ^ 8), LEFT_STEP',
+        'plain', 'product', qr/a fragment that is not aligned: .*product\.cu/],
+    ['tiles are read that are not yet there', 'product.cu', '__syncthreads();' => '',
+        'tsan', 'product', $race],
+    ['half a warp has sums', 'product.cu', 'wmma::store_matrix_sync(' => 'if (threadIdx.x % 32 < 16) wmma::store_matrix_sync(',
+        'plain', 'product', qr/waits at .*product\.cu:\d+ for ever/],
+    ['lanes do not wait for scores', 'attention.cu', '__syncwarp();' => '',
+        'tsan', 'product', $race],
+    ['what was summed is not scaled down', 'attention.cu', 'out[i].x * part + v.x' => 'out[i].x + v.x',
+        'plain', 'product', $wrong],
 );
 
 # A library of the one kernel file that a fault is in, or reaches: found before the whole one, as it is loaded after it.
@@ -101,7 +113,8 @@ sub plant {
     my $source = slurp("$top/cuda/kernels/$file");
     $source =~ s/\Q$from\E/$to/ or die "$file has no $from";
     spew("$top/cuda/kernels/$file", $source);
-    my %reaches = ('picture.cuh' => 'sample', 'canvas.cuh' => 'compose', 'guide.cuh' => 'compose');
+    my %reaches = ('picture.cuh' => 'sample', 'canvas.cuh' => 'compose', 'guide.cuh' => 'compose',
+        'matrix.cuh' => 'product');
     my $kernel = $reaches{$file} // $file =~ s/\.cu$//r;
     run_ok("fault $n is built", 'make', '-s', '-C', "$root/t/gpu", 'kernels', "SOURCES=$top/cuda/kernels",
         "KERNELS=$kernel", "K=$top", "VARIANTS=$variant");

@@ -91,3 +91,17 @@ int copy_is_same(const struct copy *c)
 {
     return !c->base && (!c->rank || (c->rank == 1 && c->step[0] == 1));
 }
+
+struct copy copy_of_slice(const struct graph *g, const struct node *n)
+{
+    const int *in = g->tensors[n->inputs[0]].dims, *out = g->tensors[n->output].dims;
+    struct copy c = { .rank = 4 };
+    ptrdiff_t step = 1;
+    for (int i = 3; i >= 0; i--) {
+        c.dims[i] = out[i];
+        c.step[i] = step;
+        c.base += n->offset[i] * step;
+        step *= in[i];
+    }
+    return c;
+}

@@ -93,7 +93,7 @@ enum kind {
     CONVOLUTION, /* input 0, weights 1, bias 2 where there is one; then operands of its program */
     POOL_MAX,
     POOL_AVERAGE, /* padding is not counted */
-    RESIZE,       /* linear, half pixel centres, edges repeated */
+    RESIZE, /* linear, half pixel centres, edges repeated; or settings say which is the nearest */
     CONCAT,
     SLICE,     /* step 1 */
     PAD,       /* with a constant */
@@ -102,10 +102,12 @@ enum kind {
     SOFTMAX,   /* along axis, of what the program gives (of input 0 where it is empty) */
     NORMALISE, /* input 0 along axis to mean 0, deviation 1; times input 1, plus input 2 */
     COPY,      /* settings.copy */
+    ATTENTION, /* a product, a softmax and a product: made where a backend has it in one */
     PLAIN,     /* compute() over tensors in ROWS */
 };
 
 struct plain;
+struct attention;
 
 /*
  * A copy of a tensor's elements, in the file's order: element i of the output is element base + the sum of the digits of
@@ -147,6 +149,7 @@ struct node {
     union {
         int offset[4]; /* SLICE: of the output in the input; PAD: of the input in the output */
         int axis;      /* CONCAT, SOFTMAX, NORMALISE: of the last four */
+        const struct attention *attention; /* ATTENTION: the backend's */
         int columns; /* PRODUCT: 1 where input 1 has its matrices' columns adjacent, not their rows */
     };
     float fill;    /* PAD */
@@ -198,6 +201,9 @@ int graph_add_node(struct graph *g, const struct node *n, struct error *e);
 
 /* Drops nodes whose results nobody uses, sorts the rest, and sets producer and uses anew. -1 and *e: a cycle. */
 int graph_sort(struct graph *g, struct error *e);
+
+/* The copy that a SLICE is of its input, both in rows. */
+struct copy copy_of_slice(const struct graph *g, const struct node *n);
 
 /*
  * copy.c. *c, whose input is what inner gives, becomes the copy of inner's input that gives the same: 1. 0 and *c as it

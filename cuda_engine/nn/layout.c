@@ -68,6 +68,7 @@ static int layout_needed(const struct node *n)
     case CONCAT:
     case SLICE:
     case PAD: return -1;
+    case ATTENTION:
     case PLAIN:
     case PRODUCT: return ROWS;
     case SOFTMAX:

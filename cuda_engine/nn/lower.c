@@ -82,16 +82,31 @@ int lower_pool(struct reading *r)
     return 1;
 }
 
+/* 1 if every nearest element along an axis is the one that backends take, whose arithmetic differs. */
+static int is_exact(const struct settings *s, int axis, int in, int out)
+{
+    const float shift = s->count == ASYMMETRIC ? 0 : 0.5f, scale = (float)in / (float)out;
+    for (int i = 0; i < out; i++) {
+        const float at = ((float)i + shift) * scale - shift;
+        if (resize_nearest(s->keep, fminf(fmaxf(at, 0), (float)(in - 1))) !=
+            resize_source(s, axis, 4, i, in, out))
+            return 0;
+    }
+    return 1;
+}
+
 int lower_resize(struct reading *r)
 {
     const struct settings *s = &r->node.settings;
-    if (!is_picture(r) || s->mode != BILINEAR || s->count > PYTORCH_HALF_PIXEL)
+    const int is_nearest = s->mode == NEAREST && s->count == ASYMMETRIC;
+    if (!is_picture(r) || s->mode == CUBIC || (s->count > PYTORCH_HALF_PIXEL && !is_nearest))
         return 0;
     for (int i = 0; i < 4; i++) {
         const int in = shape_of(r, 0)->dims[i], out = r->out.dims[i];
         if (i < 2 ? in != out : s->scale[i] != (float)out / (float)in)
             return 0;
-        if (i >= 2 && out == 1 && s->count == PYTORCH_HALF_PIXEL)
+        if (i >= 2 && ((out == 1 && s->count == PYTORCH_HALF_PIXEL) ||
+                          (s->mode == NEAREST && !is_exact(s, i, in, out))))
             return 0;
     }
     r->node.kind = RESIZE;
@@ -100,13 +115,10 @@ int lower_resize(struct reading *r)
 
 int lower_concat(struct reading *r)
 {
-    if (r->out.type != REAL || r->out.rank != 4)
+    if (r->out.type != REAL || r->out.rank > 4)
         return 0;
-    for (int k = 0; k < r->input_count; k++)
-        if (tensor_is_constant(input(r, k)))
-            return 0;
     r->node.kind = CONCAT;
-    r->node.axis = r->node.settings.axis;
+    r->node.axis = r->node.settings.axis + 4 - r->out.rank;
     return 1;
 }
 
@@ -186,10 +198,35 @@ int lower_gemm(struct reading *r)
 int lower_softmax(struct reading *r)
 {
     const struct settings *s = &r->node.settings;
-    if (s->mode != SOFTMAX_ || s->axis != r->out.rank - 1)
+    const int last = s->axis == r->out.rank - 1;
+    if (s->mode != SOFTMAX_ || (!last && (!is_picture(r) || s->axis != 1 || s->keep)))
         return 0;
     r->node.kind = SOFTMAX;
-    r->node.axis = 3;
+    r->node.axis = last ? 3 : 1;
+    return 1;
+}
+
+/* What is at one place, known now, is a copy. */
+int lower_gather(struct reading *r)
+{
+    struct node *n = &r->node;
+    const struct shape *in = shape_of(r, 0);
+    const struct tensor *indices = input(r, 1);
+    const int axis = n->settings.axis, size = in->dims[axis];
+    ptrdiff_t step = 1, before = 1;
+    if (!indices->ints || tensor_elements(indices) != 1)
+        return 0;
+    for (int i = 0; i < in->rank; i++)
+        *(i < axis ? &before : &step) *= i == axis ? 1 : in->dims[i];
+    const int64_t index = indices->ints[0] < 0 ? indices->ints[0] + size : indices->ints[0];
+    if (index < 0 || index >= size)
+        return 0;
+    n->compute = copy_compute;
+    n->input_count = 1;
+    n->settings.copy = (struct copy) { .rank = 2,
+        .dims = { (int)before, (int)step },
+        .step = { size * step, 1 },
+        .base = index * step };
     return 1;
 }
 

@@ -48,7 +48,7 @@ const struct op ops[] = {
     { "EyeLike", 9, 17, 1, 1, 1, ANY, 0, eye_like_infer, eye_like_compute, NULL, 0, 0 },
     { "Flatten", 1, 17, 1, 1, 1, ANY, 0, flatten_infer, copy_compute, NULL, 0, 0 },
     { "Floor", 6, 17, 1, 1, 1, REALS, 0, unary_infer, unary_compute, NULL, FLOOR, 0 },
-    { "Gather", 1, 17, 2, 2, 1, ANY, 0, gather_infer, gather_compute, NULL, 0, 0 },
+    { "Gather", 1, 17, 2, 2, 1, ANY, 0, gather_infer, gather_compute, lower_gather, 0, 0 },
     { "GatherElements", 11, 17, 2, 2, 1, ANY, 0, gather_elements_infer, gather_elements_compute,
         NULL, 0, 0 },
     { "GatherND", 11, 17, 2, 2, 1, ANY, 0, gather_nd_infer, gather_nd_compute, NULL, 0, 0 },

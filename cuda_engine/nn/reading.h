@@ -64,5 +64,6 @@ int lower_matmul(struct reading *r);
 int lower_gemm(struct reading *r);
 int lower_softmax(struct reading *r);
 int lower_layer(struct reading *r);
+int lower_gather(struct reading *r);
 
 #endif

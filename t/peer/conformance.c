@@ -278,9 +278,10 @@ static const char *kind_of(const struct op *op)
     } kinds[] = {
         { lower_conv, "convolution" },
         { lower_pool, "pool" },
-        { lower_resize, "linear resize" },
+        { lower_resize, "resize" },
         { lower_concat, "copy or view" },
         { lower_slice, "view" },
+        { lower_gather, "copy" },
         { lower_pad, "copy" },
         { lower_matmul, "product" },
         { lower_gemm, "product" },

@@ -1,6 +1,6 @@
 /*
  * Networks on a card against the same on the processor: every operation that nn/cudnn has, in random graphs of them, parts
- * of others and in place; states; what it refuses. On whatever card the driver has, real or emulated; without one there is
+ * of others and in place; states. On whatever card the driver has, real or emulated; without one there is
  * nothing to test. With an argument: opens one small network, runs it and ends, for tests of what fails on the way: 0, or 1
  * with the error's code and sentence.
  */
@@ -424,24 +424,6 @@ static void outputs_have_no_gaps(void **unused)
     assert_same_on_card("outputs", &none);
 }
 
-static void refuses_by_name(void **unused)
-{
-    struct error e;
-    (void)unused;
-    begin(13);
-    input("x", 1, 4, 6, 6);
-    int64s("axis", (int64_t[]) { 3 }, 1);
-    node("CumSum", "x,axis", "z")->name = copy_text("/head/sum");
-    output("z");
-    struct nn_net *host = open_on(NULL, &none, &e);
-    assert_non_null(host);
-    nn_close(host);
-    assert_null(open_on(device, &none, &e));
-    assert_string_equal(e.code, "unsupported_model");
-    assert_string_equal(
-        e.text, "test.onnx: the node /head/sum (CumSum) is none that a card can compute here.");
-}
-
 /* ---- once ---- */
 
 /* Everything that can fail on the way, in one small network. */
@@ -470,7 +452,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(states_stay_on_the_card),
         cmocka_unit_test(pictures_are_words),
         cmocka_unit_test(outputs_have_no_gaps),
-        cmocka_unit_test(refuses_by_name),
     };
     (void)argv;
     if (!(device = device_open("cuda", &e))) {

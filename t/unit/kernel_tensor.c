@@ -3,6 +3,7 @@
  * sizes and strides. What lies between a tensor's elements must stay as it was.
  */
 #include "device/cuda/kernels/copy.h"
+#include "device/cuda/kernels/move.h"
 #include "device/cuda/kernels/normalise.h"
 #include "device/cuda/kernels/pointwise.h"
 #include "device/cuda/kernels/pool.h"
@@ -383,6 +384,57 @@ static void orders(void **state)
     }
 }
 
+/* A box of a tensor to a tensor of its own order of dimensions, both with gaps; a dimension may be repeated. */
+static void moves(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        const int gap = i % 2 ? 8 : 1, rank = 1 + random_below(6), keeps = random_below(3);
+        struct move_params p = { .rank = rank };
+        int order[MOVE_RANK], size = 1, from = gap, to = gap, count = 1;
+        for (int k = 0; k < rank; k++) {
+            p.dims[k] = k + 1 < rank ? 1 + random_below(4) : gap * (1 + random_below(3));
+            count *= p.dims[k];
+            order[k] = k;
+        }
+        for (int k = 0; k + !!keeps < rank; k++) { /* the last often stays the last */
+            const int other = k + random_below(rank - !!keeps - k), swap = order[k];
+            order[k] = order[other];
+            order[other] = swap;
+        }
+        for (int k = rank - 1, step = 1, out = 1; k >= 0; k--) {
+            const int repeats = k + 1 < rank && random_below(6) == 0;
+            p.to[k] = out;
+            to += out * (p.dims[k] - 1);
+            out = (out * p.dims[k] + gap * random_below(2) + gap - 1) / gap * gap;
+            p.from[order[k]] = repeats ? 0 : step;
+            from += p.from[order[k]] * (p.dims[order[k]] - 1);
+            step = (step * p.dims[order[k]] + gap * random_below(2) + gap - 1) / gap * gap;
+            size = step;
+        }
+        uint16_t *in = random_halves((size_t)size, -3, 3), *out = malloc((size_t)to * sizeof *out);
+        for (int k = 0; k < to; k++)
+            out[k] = GAP;
+        p.in = in;
+        p.out = out;
+        p.vector = move_is_vector(&p);
+        RUN(move, &p);
+        for (int k = 0; k < count; k++) {
+            int place = 0, source = 0;
+            for (int d = rank - 1, rest = k; d >= 0; rest /= p.dims[d--]) {
+                place += rest % p.dims[d] * p.to[d];
+                source += rest % p.dims[d] * p.from[d];
+            }
+            assert_int_equal(out[place], in[source]);
+            out[place] = GAP;
+        }
+        for (int k = 0; k < to; k++)
+            assert_int_equal(out[k], GAP);
+        free(in);
+        free(out);
+    }
+}
+
 /* ---- normalisation ---- */
 
 static void softmaxes(void **state)
@@ -501,6 +553,7 @@ int main(void)
         cmocka_unit_test(pooling),
         cmocka_unit_test(copies),
         cmocka_unit_test(orders),
+        cmocka_unit_test(moves),
         cmocka_unit_test(softmaxes),
         cmocka_unit_test(layers),
         cmocka_unit_test(pictures),

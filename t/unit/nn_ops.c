@@ -440,6 +440,43 @@ static void computes_resize(void **state)
         }
 }
 
+/* By each rounding; and by a ratio where arithmetic might choose another pixel, which is left to plain C. */
+static void computes_the_nearest(void **state)
+{
+    static const int sizes[][4] = { { 4, 8, 8, 16 }, { 8, 6, 4, 6 }, { 5, 3, 15, 21 },
+        { 7, 9, 11, 4 } };
+    static const char *const roundings[] = { "floor", "ceil", "round_prefer_floor",
+        "round_prefer_ceil" };
+    (void)state;
+    for (int i = 0; i < 32; i++) {
+        const int *s = sizes[i / 8], half = i & 1, rounding = i / 2 % 4;
+        begin(13);
+        fill(&a, 2, 19, s[0], s[1]);
+        plain_input("x", &a);
+        int64s("sizes", (int64_t[]) { 2, 19, s[2], s[3] }, 4);
+        Onnx__NodeProto *n = node("Resize", "x,,,sizes", "z");
+        set_text(n, "mode", "nearest");
+        set_text(n, "nearest_mode", roundings[rounding]);
+        set_text(n, "coordinate_transformation_mode", half ? "half_pixel" : "asymmetric");
+        shape(&expected, 2, 19, s[2], s[3]);
+        for (int k = 0; k < 2 * 19 * s[2] * s[3]; k++) {
+            int at[2] = { k / s[3] % s[2], k % s[3] };
+            for (int side = 0; side < 2; side++) {
+                /* in whole numbers: twice the place, times the output's size */
+                const int in = s[side], out = s[2 + side];
+                const int twice = half ? (2 * at[side] + 1) * in - out : 2 * at[side] * in;
+                int place = rounding == 0   ? (int)floor(twice / (2. * out))
+                            : rounding == 1 ? (int)ceil(twice / (2. * out))
+                            : rounding == 2 ? (int)ceil((twice - out) / (2. * out))
+                                            : (int)floor((twice + out) / (2. * out));
+                at[side] = place < 0 ? 0 : place >= in ? in - 1 : place;
+            }
+            expected.v[k] = a.v[(k / (s[2] * s[3]) * s[0] + at[0]) * s[1] + at[1]];
+        }
+        check("Resize");
+    }
+}
+
 /* moving things */
 
 /* expected = the part of p that starts at offset, with its present size. */
@@ -508,7 +545,37 @@ static void computes_concat(void **state)
             compare(net, "Concat", "z");
             nn_close(net);
         }
-    mark("Concat");
+    /* matrices, and what is known among them */
+    begin(13);
+    fill(&a, 1, 1, 6, 5);
+    fill(&b, 1, 1, 6, 9);
+    onnx.inputs[onnx.graph.n_input++] = value("x", a.d + 2, 2);
+    plain_constant("y", &b, 2);
+    set_int(node("Concat", "x,y", "z"), "axis", -1);
+    shape(&expected, 1, 1, 6, 14);
+    paste(&a, (int[4]) { 0 });
+    paste(&b, (int[4]) { 0, 0, 0, 5 });
+    check("Concat");
+}
+
+/* One place, known before. */
+static void computes_gather(void **state)
+{
+    (void)state;
+    for (int axis = 0; axis < 4; axis++)
+        for (int sign = 0; sign < 2; sign++) {
+            int d[4] = { 3, 4, 5, 6 }, offset[4] = { 0 };
+            begin(13);
+            fill(&a, 3, 4, 5, 6);
+            plain_input("x", &a);
+            int64s("index", (int64_t[]) { sign ? -1 : 1 }, 1);
+            set_int(node("Gather", "x,index", "z"), "axis", axis);
+            offset[axis] = sign ? d[axis] - 1 : 1;
+            d[axis] = 1;
+            shape(&expected, d[0], d[1], d[2], d[3]);
+            cut(&a, offset);
+            check("Gather");
+        }
 }
 
 static void computes_slice(void **state)
@@ -686,6 +753,20 @@ static void computes_softmax(void **state)
         }
         check("Softmax");
     }
+    begin(13); /* along the channels of pictures */
+    fill(&a, 2, 6, 7, 9);
+    plain_input("x", &a);
+    set_int(node("Softmax", "x", "z"), "axis", 1);
+    expected = a;
+    for (int i = 0; i < 2 * 63; i++) {
+        const int first = i / 63 * 6 * 63 + i % 63;
+        double sum = 0;
+        for (int k = 0; k < 6; k++)
+            sum += exp(a.v[first + k * 63]);
+        for (int k = 0; k < 6; k++)
+            expected.v[first + k * 63] = exp(a.v[first + k * 63]) / sum;
+    }
+    check("Softmax");
 }
 
 static void computes_layer_normalization(void **state)
@@ -735,7 +816,9 @@ int main(void)
         cmocka_unit_test(computes_pools),
         cmocka_unit_test(computes_global_pools),
         cmocka_unit_test(computes_resize),
+        cmocka_unit_test(computes_the_nearest),
         cmocka_unit_test(computes_concat),
+        cmocka_unit_test(computes_gather),
         cmocka_unit_test(computes_slice),
         cmocka_unit_test(computes_split),
         cmocka_unit_test(computes_pad),

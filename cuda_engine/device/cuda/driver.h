@@ -49,7 +49,8 @@
     CALL(cuModuleGetFunction)        \
     CALL(cuFuncGetParamInfo)         \
     CALL(cuFuncSetAttribute)         \
-    CALL(cuLaunchKernel)
+    CALL(cuLaunchKernel)             \
+    CALL(cuLaunchHostFunc)
 
 enum { CUDA_NAME = 96, CUDA_FOUND = 256 };
 

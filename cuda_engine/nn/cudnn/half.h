@@ -26,4 +26,18 @@ static inline uint16_t half_of(float x)
     return (uint16_t)(sign | (magnitude - 0x38000000 + 0xfff + odd) >> 13);
 }
 
+/* Of a half. */
+static inline float value_of(uint16_t half)
+{
+    const uint32_t magnitude = half & 0x7fff;
+    uint32_t bits = magnitude << 13;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    x *= 0x1p112f; /* exact, also of what is below the least normal number */
+    memcpy(&bits, &x, sizeof bits);
+    bits |= (magnitude >= 0x7c00 ? 0x7f800000 : 0) | (uint32_t)(half & 0x8000) << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 #endif

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "attention.h"
+#include "../plain/plain.h"
 #include "schedule.h"
 
 static struct tensor16 tensor_of(const struct view *v)
@@ -140,8 +142,9 @@ static int add_resize(struct schedule *s, const struct node *n, struct error *e)
     struct resize_params p = {
         .in = tensor_of(&s->views[n->inputs[0]]),
         .out = tensor_of(&s->views[n->output]),
-        .shift = .5f,
-        .mode = RESIZE_LINEAR,
+        .shift = n->settings.count == ASYMMETRIC ? 0 : .5f,
+        .mode =
+            n->settings.mode == NEAREST ? RESIZE_PREFER_FLOOR + n->settings.keep : RESIZE_LINEAR,
     };
     p.scale_x = (float)p.in.w / (float)p.out.w;
     p.scale_y = (float)p.in.h / (float)p.out.h;
@@ -263,11 +266,104 @@ static int add_nothing(struct schedule *s, const struct node *n, struct error *e
     return 0;
 }
 
-/* Only what leaves everything where it is: the same tensor by another name. */
+_Static_assert((int)MOVE_RANK >= (int)COPY_RANK, "the kernel makes the copies of graph.h");
+
+/* What leaves everything where it is is the same tensor by another name. */
 static int add_move(struct schedule *s, const struct node *n, struct error *e)
 {
-    return s->views[n->inputs[0]].halves == s->views[n->output].halves ? 0
-                                                                       : schedule_refuse(s, n, e);
+    const struct view *in = &s->views[n->inputs[0]], *out = &s->views[n->output];
+    struct copy c;
+    move_find(n, in, out, &c); /* as layout_choose() found already */
+    if (copy_is_same(&c) && in->halves == out->halves)
+        return 0;
+    if (!c.rank)
+        c = (struct copy) { 1, { 1 }, { 1 }, c.base };
+    struct move_params p = { .in = in->halves + c.base, .out = out->halves, .rank = c.rank };
+    for (int i = c.rank - 1, step = 1; i >= 0; i--) {
+        p.dims[i] = c.dims[i];
+        p.from[i] = (int)c.step[i];
+        p.to[i] = step;
+        step *= c.dims[i];
+    }
+    p.vector = move_is_vector(&p);
+    return ADD_LAUNCH(s, move, &p, e);
+}
+
+/* ---- products ---- */
+
+/* Matrices of a tensor in rows. */
+static struct matrix16 matrices_of(const struct view *v)
+{
+    struct matrix16 m = { v->halves, (int)v->stride_n, (int)v->stride_h, (int)v->stride_w, 0 };
+    m.vector = matrix_is_vector(&m);
+    return m;
+}
+
+/* An operand of a product's program: of out's size, or a row for all. */
+static struct matrix16 operand_matrices(const struct view *v, const struct view *out)
+{
+    struct matrix16 m = matrices_of(v);
+    if (v->n * v->h * v->w < out->n * out->h * out->w)
+        m.stride_batch = m.stride_head = m.stride_row = 0;
+    return m;
+}
+
+static int add_product(struct schedule *s, const struct node *n, struct error *e)
+{
+    const struct view *in = &s->views[n->inputs[0]], *out = &s->views[n->output];
+    const struct tensor *right = &s->graph->tensors[n->inputs[1]];
+    struct product_params p = {
+        .a = matrices_of(in),
+        .b = matrices_of(&s->views[n->inputs[1]]),
+        .out = matrices_of(out),
+        .rows = out->w,
+        .columns = out->c,
+        .depth = in->c,
+        .batches = out->n,
+        .heads = out->h,
+        .turned = n->columns,
+    };
+    if (right->data) { /* one for all rows */
+        p.rows = out->n * out->h * out->w;
+        p.batches = p.heads = 1;
+        p.b = (struct matrix16) { schedule_constant(s, n->inputs[1], MATRICES), 0, 0,
+            schedule_row(right), 1 };
+    }
+    for (; p.length < n->program_length && p.length < PRODUCT_PROGRAM; p.length++) {
+        const struct instruction *i = &n->program[p.length];
+        p.program[p.length] = (struct pointwise_instruction) { (short)i->function, 0,
+            (short)p.length, i->low, i->high };
+        if (i->function >= ADD)
+            p.operands[p.length] = operand_matrices(&s->views[n->inputs[i->y]], out);
+    }
+    return ADD_LAUNCH(s, product, &p, e) || add_epilogue(s, n, 0, p.length, e) ? -1 : 0;
+}
+
+static struct matrix16 heads_of(uint16_t *halves, const struct heads *h)
+{
+    struct matrix16 m = { halves + h->base, (int)h->batch, (int)h->head, (int)h->row, 0 };
+    m.vector = matrix_is_vector(&m);
+    return m;
+}
+
+static int add_attention(struct schedule *s, const struct node *n, struct error *e)
+{
+    const struct attention *a = n->attention;
+    struct attention_params p = {
+        .queries = heads_of(s->views[n->inputs[0]].halves, &a->in[0]),
+        .keys = heads_of(s->views[n->inputs[1]].halves, &a->in[1]),
+        .values = heads_of(s->views[n->inputs[2]].halves, &a->in[2]),
+        .out = heads_of(s->views[n->output].halves, &a->out),
+        .query_count = a->queries,
+        .key_count = a->keys,
+        .depth = a->depth,
+        .batches = a->batches,
+        .heads = a->heads,
+        .scale = a->scale,
+    };
+    if (n->input_count > 3)
+        p.bias = heads_of(schedule_constant(s, n->inputs[3], MATRICES), &a->bias);
+    return ADD_LAUNCH(s, attention, &p, e);
 }
 
 /* ---- along the adjacent dimension ---- */
@@ -305,8 +401,7 @@ static int add_normalise(struct schedule *s, const struct node *n, struct error 
 /* ---- all of them ---- */
 
 /*
- * Convolutions read and write without gaps: cuDNN takes them, but copies the tensor into its workspace first. Kinds
- * that have no line are refused.
+ * Convolutions read and write without gaps: cuDNN takes them, but copies the tensor into its workspace first.
  */
 static const struct operation operations[PLAIN + 1] = {
     [CONVOLUTION] = { add_convolution, convolution_workspace, 0, 0 },
@@ -319,7 +414,10 @@ static const struct operation operations[PLAIN + 1] = {
     [POINTWISE] = { add_pointwise, NULL, 1, 1 },
     [SOFTMAX] = { add_softmax, NULL, 0, 0 },
     [NORMALISE] = { add_normalise, NULL, 0, 0 },
-    [COPY] = { add_move, NULL, 0, 0 },
+    [COPY] = { add_move, NULL, 1, 0 },
+    [PRODUCT] = { add_product, NULL, 0, 0 },
+    [ATTENTION] = { add_attention, NULL, 0, 0 },
+    [PLAIN] = { schedule_host, NULL, 0, 0 },
 };
 
 const struct operation *operation_of(const struct node *n)
@@ -331,6 +429,8 @@ enum form operation_form(const struct node *n, int k)
 {
     if (n->kind == CONVOLUTION && k == 1)
         return FILTERS;
+    if ((n->kind == PRODUCT && k == 1) || (n->kind == ATTENTION && k == 3))
+        return MATRICES;
     return n->kind == NORMALISE && k ? FLOATS : AS_IT_LIES;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention.h"
 #include "half.h"
 
 #define WORKSPACE_LIMIT ((int64_t)256 << 20) /* of one convolution */
@@ -29,13 +30,6 @@ static size_t take(size_t *end, size_t bytes)
     const size_t at = *end;
     *end += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     return at;
-}
-
-int schedule_refuse(const struct schedule *s, const struct node *n, struct error *e)
-{
-    return error_set(e, "unsupported_model",
-        "%s: the node %s (%s) is none that a card can compute here.", s->graph->label, n->name,
-        n->op);
 }
 
 /* ---- what is queued ---- */
@@ -80,6 +74,16 @@ int schedule_execute(struct schedule *s, cudnnBackendDescriptor_t plan,
     return 0;
 }
 
+int schedule_host(struct schedule *s, const struct node *n, struct error *e)
+{
+    const struct hosted *hosted = host_add(&s->host, n, s->views, e);
+    struct step *step = hosted ? add_step(s, e) : NULL;
+    if (!step)
+        return -1;
+    *step = (struct step) { .hosted = hosted };
+    return 0;
+}
+
 static int clear_states(const struct schedule *s, struct error *e)
 {
     for (int i = 0; i < s->graph->input_count; i++) {
@@ -103,18 +107,24 @@ static int execute(const struct schedule *s, const struct step *step, struct err
     return error_retry(e, "device_error", "%s", why.text);
 }
 
+static int queue(const struct schedule *s, const struct step *step, struct error *e)
+{
+    const struct launch *l = &step->launch;
+    if (step->hosted)
+        return host_run(&s->host, step->hosted, e);
+    if (!step->kernel)
+        return execute(s, step, e);
+    return kernel_launch(
+        step->kernel, l->grid, l->block, l->shared_bytes, s->card->compute, step->params, e);
+}
+
 int schedule_run(const struct schedule *s, int fresh, struct error *e)
 {
     if (fresh && clear_states(s, e))
         return -1;
-    for (int i = 0; i < s->step_count; i++) {
-        const struct step *step = &s->steps[i];
-        const struct launch *l = &step->launch;
-        if (step->kernel ? kernel_launch(step->kernel, l->grid, l->block, l->shared_bytes,
-                               s->card->compute, step->params, e)
-                         : execute(s, step, e))
+    for (int i = 0; i < s->step_count; i++)
+        if (queue(s, &s->steps[i], e))
             return -1;
-    }
     return 0;
 }
 
@@ -123,6 +133,11 @@ int schedule_run(const struct schedule *s, int fresh, struct error *e)
 void *schedule_constant(const struct schedule *s, int t, enum form form)
 {
     return (void *)(s->memory + s->constants[t][form]);
+}
+
+int schedule_row(const struct tensor *t)
+{
+    return (t->dims[3] + MATRIX_VECTOR - 1) / MATRIX_VECTOR * MATRIX_VECTOR;
 }
 
 void *schedule_zeros(const struct schedule *s)
@@ -139,8 +154,11 @@ static void place_constant(struct schedule *s, int t, enum form form)
 {
     const struct tensor *tensor = &s->graph->tensors[t];
     const size_t width = form == FLOATS ? sizeof(float) : sizeof(uint16_t);
+    size_t elements = tensor_elements(tensor);
+    if (form == MATRICES)
+        elements = elements / (size_t)tensor->dims[3] * (size_t)schedule_row(tensor);
     if (tensor->data && !s->constants[t][form])
-        s->constants[t][form] = take(&s->bytes, tensor_elements(tensor) * width);
+        s->constants[t][form] = take(&s->bytes, elements * width);
 }
 
 /* Weights first: what lies at 0 is not there, so zeros are there. Then activations, then the workspace. */
@@ -159,7 +177,8 @@ static void lay_out(struct schedule *s)
         const size_t bytes = o->workspace ? o->workspace(s, n) : 0;
         workspace = bytes > workspace ? bytes : workspace;
         for (int k = 0; k < n->input_count; k++)
-            place_constant(s, n->inputs[k], operation_form(n, k));
+            if (n->kind != PLAIN)
+                place_constant(s, n->inputs[k], operation_form(n, k));
     }
     for (int i = 0; i < g->output_count; i++)
         place_constant(s, g->outputs[i].tensor, AS_IT_LIES);
@@ -186,10 +205,21 @@ static void store_halves(uint16_t *to, const struct tensor *t)
     }
 }
 
+static void store_matrices(uint16_t *to, const struct tensor *t)
+{
+    const size_t rows = tensor_elements(t) / (size_t)t->dims[3];
+    const float *from = t->data;
+    for (size_t i = 0; i < rows; i++, to += schedule_row(t))
+        for (int k = 0; k < t->dims[3]; k++)
+            to[k] = half_of(*from++);
+}
+
 static void store_constant(void *to, const struct tensor *t, enum form form)
 {
     if (form == FILTERS)
         store_filters(to, t);
+    else if (form == MATRICES)
+        store_matrices(to, t);
     else if (form == AS_IT_LIES)
         store_halves(to, t);
     else
@@ -319,16 +349,17 @@ static int load_kernels(struct schedule *s, struct error *e)
     return 0;
 }
 
-static int is_known(const struct schedule *s, const struct graph *g, struct error *e)
+/* At the ends of a graph on a card there are halves only. */
+static int check_ends(const struct graph *g, struct error *e)
 {
-    for (int i = 0; i < g->node_count; i++)
-        if (!operation_of(&g->nodes[i])->add)
-            return schedule_refuse(s, &g->nodes[i], e);
-    for (int i = 0; i < g->input_count; i++)
-        if (g->tensors[g->inputs[i].tensor].shape.type != REAL)
+    for (int i = 0; i < g->input_count + g->output_count; i++) {
+        const int is_input = i < g->input_count;
+        const struct end *end = is_input ? &g->inputs[i] : &g->outputs[i - g->input_count];
+        if (g->tensors[end->tensor].shape.type != REAL)
             return error_set(e, "unsupported_model",
-                "%s: the input %s is of whole numbers, which a card is not given here.", g->label,
-                g->inputs[i].name);
+                "%s: the %s %s is of whole numbers, which a card is not given here.", g->label,
+                is_input ? "input" : "output", end->name);
+    }
     return 0;
 }
 
@@ -365,7 +396,7 @@ int schedule_make(struct schedule *s, struct nn_net *net, const struct card *car
         .handle = target->handle,
         .graph = g,
     };
-    if (is_known(s, g, e))
+    if (attention_fuse(g, e) || check_ends(g, e))
         return -1;
     if (prepare_ends(g, e) || places_make(&s->places, g, &placing, e) || plan_all(s, target, e))
         return -1;
@@ -374,7 +405,7 @@ int schedule_make(struct schedule *s, struct nn_net *net, const struct card *car
     if (!s->views || !s->constants)
         return -1;
     lay_out(s);
-    if (load_kernels(s, e) || allocate(s, e))
+    if (load_kernels(s, e) || allocate(s, e) || host_open(&s->host, card, g, e))
         return -1;
     make_views(s);
     return add_steps(s, net, e);
@@ -390,6 +421,7 @@ void schedule_free(struct schedule *s)
         if (s->steps[i].pack)
             s->cudnn->cudnnBackendDestroyDescriptor(s->steps[i].pack);
     free(s->steps);
+    host_free(&s->host);
     plan_cache_free(&s->plans);
 #define SCHEDULE_UNLOAD(file) module_unload(&s->file##_module);
     SCHEDULE_MODULES(SCHEDULE_UNLOAD)

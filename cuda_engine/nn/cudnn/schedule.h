@@ -8,13 +8,17 @@
 
 #include "../../device/cuda/card.h"
 #include "../../device/cuda/kernel.h"
+#include "../../device/cuda/kernels/attention.h"
 #include "../../device/cuda/kernels/copy.h"
+#include "../../device/cuda/kernels/move.h"
 #include "../../device/cuda/kernels/normalise.h"
 #include "../../device/cuda/kernels/pointwise.h"
 #include "../../device/cuda/kernels/pool.h"
+#include "../../device/cuda/kernels/product.h"
 #include "../../device/cuda/kernels/resize.h"
 #include "../backend.h"
 #include "../place.h"
+#include "host.h"
 #include "plan.h"
 
 /* Every kernel that a step may launch: its file in device/cuda/kernels, its name, the most shared memory it is given. */
@@ -23,17 +27,22 @@
     OF(resize, resize, 0)       \
     OF(pool, pool, 0)           \
     OF(copy, copy, 0)           \
+    OF(move, move, 0)           \
+    OF(product, product, 0)     \
+    OF(attention, attention, 0) \
     OF(normalise, softmax, 0)   \
     OF(normalise, layer, 0)     \
     OF(normalise, moments, 0)   \
     OF(normalise, average, 0)
 
-#define SCHEDULE_MODULES(OF) OF(pointwise) OF(resize) OF(pool) OF(copy) OF(normalise)
+#define SCHEDULE_MODULES(OF) \
+    OF(pointwise) OF(resize) OF(pool) OF(copy) OF(move) OF(product) OF(attention) OF(normalise)
 
 /* How a constant is laid for whoever reads it. */
 enum form {
     AS_IT_LIES, /* halves, in the tensor's layout */
     FILTERS,    /* halves, [out][h][w][in] of the file's [out][in][h][w] */
+    MATRICES,   /* halves in rows, each row padded to eight */
     FLOATS,     /* dense, as in the file */
     FORMS,
 };
@@ -44,6 +53,7 @@ struct step {
     struct launch launch;
     const void *params;
     cudnnBackendDescriptor_t plan, pack;
+    const struct hosted *hosted; /* NULL: a kernel or a plan */
 };
 
 struct schedule {
@@ -53,6 +63,7 @@ struct schedule {
     struct graph *graph;
     struct places places;
     struct plan_cache plans;
+    struct host host;
     const struct planned **planned; /* of every node; NULL where it is no convolution */
     struct view *views;             /* of every tensor */
     size_t (
@@ -72,8 +83,7 @@ struct schedule {
 
 /*
  * Schedules net's graph, fused, for a card, whose context must be current; plans are made for target, which lives as long.
- * What the passes of the processor know of it and a card has not is refused by name. -1 and *e; schedule_free() is due in
- * either case.
+ * -1 and *e: among others a convolution that cuDNN has no plan for, by name. schedule_free() is due in either case.
  */
 int schedule_make(struct schedule *s, struct nn_net *net, const struct card *card,
     const struct target *target, struct error *e);
@@ -87,11 +97,10 @@ void schedule_free(struct schedule *s);
 /* ---- for operations.c ---- */
 
 /*
- * How a kind of node is computed: what it needs of the workspace, and what adds its steps. A node that cannot be computed
- * is refused by schedule_refuse().
+ * How a kind of node is computed: what it needs of the workspace, and what adds its steps.
  */
 struct operation {
-    int (*add)(struct schedule *s, const struct node *n, struct error *e); /* NULL: refused */
+    int (*add)(struct schedule *s, const struct node *n, struct error *e);
     size_t (*workspace)(const struct schedule *s, const struct node *n);   /* bytes; NULL: none */
     int reads_gaps, writes_gaps; /* between the pixels of its inputs and its output */
 };
@@ -108,11 +117,10 @@ int operation_writes_gaps(const struct graph *g, const struct node *n);
 /* Adds copies of the states, for the end of a run. */
 int operation_add_states(struct schedule *s, const struct nn_net *net, struct error *e);
 
-/* -1, and *e says that a card cannot compute n. */
-int schedule_refuse(const struct schedule *s, const struct node *n, struct error *e);
-
 /* The address of a constant, in the form in which its reader said that it needs it. */
 void *schedule_constant(const struct schedule *s, int t, enum form form);
+/* Halves from row to row of a constant whose form is MATRICES. */
+int schedule_row(const struct tensor *t);
 void *schedule_zeros(const struct schedule *s);
 void *schedule_workspace(const struct schedule *s);
 
@@ -121,6 +129,9 @@ int schedule_launch(struct schedule *s, const struct kernel *kernel, struct laun
     const void *params, size_t bytes, struct error *e);
 int schedule_execute(struct schedule *s, cudnnBackendDescriptor_t plan,
     cudnnBackendDescriptor_t pack, struct error *e);
+
+/* Adds a PLAIN node. */
+int schedule_host(struct schedule *s, const struct node *n, struct error *e);
 
 #define ADD_LAUNCH(s, name, params, e)                             \
     schedule_launch((s), &(s)->name.kernel, name##_launch(params), \

@@ -1,16 +1,23 @@
 /*
  * Linear resizing with half pixel centres and repeated edges: output pixel i lies at (i + 0.5) * in / out - 0.5. Rows are
- * mixed first, over whole rows of adjacent floats, then columns.
+ * mixed first, over whole rows of adjacent floats, then columns. The nearest pixel is both neighbours.
  */
 #include "plan.h"
 
 #include <math.h>
 
+#include "../plain/plain.h"
+
 /* The two neighbours of output pixel i of out and the weight of the second. */
-static float neighbours(int i, int in, int out, int *low, int *high)
+static float neighbours(const struct settings *s, int i, int in, int out, int *low, int *high)
 {
-    float at = ((float)i + 0.5f) * ((float)in / (float)out) - 0.5f;
+    const float shift = s->count == ASYMMETRIC ? 0 : 0.5f;
+    float at = ((float)i + shift) * ((float)in / (float)out) - shift;
     at = fminf(fmaxf(at, 0), (float)(in - 1));
+    if (s->mode == NEAREST) {
+        *low = *high = resize_nearest(s->keep, at);
+        return 0;
+    }
     *low = (int)at;
     *high = *low + 1 < in ? *low + 1 : *low;
     return at - (float)*low;
@@ -24,7 +31,7 @@ static void run_resize(const struct step *s)
     for (int n = 0; n < out->n; n++)
         for (int y = 0; y < out->h; y++) {
             int above, below;
-            const float f = neighbours(y, in->h, out->h, &above, &below);
+            const float f = neighbours(&s->node->settings, y, in->h, out->h, &above, &below);
             const float *a = in->data + n * in->stride_n + above * in->stride_h;
             const float *b = in->data + n * in->stride_n + below * in->stride_h;
             float *pixel = out->data + n * out->stride_n + y * out->stride_h;
@@ -51,7 +58,7 @@ int resize_prepare(struct plan *p, struct step *s, struct error *e)
         return -1;
     for (int x = 0; x < out->w; x++) {
         int left, right;
-        s->resize.fractions[x] = neighbours(x, in->w, out->w, &left, &right);
+        s->resize.fractions[x] = neighbours(&s->node->settings, x, in->w, out->w, &left, &right);
         s->resize.left[x] = left * in->stride_w;
         s->resize.right[x] = right * in->stride_w;
     }

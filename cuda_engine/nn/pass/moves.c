@@ -2,21 +2,6 @@
 
 #include "../plain/plain.h"
 
-/* A view into a tensor as the copy that it is. */
-static struct copy copy_of_slice(const struct graph *g, const struct node *n)
-{
-    const int *in = g->tensors[n->inputs[0]].dims, *out = g->tensors[n->output].dims;
-    struct copy c = { .rank = 4 };
-    ptrdiff_t step = 1;
-    for (int i = 3; i >= 0; i--) {
-        c.dims[i] = out[i];
-        c.step[i] = step;
-        c.base += n->offset[i] * step;
-        step *= in[i];
-    }
-    return c;
-}
-
 /*
  * Reshapes, transposes and the like, of floats, become copies, and copies of copies one. What reads a copy that must be made
  * anyway, for others too, stays as it is.

@@ -12,6 +12,7 @@ const struct pass passes[] = {
     { "copies", copies_run },
     { "transposes", transposes_run },
     { "copies", copies_run },
+    { "reductions", reductions_run },
     { "upsample", upsample_run },
     { "sink", sink_run },
     { "moves", moves_run },

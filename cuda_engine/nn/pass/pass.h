@@ -27,6 +27,7 @@ int gelu_run(struct graph *g, struct node *n, struct error *e);
 int normalise_run(struct graph *g, struct node *n, struct error *e);
 int copies_run(struct graph *g, struct node *n, struct error *e);
 int transposes_run(struct graph *g, struct node *n, struct error *e);
+int reductions_run(struct graph *g, struct node *n, struct error *e);
 int upsample_run(struct graph *g, struct node *n, struct error *e);
 int sink_run(struct graph *g, struct node *n, struct error *e);
 int moves_run(struct graph *g, struct node *n, struct error *e);

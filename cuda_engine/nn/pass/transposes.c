@@ -283,7 +283,7 @@ static void set_order(
                        *out = &g->tensors[n->output].shape;
     char reduced[GRAPH_RANK] = { 0 };
     if (n->kind == CONCAT)
-        moved->axis = p->axes[n->axis];
+        moved->axis = p->axes[n->axis - 4 + p->rank] + 4 - p->rank;
     for (int k = 0; k < 4 && (n->kind == SLICE || n->kind == PAD); k++)
         moved->offset[p->axes[k]] = n->offset[k];
     for (int k = 0; k < p->rank; k++)

@@ -216,6 +216,9 @@ int global_pool_infer(struct reading *r);
 enum { NEAREST, BILINEAR, CUBIC };
 enum { HALF_PIXEL, PYTORCH_HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC, CROP, HALF_PIXEL_FOR_NEAREST };
 int resize_infer(struct reading *r);
+/* The element that is nearest to x by a rounding (settings.keep), and to output element i along an axis: which is there. */
+int resize_nearest(int rounding, float x);
+int resize_source(const struct settings *s, int axis, int rank, int i, int in, int out);
 void resize_compute(const struct plain *p);
 
 #endif

@@ -97,7 +97,7 @@ static float place(const struct settings *s, int axis, int rank, int i, int in, 
     }
 }
 
-static int nearest(int rounding, float x)
+int resize_nearest(int rounding, float x)
 {
     switch (rounding) {
     case PREFER_FLOOR: return (int)ceilf(x - 0.5f);
@@ -105,6 +105,12 @@ static int nearest(int rounding, float x)
     case FLOOR_OF: return (int)floorf(x);
     default: return (int)ceilf(x);
     }
+}
+
+int resize_source(const struct settings *s, int axis, int rank, int i, int in, int out)
+{
+    const int at = resize_nearest(s->keep, place(s, axis, rank, i, in, out));
+    return at < 0 ? 0 : at >= in ? in - 1 : at;
 }
 
 static float cubic(float a, float distance)
@@ -124,7 +130,7 @@ static struct taps taps_of(const struct settings *s, int axis, const struct shap
     struct taps t = { .outside = s->count == CROP && (x < 0 || x > (float)(in - 1)) };
     float sum = 0;
     if (s->mode == NEAREST) {
-        t.index[0] = nearest(s->keep, x);
+        t.index[0] = resize_nearest(s->keep, x);
         t.weight[0] = 1;
         t.count = 1;
     } else if (s->mode == BILINEAR) {

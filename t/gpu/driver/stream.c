@@ -146,6 +146,33 @@ int cuemu_work(CUstream stream, int (*run)(void *data), void (*drop_data)(void *
     return stream_push(stream, &w->work);
 }
 
+/* Host functions see of device memory what the host does, nothing. */
+struct host_work {
+    struct work work;
+    CUhostFn function;
+    void *data;
+};
+
+static CUresult run_host(struct work *work)
+{
+    struct host_work *w = (struct host_work *)work;
+    memory_close();
+    w->function(w->data);
+    memory_open();
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void *data)
+{
+    ENTER_CURRENT;
+    struct host_work *w = malloc(sizeof *w);
+    if (!w)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *w = (struct host_work) { { NULL, run_host, NULL }, function, data };
+    cuemu_trace("host");
+    return stream_push(stream, &w->work);
+}
+
 int cuemu_wait(CUstream stream)
 {
     return stream_drain(stream);

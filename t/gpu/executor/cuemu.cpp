@@ -63,7 +63,8 @@ struct Thread {
     size_t fiber;
     const char *file; /* where it waits */
     int line;
-    unsigned waits; /* how often it has */
+    unsigned waits
+        [2]; /* how often it has: in its warp, of which each warp has its own number; at barriers */
     int predicate, count;
     unsigned mask, source;
     cuemu_warp kind;
@@ -252,7 +253,7 @@ void wait_as(State state, char *edge, const char *file, int line)
     t.file = file;
     t.line = line;
     if (edge)
-        edge += t.waits++ & 1;
+        edge += t.waits[state == AT_BARRIER]++ & 1;
     if (edge && __tsan_release)
         __tsan_release(edge);
     leave_fiber();
@@ -382,7 +383,7 @@ int run_block(uint3 place)
     for (Thread &t : now->threads) {
         t.known.block = place;
         t.state = READY;
-        t.waits = 0;
+        t.waits[0] = t.waits[1] = 0;
     }
     now->by.arrange(now->order, now->threads.size());
     now->started = 0;
