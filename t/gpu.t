@@ -84,6 +84,7 @@ for my $mode (@modes) {
 # ---- a clip --------------------------------------------------------------------------------------------------------
 
 my $frames = 20;
+my $plain = "$gpu/kernels/plain.so";    # kernels, for the processor
 
 sub ffmpeg {
     my (@args) = @_;
@@ -102,7 +103,7 @@ sub pictures {
 sub clip {
     my ($settings, $encoder, $in) = @_;
     unlink "$dir/trace", "$dir/out.mp4";
-    my ($ended, $said) = emulated({ TRACE => "$dir/trace", %$settings }, "$engine/gpu/clip", $encoder, $in, "$dir/out.mp4");
+    my ($ended, $said) = emulated({ KERNELS => $plain, TRACE => "$dir/trace", %$settings }, "$engine/gpu/clip", $encoder, $in, "$dir/out.mp4");
     my %copies;
     for my $line (-e "$dir/trace" ? split /\n/, slurp("$dir/trace") : ()) {
         my ($what, undef, $memory) = split / /, $line;
@@ -127,7 +128,7 @@ my $crossings = 0;
 # ffmpeg is asked for pictures.
 my @test = (qw(-f lavfi -i testsrc2=size=324x184:rate=10 -frames:v), $frames);
 my @x265 = (qw(-vf crop=322:182 -c:v libx265 -preset fast -x265-params log-level=none:bframes=3:keyint=9));
-my @vp9 = (qw(-vf crop=321:181:exact=1 -c:v libvpx-vp9 -cpu-used 8 -auto-alt-ref 1 -lag-in-frames 8 -b:v 300k));
+my @vp9 = (qw(-vf crop=322:182 -c:v libvpx-vp9 -cpu-used 8 -auto-alt-ref 1 -lag-in-frames 8 -b:v 300k));
 my @decoded = (
     [$webcam, @modes],
     [$bframes, @modes],
@@ -281,7 +282,6 @@ for my $sessions (8, 0) {    # encoded by NVENC, and by the processor
 # what it said, and the copies between host and card of more than one row: frames, the network's tensors being one row.
 $ENV{MATTE_MODELS} //= "$root/conf/models";
 $ENV{MATTE_MODEL_FILES} //= cache() . '/models';
-my $plain = "$gpu/kernels/plain.so";
 
 sub job {
     my ($settings, $device, $in, $out, @options) = @_;
