@@ -498,11 +498,13 @@ static int run(struct options *o, struct models *models, const struct files *fil
         .report = report,
         .data = &progress,
     };
+    models->device = device;
     int failed = pipeline_run(&params, &result, e);
     if (!failed)
         show_result(&progress, &result);
     else if (progress.terminal)
         fputc('\n', stderr);
+    models_close(models);
     device_close(device);
     return failed;
 }
@@ -550,7 +552,6 @@ static int work(struct options *o, struct error *e)
         .threads = o->threads,
     };
     int failed = write_output(o, &models, &files, e);
-    models_close(&models);
     close_manifests(found, count);
     close(files.input);
     if (files.image >= 0)

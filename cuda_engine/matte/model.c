@@ -10,12 +10,13 @@
 struct model {
     const struct manifest *manifest;
     int file;
+    struct device *device; /* NULL, or one that is not apart: rasters are planes of the host's */
     struct nn_net *net;
     struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
-    int width, height; /* of the picture: the input's, less what is padded */
-    float *
-        picture; /* where it is written; NULL: right into the input, which is as large and R, G, B */
-    float *answer; /* with picture: alpha and foreground of its size, in the order R, G, B */
+    struct raster seen;       /* the picture: of the input's size, less what is padded */
+    struct model_output made; /* of that size */
+    float *picture; /* in host memory; NULL: it is right in the input, being R, G, B as well */
+    float *answer;  /* with picture: alpha and foreground, in the order R, G, B */
 };
 
 /* The installed file whose aspect ratio is nearest to the clip's, by their quotient; -1: none is installed. */
@@ -71,20 +72,58 @@ static int find_tensors(struct model *model, const struct manifest *m, int file,
     return 0;
 }
 
-/* For a picture that is not the input as it is. -1 and *e. */
+static float *host_picture(const struct model *model)
+{
+    return model->picture ? model->picture : model->input.data;
+}
+
+static float *host_alpha(const struct model *model)
+{
+    return model->answer ? model->answer : model->alpha.data;
+}
+
+/* NULL where there is none. */
+static float *host_foreground(const struct model *model)
+{
+    return model->answer && model->foreground.data
+               ? model->answer + (ptrdiff_t)model->seen.width * model->seen.height
+               : model->foreground.data;
+}
+
+static int is_apart(const struct model *model)
+{
+    return model->device && device_is_apart(model->device);
+}
+
+/* A raster on the device for planes of the host, or of these planes. */
+static int open_raster(struct model *model, struct raster *raster, float *planes, int width,
+    int height, int channels, struct error *e)
+{
+    if (planes && is_apart(model))
+        return raster_open(model->device, raster, width, height, channels, e);
+    *raster = (struct raster) { planes, width, height, channels, 0 };
+    return 0;
+}
+
+/* -1 and *e. */
 static int make_room(struct model *model, const struct model_params *params, struct error *e)
 {
     const struct manifest *m = model->manifest;
     const struct manifest_file *f = &m->files[model->file];
-    picture_size(m, f, params, &model->width, &model->height);
-    if (model->width == f->width && model->height == f->height && m->channels == CHANNELS_RGB)
-        return 0;
-    const size_t pixels = (size_t)model->width * model->height;
-    model->picture = calloc(3 * pixels, sizeof *model->picture);
-    model->answer = calloc(4 * pixels, sizeof *model->answer);
-    if (!model->picture || !model->answer)
-        return error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
-    return 0;
+    int width, height;
+    picture_size(m, f, params, &width, &height);
+    if (width != f->width || height != f->height || m->channels != CHANNELS_RGB) {
+        const size_t pixels = (size_t)width * height;
+        model->picture = calloc(3 * pixels, sizeof *model->picture);
+        model->answer = calloc(4 * pixels, sizeof *model->answer);
+        if (!model->picture || !model->answer)
+            return error_retry(
+                e, "out_of_memory", "There is no memory for the network %s.", m->name);
+    }
+    if (open_raster(model, &model->seen, host_picture(model), width, height, 3, e) ||
+        open_raster(model, &model->made.alpha, host_alpha(model), width, height, 1, e))
+        return -1;
+    return open_raster(model, &model->made.foreground, host_foreground(model), width, height, 3, e);
 }
 
 struct model *model_open(
@@ -109,6 +148,7 @@ struct model *model_open(
     }
     model->manifest = m;
     model->file = file;
+    model->device = params->device;
     const char *states[MANIFEST_STATES][2];
     for (int i = 0; i < m->state_count; i++)
         for (int k = 0; k < 2; k++)
@@ -128,17 +168,16 @@ int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params)
 {
     int width, height;
-    if (model->manifest != m || model->file != nearest_file(m, params))
+    if (model->manifest != m || model->file != nearest_file(m, params) ||
+        model->device != params->device)
         return 0;
     picture_size(m, &m->files[model->file], params, &width, &height);
-    return model->width == width && model->height == height;
+    return model->seen.width == width && model->seen.height == height;
 }
 
-float *model_input(struct model *model, int *width, int *height)
+const struct raster *model_input(const struct model *model)
 {
-    *width = model->width;
-    *height = model->height;
-    return model->picture ? model->picture : model->input.data;
+    return &model->seen;
 }
 
 /* The picture's largest value, of 0..1; 1 for a black one, which nothing can make brighter. */
@@ -174,40 +213,38 @@ static int plane_of(const struct model *model, int colour)
 static void copy_plane(
     const struct model *model, float *to, int to_width, const float *from, int from_width)
 {
-    for (int y = 0; y < model->height; y++)
+    for (int y = 0; y < model->seen.height; y++)
         memcpy(to + (ptrdiff_t)y * to_width, from + (ptrdiff_t)y * from_width,
-            model->width * sizeof *to);
+            model->seen.width * sizeof *to);
 }
 
 /* The padding was zeros from the beginning and stays. */
 static void put_picture(const struct model *model)
 {
-    const ptrdiff_t pixels = (ptrdiff_t)model->width * model->height;
-    const int w = model->input.w, h = model->input.h;
+    const int width = model->seen.width, w = model->input.w, h = model->input.h;
+    const ptrdiff_t pixels = (ptrdiff_t)width * model->seen.height;
     for (int c = 0; c < 3; c++)
         copy_plane(model, model->input.data + (ptrdiff_t)plane_of(model, c) * w * h, w,
-            model->picture + c * pixels, model->width);
+            model->picture + c * pixels, width);
 }
 
-static struct model_output take_answer(const struct model *model)
+static void take_answer(const struct model *model)
 {
-    const ptrdiff_t pixels = (ptrdiff_t)model->width * model->height;
-    const int w = model->input.w, h = model->input.h;
-    float *foreground = model->foreground.data ? model->answer + pixels : NULL;
-    copy_plane(model, model->answer, model->width, model->alpha.data, w);
+    const int width = model->seen.width, w = model->input.w, h = model->input.h;
+    const ptrdiff_t pixels = (ptrdiff_t)width * model->seen.height;
+    float *foreground = host_foreground(model);
+    copy_plane(model, model->answer, width, model->alpha.data, w);
     for (int c = 0; c < 3 && foreground; c++)
-        copy_plane(model, foreground + c * pixels, model->width,
+        copy_plane(model, foreground + c * pixels, width,
             model->foreground.data + (ptrdiff_t)plane_of(model, c) * w * h, w);
-    return (struct model_output) { model->answer, foreground };
 }
 
-/* The picture is left as it was: whoever wrote it composes with it afterwards. */
-int model_run(struct model *model, struct model_output *out, struct error *e)
+/* The picture in host memory to the answers there. It is left as it was: whoever wrote it composes with it afterwards. */
+static int run_net(struct model *model, struct error *e)
 {
     const struct manifest *m = model->manifest;
-    int width, height;
-    float *picture = model_input(model, &width, &height);
-    const int pixels = width * height;
+    float *picture = host_picture(model);
+    const int pixels = model->seen.width * model->seen.height;
     const float largest = m->range == RANGE_PICTURE ? largest_value(m, picture, pixels) : 1;
     if (largest != 1)
         brighten(m, picture, pixels, 1 / largest);
@@ -216,10 +253,24 @@ int model_run(struct model *model, struct model_output *out, struct error *e)
     const int failed = nn_run(model->net, e);
     if (largest != 1)
         brighten(m, picture, pixels, largest);
-    if (failed)
+    if (model->answer && !failed)
+        take_answer(model);
+    return failed;
+}
+
+int model_run(struct model *model, struct model_output *out, struct error *e)
+{
+    struct model_output *made = &model->made;
+    if (is_apart(model) && raster_read(model->device, &model->seen, host_picture(model), e))
         return -1;
-    *out = model->picture ? take_answer(model)
-                          : (struct model_output) { model->alpha.data, model->foreground.data };
+    if (run_net(model, e))
+        return -1;
+    if (is_apart(model) &&
+        (raster_write(model->device, &made->alpha, host_alpha(model), e) ||
+            (made->foreground.data &&
+                raster_write(model->device, &made->foreground, host_foreground(model), e))))
+        return -1;
+    *out = *made;
     return 0;
 }
 
@@ -232,6 +283,11 @@ void model_close(struct model *model)
 {
     if (!model)
         return;
+    if (is_apart(model)) {
+        raster_close(model->device, &model->seen);
+        raster_close(model->device, &model->made.alpha);
+        raster_close(model->device, &model->made.foreground);
+    }
     nn_close(model->net);
     free(model->picture);
     free(model->answer);

@@ -16,7 +16,9 @@ int models_use(struct models *models, const char *name, int width, int height, s
     if (!manifest)
         return error_set(
             e, "model_not_installed", "The model %s is not installed on this engine.", name);
-    struct model_params params = { .width = width, .height = height, .threads = models->threads };
+    struct model_params params = {
+        .width = width, .height = height, .threads = models->threads, .device = models->device
+    };
     if (models->model && model_suits(models->model, manifest, &params)) {
         model_reset(models->model);
         return 0;

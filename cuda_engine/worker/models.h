@@ -11,6 +11,7 @@ struct models {
     const struct manifest *const *manifests; /* the caller's */
     int manifest_count;
     int threads;                     /* as in nn_params */
+    struct device *device;           /* as in model_params; models_close() goes before it */
     struct model *model;             /* planned; NULL: none */
     const struct manifest *manifest; /* model's */
 };

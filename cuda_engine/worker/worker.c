@@ -96,7 +96,6 @@ static int warm_up(struct models *models, struct error *e)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     struct model_output output;
-    int width, height;
     libav_start();
     if (!EVP_Digest("", 0, digest, NULL, EVP_sha256(), NULL))
         return error_set(e, "worker_failed", "There is no SHA-256 in this libcrypto.");
@@ -104,14 +103,17 @@ static int warm_up(struct models *models, struct error *e)
         return error_set(e, "model_not_installed", "No model is installed on this engine.");
     if (models_use(models, models->manifests[0]->serves[0], USUAL_WIDTH, USUAL_HEIGHT, e))
         return -1;
-    float *input = model_input(models->model, &width, &height);
-    memset(input, 0, 3 * (size_t)width * (size_t)height * sizeof *input);
-    return model_run(models->model, &output, e);
+    const struct raster *input = model_input(models->model);
+    float *black = calloc(3 * (size_t)input->width * (size_t)input->height, sizeof *black);
+    int failed = !black ? error_retry(e, "out_of_memory", "There is no memory for a picture.")
+                        : raster_write(models->device, input, black, e) ||
+                              model_run(models->model, &output, e);
+    free(black);
+    return failed ? -1 : 0;
 }
 
 static void run_job(const struct worker_params *p, const struct job *job,
-    const struct descriptors *files, struct device *device, struct models *models,
-    struct report *last)
+    const struct descriptors *files, struct models *models, struct report *last)
 {
     struct pipeline_result result;
     struct pipeline_params pipeline = {
@@ -119,7 +121,7 @@ static void run_job(const struct worker_params *p, const struct job *job,
         .input = files->input,
         .output = files->output,
         .image = files->image,
-        .device = device,
+        .device = models->device,
         .models = models,
         .threads = p->threads,
         .report = report,
@@ -145,13 +147,12 @@ int worker_main(const struct worker_params *p)
         .manifest_count = p->manifest_count,
         .threads = p->threads,
     };
-    struct device *device = NULL;
     struct job job = { 0 };
     struct descriptors files = { -1, -1, -1 };
     /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
-    if (!(device = device_open(p->device, &last.error)) ||
+    if (!(models.device = device_open(p->device, &last.error)) ||
         (p->sandbox &&
-            sandbox_isolate(device_is_apart(device) ? 0 : p->memory_limit, &last.error)) ||
+            sandbox_isolate(device_is_apart(models.device) ? 0 : p->memory_limit, &last.error)) ||
         warm_up(&models, &last.error) || (p->sandbox && sandbox_seal(p->control, &last.error))) {
         report((void *)p, &last);
         return 1;
@@ -159,8 +160,8 @@ int worker_main(const struct worker_params *p)
     if (report((void *)p, &(struct report) { .kind = REPORT_READY }) ||
         receive_job(p->control, &job, &files))
         return 1;
-    run_job(p, &job, &files, device, &models, &last);
+    run_job(p, &job, &files, &models, &last);
     models_close(&models);
-    device_close(device);
+    device_close(models.device);
     return report((void *)p, &last) ? 1 : 0;
 }

@@ -139,7 +139,8 @@ static void the_same_as_on_the_cpu(void **state)
             { std[0], std[1], std[2] } };
         struct sampler *sampler = sampler_open(cpu, &params, &e);
         float *want = malloc(3 * (size_t)(w * h) * sizeof *want);
-        assert_int_equal(sampler_run(sampler, f, want, &e), 0);
+        const struct raster raster = { want, w, h, 3, 0 };
+        assert_int_equal(sampler_run(sampler, f, &raster, &e), 0);
         struct shown s = { .picture = { f->plane[0], f->plane[1], f->plane[2], f->stride[0],
                                f->stride[1], width, height, 0, 0,
                                matrix == MATRIX_BT709 ? decoding(color_matrix(.2126f, .0722f), 0)

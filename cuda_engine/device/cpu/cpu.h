@@ -34,8 +34,13 @@ static inline void cpu_resize(float *restrict to, const float *restrict from, co
 struct sampler *cpu_sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e);
 int cpu_sampler_run(
-    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
+    struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void cpu_sampler_close(struct sampler *sampler);
+
+struct solver *cpu_solver_open(
+    struct device *device, const struct solver_params *params, struct error *e);
+int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct error *e);
+void cpu_solver_close(struct solver *solver);
 
 /* The steps of a compositor; NULL: no memory. Each may be closed as NULL. */
 

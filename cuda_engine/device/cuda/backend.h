@@ -32,11 +32,25 @@ int device_axis_copy(
     struct device_axis *axis, const struct card *card, const struct taps *taps, struct error *e);
 void device_axis_close(struct device_axis *axis, const struct card *card);
 
+int cuda_raster_open(struct device *device, struct raster *raster, struct error *e);
+void cuda_raster_close(struct device *device, struct raster *raster);
+int cuda_raster_read(
+    struct device *device, const struct raster *raster, float *planes, struct error *e);
+int cuda_raster_write(
+    struct device *device, const struct raster *raster, const float *planes, struct error *e);
+/* Of what the two above have made on card. */
+void crossing_close(struct card *card);
+
 struct sampler *cuda_sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e);
 int cuda_sampler_run(
-    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
+    struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void cuda_sampler_close(struct sampler *sampler);
+
+struct solver *cuda_solver_open(
+    struct device *device, const struct solver_params *params, struct error *e);
+int cuda_solver_run(struct solver *solver, struct compositor_low *low, struct error *e);
+void cuda_solver_close(struct solver *solver);
 
 struct compositor *cuda_compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e);
