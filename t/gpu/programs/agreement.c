@@ -1,8 +1,9 @@
 /*
  * agreement FRAMES CLIP...: each clip through the processor and through a card, the first FRAMES of it: decoded, sampled,
  * bettered and composed by each, as a job does it but for the network, in the place of which both are given one answer.
- * What they make before encoding is compared, sample by sample of every plane. A line for each clip and way of composing:
- * frames, the greatest difference in codes of 8 bits, and how many samples differ by more than one. 0; 1 with the error's
+ * What they make before encoding is compared, sample by sample of every plane; a colour as far as it is seen, so times
+ * alpha. A line for each clip and way of composing: frames, the greatest difference in codes of 8 bits, and how many
+ * samples differ by more than one. 0; 1 with the error's
  * code and sentence; 77: there is no card.
  */
 #include <fcntl.h>
@@ -185,9 +186,22 @@ static int make(struct side *s, const struct way *w, const struct answer *a, str
     return failed ? -1 : 1;
 }
 
-static int step_of(const struct frame *f, int plane)
+static int code_at(const struct frame *f, int plane, int x, int y)
 {
-    return f->layout == FRAME_NV12 && (plane == FRAME_U || plane == FRAME_V) ? 2 : 1;
+    int pairs = f->layout == FRAME_NV12 && (plane == FRAME_U || plane == FRAME_V);
+    return f->plane[plane][(ptrdiff_t)y * f->stride[plane] + (pairs ? 2 * x : x)];
+}
+
+/* How much of a plane's sample is seen, 0..255: of chroma by the most opaque pixel that it colours. */
+static int opacity_at(const struct frame *f, int plane, int x, int y)
+{
+    int shift = plane == FRAME_U || plane == FRAME_V, most = 0;
+    if (plane == FRAME_A || !f->plane[FRAME_A])
+        return 255;
+    for (int j = y << shift; j < f->height && j <= (y << shift) + shift; j++)
+        for (int i = x << shift; i < f->width && i <= (x << shift) + shift; i++)
+            most = code_at(f, FRAME_A, i, j) > most ? code_at(f, FRAME_A, i, j) : most;
+    return most;
 }
 
 static void compare(const struct frame *a, const struct frame *b, struct difference *d)
@@ -196,9 +210,8 @@ static void compare(const struct frame *a, const struct frame *b, struct differe
         int shift = i == FRAME_U || i == FRAME_V;
         for (int y = 0; a->plane[i] && y < (a->height + shift) >> shift; y++)
             for (int x = 0; x < (a->width + shift) >> shift; x++) {
-                int one = a->plane[i][(ptrdiff_t)y * a->stride[i] + (ptrdiff_t)x * step_of(a, i)];
-                int other = b->plane[i][(ptrdiff_t)y * b->stride[i] + (ptrdiff_t)x * step_of(b, i)];
-                int apart = abs(one - other);
+                int apart = abs(code_at(a, i, x, y) - code_at(b, i, x, y));
+                apart = (apart * opacity_at(a, i, x, y) + 127) / 255;
                 d->most = apart > d->most ? apart : d->most;
                 d->over += apart > 1;
             }
