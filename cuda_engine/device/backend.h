@@ -54,6 +54,9 @@ struct device_backend {
 struct device {
     const struct device_backend *backend;
     void *context; /* the backend's own */
+    int automatic; /* 1: another may take its place */
+    char found
+        [768]; /* device_found() of one that has taken another's place; empty: the backend says it */
 };
 
 struct sampler {

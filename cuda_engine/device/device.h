@@ -24,8 +24,14 @@ struct device;
 struct device *device_open(const char *name, struct error *e);
 const char *device_name(const struct device *device);
 
-/* A sentence for the log: what was found. */
+/* For the log: what was found, and why nothing better where the device was opened as "auto". */
 const char *device_found(const struct device *device);
+
+/*
+ * Where a device that was opened as "auto" cannot do some work, *why saying why: makes it the processor. Nothing may be open
+ * on it. -1: it is the processor already, or was asked for by its name; then nothing has changed.
+ */
+int device_fall_back(struct device *device, const struct error *why);
 
 /* 1: frames of FRAME_DEVICE are not the host's to touch, only frame_fetch() brings them. */
 int device_is_apart(const struct device *device);

@@ -155,7 +155,8 @@ static void on_report(struct worker *w, struct report *r)
         timer_clear(&w->timer);
         w->state = FREE;
         said.text[0] = 0;
-        log_event(LOG_INFO, "worker_ready", log_num("pid", w->child.pid));
+        log_event(LOG_INFO, "worker_ready", log_num("pid", w->child.pid),
+            log_str("device", r->error.text));
         params.ready(params.data);
         return;
     case REPORT_PROBED: w->state = PROBED; break;

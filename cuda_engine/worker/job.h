@@ -60,7 +60,7 @@ struct report {
     int32_t width, height; /* PROBED, DONE: of the output */
     int64_t bytes;         /* DONE */
     uint8_t sha256[32];    /* DONE: of the output file, which is on disk (fsync) by then */
-    struct error error;    /* FAILED; WARNING uses code and text */
+    struct error error;    /* FAILED; WARNING uses code and text; READY's text: device_found() */
 };
 
 #endif

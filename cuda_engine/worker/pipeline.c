@@ -594,8 +594,11 @@ static int open_input(struct run *r, struct error *e)
         .device = p->device,
     };
     r->input = input_open(&in, &r->info, e);
-    if (!r->input || open_layout(r, e))
-        return -1;
+    return r->input ? open_layout(r, e) : -1;
+}
+
+static int tell_probed(const struct run *r, struct error *e)
+{
     struct report probed = {
         .kind = REPORT_PROBED,
         .frames_total = r->info.frames,
@@ -603,7 +606,51 @@ static int open_input(struct run *r, struct error *e)
         .width = r->layout.width,
         .height = r->layout.height,
     };
-    return p->report(p->data, &probed) ? stopped(e) : 0;
+    return r->params->report(r->params->data, &probed) ? stopped(e) : 0;
+}
+
+/* What the device is asked for, all of it before the first frame. */
+static int open_work(struct run *r, struct error *e)
+{
+    return open_image(r, e) || open_compute(r, e) ? -1 : 0;
+}
+
+static void close_work(struct run *r)
+{
+    sampler_close(r->sampler);
+    compositor_close(r->compositor);
+    solver_close(r->solver);
+    frame_release(r->image);
+    frame_pool_close(r->images);
+    r->sampler = NULL;
+    r->compositor = NULL;
+    r->solver = NULL;
+    r->image = NULL;
+    r->images = NULL;
+}
+
+static int is_for_another(const struct error *why)
+{
+    return strcmp(why->code, "device_unsuited") == 0 || strcmp(why->code, "out_of_memory") == 0;
+}
+
+/* The same on the processor, where the device may become it; it has refused with *e. */
+static int open_again(struct run *r, struct error *e)
+{
+    const struct pipeline_params *p = r->params;
+    struct error why = *e;
+    if (!is_for_another(&why))
+        return -1;
+    close_work(r);
+    input_close(r->input);
+    r->input = NULL;
+    models_close(p->models);
+    if (device_fall_back(p->device, &why))
+        return -1;
+    r->on_card = 0;
+    if (warn(r, "processor_used", why.text))
+        return stopped(e);
+    return open_input(r, e) || open_work(r, e) ? -1 : 0;
 }
 
 static int warn_of_outcome(const struct run *r, struct error *e)
@@ -628,9 +675,10 @@ static int run(struct run *r, struct pipeline_result *result, struct error *e)
     if (!r->tracks)
         return -1;
     r->on_card = device_is_apart(r->params->device) && r->tracks == 1 && nvenc_track(r->track);
-    if (open_input(r, e) || open_image(r, e) || open_compute(r, e) || open_audio(r, e) ||
-        open_encoders(r, e) || open_pools(r, e) || open_queues(r, e) || open_mux(r, e) ||
-        run_threads(r, e) || mux_finish(r->mux, &result->bytes, e) || warn_of_outcome(r, e))
+    if (open_input(r, e) || tell_probed(r, e) || (open_work(r, e) && open_again(r, e)) ||
+        open_audio(r, e) || open_encoders(r, e) || open_pools(r, e) || open_queues(r, e) ||
+        open_mux(r, e) || run_threads(r, e) || mux_finish(r->mux, &result->bytes, e) ||
+        warn_of_outcome(r, e))
         return -1;
     result->frames = r->done;
     result->duration_ms = av_rescale_q(r->end, r->format->ticks, (AVRational) { 1, 1000 });
@@ -662,11 +710,7 @@ int pipeline_run(const struct pipeline_params *params, struct pipeline_result *r
     mux_close(state.mux);
     audio_close(state.audio);
     input_close(state.input);
-    sampler_close(state.sampler);
-    compositor_close(state.compositor);
-    solver_close(state.solver);
-    frame_release(state.image);
-    frame_pool_close(state.images);
+    close_work(&state);
     frame_pool_close(state.sources);
     frame_pool_close(state.outputs);
     frame_pool_close(state.fetched);

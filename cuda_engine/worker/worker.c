@@ -112,6 +112,15 @@ static int warm_up(struct models *models, struct error *e)
     return failed ? -1 : 0;
 }
 
+/* On a card that has no room for the network, or cannot run it, the processor does where that may be. */
+static int warm_up_somewhere(struct models *models, struct error *e)
+{
+    if (!warm_up(models, e))
+        return 0;
+    models_close(models);
+    return device_fall_back(models->device, e) ? -1 : warm_up(models, e);
+}
+
 static void run_job(const struct worker_params *p, const struct job *job,
     const struct descriptors *files, struct models *models, struct report *last)
 {
@@ -153,12 +162,14 @@ int worker_main(const struct worker_params *p)
     if (!(models.device = device_open(p->device, &last.error)) ||
         (p->sandbox &&
             sandbox_isolate(device_is_apart(models.device) ? 0 : p->memory_limit, &last.error)) ||
-        warm_up(&models, &last.error) || (p->sandbox && sandbox_seal(p->control, &last.error))) {
+        warm_up_somewhere(&models, &last.error) ||
+        (p->sandbox && sandbox_seal(p->control, &last.error))) {
         report((void *)p, &last);
         return 1;
     }
-    if (report((void *)p, &(struct report) { .kind = REPORT_READY }) ||
-        receive_job(p->control, &job, &files))
+    struct report ready = { .kind = REPORT_READY };
+    error_set(&ready.error, "device", "%s", device_found(models.device));
+    if (report((void *)p, &ready) || receive_job(p->control, &job, &files))
         return 1;
     run_job(p, &job, &files, &models, &last);
     models_close(&models);
