@@ -174,6 +174,12 @@ int raster_write(
     return device->backend->raster_write(device, raster, planes, e);
 }
 
+void raster_round(struct device *device, const struct raster *raster)
+{
+    if (device->backend->raster_round)
+        device->backend->raster_round(raster);
+}
+
 struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e)
 {
@@ -208,6 +214,43 @@ void sampler_close(struct sampler *sampler)
 {
     if (sampler)
         sampler->device->backend->sampler_close(sampler);
+}
+
+struct fit *fit_open(struct device *device, const struct fit_params *params, struct error *e)
+{
+    assert(params->width <= params->to_width && params->height <= params->to_height);
+    error_retry(e, "out_of_memory", "There is no memory to fit %dx%d pictures into %dx%d.",
+        params->width, params->height, params->to_width, params->to_height);
+    struct fit *fit = device->backend->fit_open(device, params, e);
+    if (!fit)
+        return NULL;
+    fit->device = device;
+    fit->params = *params;
+    return fit;
+}
+
+int fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e)
+{
+    const struct fit_params *p = &fit->params;
+    assert(is_of(picture, p->width, p->height, 3));
+    assert(is_of(input, p->to_width, p->to_height, 3) && input->step == picture->step);
+    return fit->device->backend->fit_put(fit, picture, input, e);
+}
+
+int fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e)
+{
+    const struct fit_params *p = &fit->params;
+    assert(is_of(answer, p->width, p->height, answer->channels));
+    assert(is_of(output, p->to_width, p->to_height, answer->channels));
+    return fit->device->backend->fit_take(fit, output, answer, e);
+}
+
+void fit_close(struct fit *fit)
+{
+    if (fit)
+        fit->device->backend->fit_close(fit);
 }
 
 static int is_low(const struct compositor_low *low, int width, int height)

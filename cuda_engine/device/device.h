@@ -41,8 +41,9 @@ void device_close(struct device *device);
 
 /*
  * A picture of a network's size where the device computes. On the processor: floats, a plane for each channel, without
- * gaps; step is 0. On a card: halves, H,W,C without gaps between rows, `step` of them from pixel to pixel (1 for one
- * channel, 4 for three), in memory that the host does not touch. Colours are in the order R, G, B.
+ * gaps; step is 0. On a card: halves, H,W,C without gaps between rows, `step` of them from pixel to pixel (where it is
+ * made here 1 for one channel and 4 for three), in memory that the host does not touch. Colours are in the order R, G, B.
+ * The processor's floats are rounded to halves too: all devices compute with the same numbers and decide alike.
  */
 struct raster {
     void *data; /* NULL: there is none */
@@ -60,6 +61,9 @@ void raster_close(struct device *device, struct raster *raster);
 int raster_read(struct device *device, const struct raster *raster, float *planes, struct error *e);
 int raster_write(
     struct device *device, const struct raster *raster, const float *planes, struct error *e);
+
+/* Rounds to halves what was written there without rounding. */
+void raster_round(struct device *device, const struct raster *raster);
 
 struct sampler;
 
@@ -80,6 +84,32 @@ struct sampler *sampler_open(
 int sampler_run(
     struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void sampler_close(struct sampler *sampler);
+
+/*
+ * Brings a picture into a network's input, at the top left of zeros, and the network's answers out again. For networks
+ * whose input is not the sampler's raster as it is.
+ */
+struct fit;
+
+struct fit_params {
+    int width, height;       /* of the picture */
+    int to_width, to_height; /* of the network; no smaller */
+    int reversed;            /* 1: the network sees B, G, R, and what it answers in colour is so */
+    int brightest;           /* 1: the picture is divided by its largest value, of those in 0..1 */
+    float mean[3], std[3];   /* as given to the sampler */
+};
+
+struct fit *fit_open(struct device *device, const struct fit_params *params, struct error *e);
+
+/* input: three channels, of a step of 4 on a card; nothing in it is kept. The processor does not round it. -1 and *e as of
+ * sampler_run(), also below. */
+int fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e);
+/* An output of the network, of one or three channels, to a raster of the picture's size. */
+int fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
+/* fit may be NULL. */
+void fit_close(struct fit *fit);
 
 struct compositor;
 

@@ -13,7 +13,7 @@ struct model_params {
     int width,
         height; /* of the clip, upright, square pixels: the file whose aspect ratio is nearest is taken */
     int threads;           /* as in nn_params */
-    struct device *device; /* where its pictures are; NULL: the processor. It outlives the model. */
+    struct device *device; /* where its pictures are; it outlives the model */
 };
 
 /* What a run gives, of the picture's size, values 0..1; it belongs to the model until the next run. */

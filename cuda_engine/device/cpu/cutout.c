@@ -63,9 +63,9 @@ static int axis_open(struct axis *a, int size, int grain, int low)
     if (!a->at || !a->weight)
         return -1;
     for (int i = 0; i < a->count; i++) {
-        double at = fmin(fmax((i + .5) * grain * low / size - .5, 0), a->last);
+        const float at = small_place_of((float)grain * ((float)i + .5f), size, low);
         a->at[i] = (int)at;
-        a->weight[i] = (float)(at - a->at[i]);
+        a->weight[i] = at - (float)a->at[i];
     }
     return 0;
 }

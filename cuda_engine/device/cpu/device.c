@@ -62,9 +62,18 @@ static int cpu_raster_read(
 static int cpu_raster_write(
     struct device *device, const struct raster *raster, const float *planes, struct error *e)
 {
-    (void)device, (void)e;
+    (void)e;
     memcpy(raster->data, planes, raster_bytes(raster));
+    raster_round(device, raster);
     return 0;
+}
+
+static void cpu_raster_round(const struct raster *raster)
+{
+    const size_t count = raster_bytes(raster) / sizeof(float);
+    float *values = raster->data;
+    for (size_t i = 0; i < count; i++)
+        values[i] = cpu_half(values[i]);
 }
 
 const struct device_backend device_cpu = {
@@ -79,9 +88,14 @@ const struct device_backend device_cpu = {
     .raster_close = cpu_raster_close,
     .raster_read = cpu_raster_read,
     .raster_write = cpu_raster_write,
+    .raster_round = cpu_raster_round,
     .sampler_open = cpu_sampler_open,
     .sampler_run = cpu_sampler_run,
     .sampler_close = cpu_sampler_close,
+    .fit_open = cpu_fit_open,
+    .fit_put = cpu_fit_put,
+    .fit_take = cpu_fit_take,
+    .fit_close = cpu_fit_close,
     .solver_open = cpu_solver_open,
     .solver_run = cpu_solver_run,
     .solver_close = cpu_solver_close,

@@ -87,9 +87,9 @@ int cpu_sampler_run(
                         *restrict b = g + plane;
         for (int x = 0; x < width; x++) {
             struct rgb c = decode(d, luma[x], u[x], v[x]);
-            r[x] = c.r * scale[0] + bias[0];
-            g[x] = c.g * scale[1] + bias[1];
-            b[x] = c.b * scale[2] + bias[2];
+            r[x] = cpu_half(c.r * scale[0] + bias[0]);
+            g[x] = cpu_half(c.g * scale[1] + bias[1]);
+            b[x] = cpu_half(c.b * scale[2] + bias[2]);
         }
     }
     return 0;

@@ -12,7 +12,7 @@
 
 /* What nvcc made of kernels/, a file each. */
 extern const unsigned long long sample_fatbin[], copy_fatbin[], compose_fatbin[], place_fatbin[],
-    fill_fatbin[], narrow_fatbin[];
+    fill_fatbin[], fit_fatbin[], narrow_fatbin[];
 
 /* A frame in device memory as kernels read it. */
 struct picture picture_of(const struct frame *f, enum frame_matrix matrix);
@@ -46,6 +46,13 @@ struct sampler *cuda_sampler_open(
 int cuda_sampler_run(
     struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void cuda_sampler_close(struct sampler *sampler);
+
+struct fit *cuda_fit_open(struct device *device, const struct fit_params *params, struct error *e);
+int cuda_fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e);
+int cuda_fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
+void cuda_fit_close(struct fit *fit);
 
 struct solver *cuda_solver_open(
     struct device *device, const struct solver_params *params, struct error *e);
