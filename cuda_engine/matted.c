@@ -219,10 +219,12 @@ static int start(struct error *e)
     name_engine();
     job_run_open(&config, on_run_ended);
     pool_open(&(struct pool_params) { .workers = (int)config.workers,
+        .card_reserve = config.card_reserve,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
             .device = config.device,
             .threads = threads(),
+            .max_pixels = config.max_pixels,
             .memory_limit = config.worker_memory,
             .sandbox = (int)config.worker_sandbox },
         .ready = on_work });

@@ -44,6 +44,11 @@ static void say_why(struct device *device, const struct error *why)
 
 struct device *device_open(const char *name, struct error *e)
 {
+    return device_open_turn(name, 0, e);
+}
+
+struct device *device_open_turn(const char *name, int turn, struct error *e)
+{
     struct device *device = calloc(1, sizeof *device);
     if (!device) {
         error_retry(e, "out_of_memory", "There is no memory for a device.");
@@ -58,7 +63,7 @@ struct device *device_open(const char *name, struct error *e)
         if (!device->automatic && !is_named(name, *b, &ordinal))
             continue;
         device->backend = *b;
-        if (!device->backend->open(device, ordinal, &why)) {
+        if (!device->backend->open(device, ordinal, turn, &why)) {
             if (refused)
                 say_why(device, &why);
             return device;
@@ -78,7 +83,7 @@ int device_fall_back(struct device *device, const struct error *why)
     device->backend->close(device);
     device->backend = &device_cpu;
     say_why(device, why);
-    return device->backend->open(device, -1, NULL);
+    return device->backend->open(device, -1, 0, NULL);
 }
 
 const char *device_name(const struct device *device)
@@ -89,6 +94,11 @@ const char *device_name(const struct device *device)
 const char *device_found(const struct device *device)
 {
     return *device->found ? device->found : device->backend->found(device);
+}
+
+struct device_card device_card(const struct device *device)
+{
+    return device->backend->card ? device->backend->card(device) : (struct device_card) { 0 };
 }
 
 int device_is_apart(const struct device *device)

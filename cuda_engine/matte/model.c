@@ -235,6 +235,11 @@ static int take_answer(struct model *model, struct way *way, struct error *e)
 }
 
 /* The picture is left as it was: whoever wrote it composes with it afterwards. */
+int64_t model_card_bytes(const struct model *model)
+{
+    return device_is_apart(model->home) ? (int64_t)nn_bytes(model->net) : 0;
+}
+
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
     struct way *answer = model->answer;

@@ -35,6 +35,9 @@ int model_suits(
  */
 const struct raster *model_input(const struct model *model);
 
+/* Of a card's memory that the network holds; 0: it runs on the processor. */
+int64_t model_card_bytes(const struct model *model);
+
 int model_run(struct model *model, struct model_output *out, struct error *e);
 
 /* Forgets the past: the next frame is a first one. */

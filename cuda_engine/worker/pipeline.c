@@ -10,17 +10,14 @@
 #include "../media/image.h"
 #include "../media/input.h"
 #include "../media/nvenc.h"
+#include "need.h"
 #include "queue.h"
 
 enum {
-    SOURCE_QUEUE = 4,
-    OUTPUT_QUEUE = 4,
+    /* all frames but one in the hands of each stage at the queue's ends */
+    SOURCE_QUEUE = SOURCE_FRAMES - 2,
+    OUTPUT_QUEUE = OUTPUT_FRAMES - 3,
     PACKET_QUEUE = 8,
-    /* what the queues hold, and one in the hands of each stage at their ends */
-    SOURCE_FRAMES = SOURCE_QUEUE + 2,
-    OUTPUT_FRAMES = OUTPUT_QUEUE + 3,
-    NVENC_FRAMES = 4,    /* that are in the encoder beside them */
-    COMPOSED_FRAMES = 3, /* of a card, where they are fetched at once */
     DECODE_THREADS = 4,
     ENCODE_THREADS = 8,
     PROGRESS_MS = 100,
@@ -597,6 +594,21 @@ static int open_input(struct run *r, struct error *e)
     return r->input ? open_layout(r, e) : -1;
 }
 
+static int64_t need_of(const struct run *r)
+{
+    const struct model *model = r->params->models->model;
+    struct need_params p = {
+        .width = r->info.width,
+        .height = r->info.height,
+        .canvas_width = r->layout.width,
+        .canvas_height = r->layout.height,
+        .transparent = is_transparent(r),
+        .on_card = r->on_card,
+        .network = model ? model_card_bytes(model) : 0,
+    };
+    return device_is_apart(r->params->device) ? need_bytes(&p) : 0;
+}
+
 static int tell_probed(const struct run *r, struct error *e)
 {
     struct report probed = {
@@ -605,6 +617,7 @@ static int tell_probed(const struct run *r, struct error *e)
         .duration_ms = r->info.duration_ms,
         .width = r->layout.width,
         .height = r->layout.height,
+        .need = need_of(r),
     };
     return r->params->report(r->params->data, &probed) ? stopped(e) : 0;
 }
@@ -684,6 +697,7 @@ static int run(struct run *r, struct pipeline_result *result, struct error *e)
     result->duration_ms = av_rescale_q(r->end, r->format->ticks, (AVRational) { 1, 1000 });
     result->width = r->layout.width;
     result->height = r->layout.height;
+    result->need = need_of(r);
     memcpy(result->busy, r->busy, sizeof result->busy);
     return 0;
 }

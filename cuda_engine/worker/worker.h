@@ -11,7 +11,9 @@ struct worker_params {
     const struct manifest *const *manifests; /* with open files; the first model is planned ahead */
     int manifest_count;
     const char *device;   /* as device_open() takes it */
+    int turn;             /* as device_open_turn() takes it */
     int threads;          /* at least 1 */
+    int64_t max_pixels;   /* of a job's pictures */
     int64_t memory_limit; /* bytes of address space; 0: none, as on a card */
     int sandbox;          /* 0: for debuggers only */
 };
