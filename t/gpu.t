@@ -318,6 +318,19 @@ for my $case (['mov', '--background', $over, qw(--canvas 320x400 --scale 0.8 --o
     job({}, 'cpu', $three, "$dir/processor.$format", @options);
     cmp_ok(psnr("$dir/card.$format", "$dir/processor.$format"), '>=', 50, "$what: as the processor makes it");
 }
+# What a job takes of a card is known before: it is not exceeded, nor far from what is taken, but for the driver's own.
+my $driver_mib = 384;
+my $hd = ffmpeg(qw(-f lavfi -i testsrc2=size=1920x1080:rate=10 -frames:v 2 -c:v libx264 -bf 3 -refs 16 -pix_fmt yuv420p), "$dir/hd.mp4");
+for my $case (['mp4', qw(--background green)], ['webm'], ['mov', qw(--background red --canvas 1280x720 --scale 0.7)]) {
+    my ($format, @options) = @$case;
+    ($ended, $said) = job({}, 'cuda', $hd, "$dir/card.$format", @options);
+    is($ended, 0, "memory, $format: made") or diag $said;
+    my ($need) = $said =~ /^card_mib=(\d+)$/m;
+    my ($peak) = slurp("$dir/trace") =~ /^peak (\d+)$/m;
+    $peak /= 1 << 20;
+    cmp_ok($peak, '<=', $need - $driver_mib, sprintf "memory, $format: %.0f MiB are not above what was known", $peak);
+    cmp_ok($peak, '>=', .4 * ($need - $driver_mib), "memory, $format: nor far below ($need with the driver's $driver_mib)");
+}
 ($ended, $said) = job({ NVENC_SESSIONS => 0 }, 'cuda', $three, "$dir/card.mp4", qw(--background green));
 is($ended, 0, 'no NVENC: made') or diag $said;
 like($said, qr/^matte: warning: .+ \(encoder_unavailable\)$/m, 'no NVENC: with a warning');

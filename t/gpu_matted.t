@@ -152,6 +152,24 @@ subtest 'the context is lost' => sub {
     is count(qr/^nvdec /, map { split /\n/, slurp($_) } glob "$traces/*") >= $frames, 1, 'on the card again';
 };
 
+# Two cards, each with room for one job of the largest pictures but not for a second beside any.
+subtest 'cards are filled in turn, and what does not fit waits' => sub {
+    my $engine = restart({ CARDS => 2, MEM_MB => 1600 }, device => 'cuda', workers => 4, threads => 1);
+    wait_for { $engine->events('worker_ready') >= 2 } 60, 'two workers';
+    my @ids = map { $stack->create($key, video_url => $clip, output_format => 'mp4', bg_type => 'green') } 1 .. 5;
+    is $stack->finished($key, $_)->{status}, 'completed', "job $_" for @ids;
+    my ($now, $most, %cards) = (0, 0);
+    for my $line (grep { /"event":"job_(?:claimed|ended)"/ } split /\n/, slurp($engine->log)) {
+        my ($id) = $line =~ /"job_id":"([^"]+)"/;
+        next unless grep { $_ eq $id } @ids;
+        $now += $line =~ /job_claimed/ ? 1 : -1;
+        $most = $now if $now > $most;
+    }
+    is $most, 2, 'two at a time, though there are four workers';
+    $_->{device} =~ /^(cuda:\d)/ and $cards{$1}++ for $engine->events('worker_ready');
+    is join(' ', sort keys %cards), 'cuda:0 cuda:1', 'on both cards';
+};
+
 $stack->stop;
 done_testing();
 print "gpu.host_crossings=$host_frames\ngpu.host_bytes=$host_bytes\n";

@@ -19,6 +19,7 @@ static struct {
         long count;
     } calls[CALLS];
     long alive[KINDS];
+    long peak; /* bytes of device memory, at most */
     CUresult lost;
     bool log;
     int trace;
@@ -159,6 +160,8 @@ void cuemu_alive(enum cuemu_kind kind, long by)
 {
     lock();
     emulation.alive[kind] += by;
+    if (emulation.alive[DEVICE_MEMORY] > emulation.peak)
+        emulation.peak = emulation.alive[DEVICE_MEMORY];
     unlock();
 }
 
@@ -212,6 +215,7 @@ __attribute__((destructor)) static void finish(void)
 {
     bool leaked = false;
     write_counts(getenv("CUEMU_COUNTS"));
+    cuemu_trace("peak %ld", emulation.peak);
     for (int i = 0; i < KINDS && !emulation.lost; i++) /* a lost context takes all with it */
         if (emulation.alive[i]) {
             leaked = true;

@@ -31,6 +31,8 @@ struct decoder {
     AVFrame *picture[PICTURES]; /* by CurrPicIdx */
     AVFrame *newest;            /* what the software decoder writes to */
     struct surface surface[SURFACES];
+    unsigned long long
+        references; /* what a card keeps decoded pictures in; here it is only taken */
     size_t pitch;
 };
 
@@ -103,10 +105,11 @@ static int open_surfaces(struct decoder *d)
     int height = (int)d->info.ulTargetHeight;
     size_t row = d->info.ulTargetWidth * (size_t)width_of(d->info.OutputFormat);
     d->pitch = (row + PITCH - 1) / PITCH * PITCH;
+    size_t bytes = d->pitch * (size_t)(height + (height + 1) / 2);
     for (unsigned i = 0; i < d->info.ulNumOutputSurfaces; i++)
-        if (cuemu_allocate(&d->surface[i].at, d->pitch * (size_t)(height + (height + 1) / 2)))
+        if (cuemu_allocate(&d->surface[i].at, bytes))
             return -1;
-    return 0;
+    return cuemu_allocate(&d->references, bytes * d->info.ulNumDecodeSurfaces) ? -1 : 0;
 }
 
 static void destroy(struct decoder *d)
@@ -117,6 +120,8 @@ static void destroy(struct decoder *d)
         if (d->surface[i].at)
             cuemu_release(d->surface[i].at);
     }
+    if (d->references)
+        cuemu_release(d->references);
     for (int i = 0; i < PICTURES; i++)
         av_frame_free(&d->picture[i]);
     av_frame_free(&d->newest);
