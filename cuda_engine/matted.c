@@ -222,6 +222,8 @@ static int start(struct error *e)
         .card_reserve = config.card_reserve,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
+            .model = "original", /* the API's own choice */
+            .budget = config.network_budget * 1000000,
             .device = config.device,
             .threads = threads(),
             .max_pixels = config.max_pixels,

@@ -22,6 +22,7 @@ CREATE TYPE claim AS (
   offset_y      float8,
   preview_ms    bigint,       -- 0: all of it
   max_ms        bigint,       -- what the key allows
+  text_prompt   text,
   request_id    text,
   trace_id      text);        -- of the create's traceparent
 
@@ -63,6 +64,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
               coalesce((j.options #>> '{composition,foreground,offset,y}')::float8, 0),
               ceil(coalesce((j.options ->> 'preview_duration')::numeric, 0) * 1000)::bigint,
               (SELECT 1000 * k.max_video_seconds::bigint FROM api_key k WHERE k.id = j.api_key_id),
+              j.options ->> 'text_prompt',
               j.request_id,
               substr(j.traceparent, 4, 32) $$;
 

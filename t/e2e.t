@@ -40,6 +40,22 @@ subtest 'the webcam clip, transparent' => sub {
     cmp_ok abs($job->{duration_seconds} - 2), '<=', 0.041, 'duration_seconds';
 };
 
+subtest 'every model by its own network' => sub {
+    for (['original', 'isnet_768x768.onnx', 1], ['light', 'u2netp.onnx', .75]) {
+        my ($model, $network, $credits) = @$_;
+        my @model = $model eq 'original' ? (model => undef) : (model => $model);    # a client that says nothing means it
+        my $job = $stack->finished($key, $stack->create($key, video_url => $webcam, preview_duration => 0.1, @model));
+        is $job->{status}, 'completed', "$model: completed" or return diag($job->{error});
+        is $job->{model}, $model, "$model: its name";
+        is $job->{credits}, $credits, "$model: its price";
+        is_deeply $job->{warnings}, [], "$model: nothing to warn of";
+        is $stack->engine->events('job_probed', job_id => $job->{id})->{network}, $network, "$model: $network";
+        wait_for { $stack->engine->events('worker_ready', model => $model) } 60, "a worker that is warm for $model";
+        my ($face) = alpha_box($stack->download($job), 195, 160, 24, 24);
+        cmp_ok $face, '>', 0.9, "$model: the face is opaque";
+    }
+};
+
 subtest 'green, as both published clients ask for' => sub {
     my $job = $stack->finished($key, $stack->create($key, video_url => $webcam, preview_duration => 0.4, bg_type => 'green'));
     is $job->{status}, 'completed', 'completed' or return diag($job->{error});

@@ -38,8 +38,8 @@ static int is_named(const char *name, const struct device_backend *backend, int 
 /* In the place of a better one. */
 static void say_why(struct device *device, const struct error *why)
 {
-    snprintf(
-        device->found, sizeof device->found, "%s %s", device->backend->found(device), why->text);
+    snprintf(device->found, sizeof device->found, "%.255s %s", device->backend->found(device),
+        why->text);
 }
 
 struct device *device_open(const char *name, struct error *e)

@@ -20,7 +20,7 @@ struct way {
 
 struct model {
     const struct manifest *manifest;
-    int file;
+    const struct manifest_file *file;
     struct device *device; /* of pictures */
     struct device
         *home; /* of the network: the same, or the processor where the card does not run it */
@@ -29,17 +29,30 @@ struct model {
     struct way input, answer[ANSWERS];
 };
 
-/* The installed file whose aspect ratio is nearest to the clip's, by their quotient; -1: none is installed. */
-static int nearest_file(const struct manifest *m, const struct model_params *params)
+/* 1 if a is the better one of two files of one shape. */
+static int is_better_size(
+    const struct manifest_file *a, const struct manifest_file *b, int64_t max_pixels)
+{
+    const int64_t pixels[2] = { (int64_t)a->width * a->height, (int64_t)b->width * b->height };
+    const int fits[2] = { !max_pixels || pixels[0] <= max_pixels,
+        !max_pixels || pixels[1] <= max_pixels };
+    if (fits[0] != fits[1])
+        return fits[0];
+    return fits[0] ? pixels[0] > pixels[1] : pixels[0] < pixels[1];
+}
+
+const struct manifest_file *model_file(const struct manifest *m, const struct model_params *params)
 {
     double least = INFINITY;
-    int best = -1;
+    const struct manifest_file *best = NULL;
     for (int i = 0; i < m->file_count; i++) {
-        double off = fabs(
-            log((double)m->files[i].width / m->files[i].height * params->height / params->width));
-        if (m->files[i].fd >= 0 && off < least) {
+        const struct manifest_file *f = &m->files[i];
+        /* of aspect ratios the quotient tells how far they are from each other */
+        double off = fabs(log((double)f->width / f->height * params->height / params->width));
+        if (f->fd >= 0 && (off < least || (best && off == least &&
+                                              is_better_size(f, best, params->max_pixels)))) {
             least = off;
-            best = i;
+            best = f;
         }
     }
     return best;
@@ -76,8 +89,8 @@ static int find(struct model *model, const char *label, const char *name, int c,
 static int find_tensors(struct model *model, struct error *e)
 {
     const struct manifest *m = model->manifest;
-    const char *label = m->files[model->file].file;
-    const int w = m->files[model->file].width, h = m->files[model->file].height;
+    const char *label = model->file->file;
+    const int w = model->file->width, h = model->file->height;
     struct way *answer = model->answer;
     if (find(model, label, m->input, 3, h, w, &model->input.net, e) ||
         find(model, label, m->outputs.alpha, 1, h, w, &answer[ALPHA].net, e) ||
@@ -98,7 +111,7 @@ static int is_refusal(const struct error *e)
 static int open_net(struct model *model, int threads, struct error *e)
 {
     const struct manifest *m = model->manifest;
-    const struct manifest_file *f = &m->files[model->file];
+    const struct manifest_file *f = model->file;
     const char *states[MANIFEST_STATES][2];
     for (int i = 0; i < m->state_count; i++)
         for (int k = 0; k < 2; k++)
@@ -147,7 +160,7 @@ static void close_way(struct model *model, struct way *way)
 static int open_ways(struct model *model, const struct model_params *params, struct error *e)
 {
     const struct manifest *m = model->manifest;
-    const struct manifest_file *f = &m->files[model->file];
+    const struct manifest_file *f = model->file;
     struct fit_params fit = { .to_width = f->width,
         .to_height = f->height,
         .reversed = m->channels == CHANNELS_BGR,
@@ -175,13 +188,13 @@ struct model *model_open(
         error_set(e, "bad_model", "The network %s makes no alpha.", m->name);
         return NULL;
     }
-    int file = nearest_file(m, params);
-    if (file < 0) {
+    const struct manifest_file *file = model_file(m, params);
+    if (!file) {
         error_set(
             e, "model_not_installed", "None of the files of the network %s is installed.", m->name);
         return NULL;
     }
-    if (manifest_verify(&m->files[file], e))
+    if (manifest_verify(file, e))
         return NULL;
     struct model *model = calloc(1, sizeof *model);
     if (!model) {
@@ -202,10 +215,10 @@ int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params)
 {
     int width, height;
-    if (model->manifest != m || model->file != nearest_file(m, params) ||
+    if (model->manifest != m || model->file != model_file(m, params) ||
         model->device != params->device)
         return 0;
-    picture_size(m, &m->files[model->file], params, &width, &height);
+    picture_size(m, model->file, params, &width, &height);
     return model->input.device.width == width && model->input.device.height == height;
 }
 

@@ -10,9 +10,9 @@
 struct model;
 
 struct model_params {
-    int width,
-        height; /* of the clip, upright, square pixels: the file whose aspect ratio is nearest is taken */
-    int threads;           /* as in nn_params */
+    int width, height;  /* of the clip, upright, square pixels */
+    int threads;        /* as in nn_params */
+    int64_t max_pixels; /* of the network's input, where its files leave a choice; 0: any number */
     struct device *device; /* where its pictures are; it outlives the model */
 };
 
@@ -21,6 +21,12 @@ struct model_output {
     struct raster alpha;
     struct raster foreground; /* none where the network predicts none */
 };
+
+/*
+ * Which of a manifest's installed files is run: one whose aspect ratio is nearest to the clip's, and of those the largest
+ * within max_pixels, or the smallest where none is. NULL: none is installed.
+ */
+const struct manifest_file *model_file(const struct manifest *m, const struct model_params *params);
 
 struct model *model_open(
     const struct manifest *m, const struct model_params *params, struct error *e);

@@ -36,6 +36,8 @@ struct claim {
     char image_url[2049]; /* of BACKGROUND_IMAGE */
     struct composition composition;
     int64_t preview_ms, max_ms;
+    char text_prompt[PROMPT_BYTES +
+                     2]; /* one that is too long is cut, and is too long still; none: "" */
 };
 
 /* A row of matte.webhook. The texts live as long as the answer; what is NULL is "". */

@@ -27,7 +27,8 @@ struct job_run {
     int input, output, image; /* image: of BACKGROUND_IMAGE */
     int published;            /* the output has its name: whatever happens now, it stays */
     struct timer wall;
-    struct error warnings[JOB_WARNINGS];
+    struct prompt prompt;
+    struct error warnings[JOB_WARNINGS + 1]; /* the worker's, and one of the prompt */
     int warning_count;
     struct job_run *next, **link;
 };
@@ -245,7 +246,7 @@ static void on_report(void *data, const struct report *report)
         r->state = HOLDING;
         run_log(LOG_INFO, r, "job_probed", log_num("output_ms", report->duration_ms),
             log_num("frames", report->frames_total), log_num("width", report->width),
-            log_num("height", report->height));
+            log_num("height", report->height), log_str("network", report->network));
         timer_set(&r->wall,
             loop_now() + config->job_timeout + config->job_timeout_factor * report->duration_ms,
             on_wall, r);
@@ -281,8 +282,9 @@ static void on_worker_ended(void *data, const struct error *why)
     fail(r, why);
 }
 
-static void fill_job(const struct claim *c, struct job *job)
+static void fill_job(const struct job_run *r, struct job *job)
 {
+    const struct claim *c = &r->claim;
     const int64_t max_ms = config->max_seconds * 1000;
     memset(job, 0, sizeof *job);
     memcpy(job->id, c->id, sizeof job->id);
@@ -292,6 +294,7 @@ static void fill_job(const struct claim *c, struct job *job)
     job->background = c->background;
     memcpy(job->color, c->color, sizeof job->color);
     job->composition = c->composition;
+    job->prompt = r->prompt;
     job->refine = (config->calm ? REFINE_CALM : 0) | (config->edges ? REFINE_EDGES : 0) |
                   (config->colors ? REFINE_COLORS : 0) | (config->guide ? REFINE_GUIDE : 0);
     job->preview_ms = c->preview_ms;
@@ -311,7 +314,7 @@ static void send_work(struct job_run *r)
         return;
     }
     r->state = PROBING;
-    fill_job(&r->claim, &job);
+    fill_job(r, &job);
     pool_send_job(r->worker, &job, r->input, r->output, r->image);
 }
 
@@ -418,6 +421,26 @@ static void get_input(struct job_run *r)
     }
 }
 
+/*
+ * Before anything is fetched or a worker taken, so that a job that asks for nothing known fails at once and costs nothing.
+ * Here and not where the job is made: what words are known is the network's, and a job may be started by psql.
+ */
+static int read_prompt(struct job_run *r)
+{
+    const struct claim *c = &r->claim;
+    struct error why;
+    if (!*c->text_prompt) {
+        return 0;
+    }
+    if (prompt_parse(&r->prompt, c->text_prompt, strlen(c->text_prompt), &why) ||
+        prompt_understood(&r->prompt, &why)) {
+        fail(r, &why);
+        return -1;
+    }
+    r->warning_count += prompt_warning(&r->prompt, &r->warnings[r->warning_count]);
+    return 0;
+}
+
 void job_run_open(const struct config *c, void (*ended)(void))
 {
     config = c;
@@ -446,7 +469,10 @@ void job_run_start(const struct claim *claim, int64_t sent)
     r->lease.data = r;
     lease_open(&r->lease, &r->claim, sent, config->lease, config->heartbeat);
 
-    r->worker = pool_take(&user, r);
+    if (read_prompt(r)) {
+        return;
+    }
+    r->worker = pool_take(claim->model, &user, r);
     if (!r->worker) {
         release(r);
         return;

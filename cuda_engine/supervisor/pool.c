@@ -30,13 +30,14 @@ struct worker {
     struct timer timer; /* ABSENT: start; STARTING and FINISHED: kill */
     const struct pool_user *user;
     void *data;
-    int64_t oom_kills; /* of the machine, when the job was sent */
-    int card;          /* NO_CARD: none, or it is not known yet which */
-    int64_t held;      /* of its memory */
-    int has_job;       /* as cards_hold() was told */
-    int64_t idle;      /* of what is held, without a job */
-    int64_t largest;   /* what a job may need */
-    int served;        /* a job was sent */
+    int64_t oom_kills;     /* of the machine, when the job was sent */
+    int card;              /* NO_CARD: none, or it is not known yet which */
+    int64_t held;          /* of its memory */
+    int has_job;           /* as cards_hold() was told */
+    int64_t idle;          /* of what is held, without a job */
+    int64_t largest;       /* what a job may need */
+    int served;            /* a job was sent */
+    char model[JOB_MODEL]; /* whose network is planned */
     int warnings;
 };
 
@@ -44,8 +45,9 @@ static struct pool_params params;
 static struct worker *workers;
 static int slots; /* one more than jobs at a time */
 static int stopping;
-static int64_t largest;   /* of what workers said that a job may need */
-static int backoff;       /* before the next start; 0 once a worker has served */
+static int64_t largest;       /* of what workers said that a job may need */
+static char asked[JOB_MODEL]; /* the model of the last job */
+static int backoff;           /* before the next start; 0 once a worker has served */
 static struct error said; /* why the last worker did not become warm: each reason is said once */
 
 static void start(void *data);
@@ -137,6 +139,7 @@ static int is_valid(const struct worker *w, struct report *r)
                is_in(r->cards, 0, INT32_MAX) && is_in(r->card_bytes, 0, INT64_MAX) &&
                is_in(r->idle, 0, INT64_MAX) && is_in(r->need, r->idle, INT64_MAX / 2);
     case REPORT_PROBED:
+        untrusted_text(r->network, sizeof r->network);
         return w->state == WORKING && is_in(r->frames_total, 1, max_frames) &&
                is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
                is_in(r->height, 1, MAX_SIDE);
@@ -189,7 +192,7 @@ static void on_report(struct worker *w, struct report *r)
         hold(w, r->card, r->idle, 0);
         said.text[0] = 0;
         log_event(LOG_INFO, "worker_ready", log_num("pid", w->child.pid),
-            log_str("device", r->error.text));
+            log_str("model", w->model), log_str("device", r->error.text));
         params.ready(params.data);
         return;
     case REPORT_PROBED:
@@ -314,6 +317,7 @@ static _Noreturn void be_worker(int control, int turn)
     struct worker_params p = params.worker;
     p.control = control;
     p.turn = turn;
+    p.model = asked;
     _exit(worker_main(&p));
 }
 
@@ -349,6 +353,7 @@ static void start(void *data)
     hold(w, turn, largest, 0);
     w->control = pair[0];
     w->served = w->warnings = 0;
+    memcpy(w->model, asked, sizeof w->model);
     watch_set(&w->watch, w->control, EPOLLIN, on_control, w);
     timer_set(&w->timer, loop_now() + START_MS, kill_late, w);
 }
@@ -356,6 +361,7 @@ static void start(void *data)
 void pool_open(const struct pool_params *p)
 {
     params = *p;
+    snprintf(asked, sizeof asked, "%s", p->worker.model);
     slots = p->workers + 1;
     cards_open(p->card_reserve);
     workers = calloc((size_t)slots, sizeof *workers);
@@ -388,19 +394,23 @@ int pool_free(void)
 
 /* ---- jobs ---- */
 
-struct worker *pool_take(const struct pool_user *user, void *data)
+struct worker *pool_take(const char *model, const struct pool_user *user, void *data)
 {
+    struct worker *taken = 0;
     for (int i = 0; i < slots && pool_free() > 0; i++) {
         struct worker *w = &workers[i];
-        if (is_free(w)) {
-            w->state = TAKEN;
-            hold(w, w->card, w->largest, 1);
-            w->user = user;
-            w->data = data;
-            return w;
+        if (is_free(w) && (!taken || !strcmp(w->model, model))) {
+            taken = w;
         }
     }
-    return 0;
+    snprintf(asked, sizeof asked, "%s", model);
+    if (taken) {
+        taken->state = TAKEN;
+        hold(taken, taken->card, taken->largest, 1);
+        taken->user = user;
+        taken->data = data;
+    }
+    return taken;
 }
 
 static int send_or_kill(struct worker *w, const struct msghdr *message)

@@ -1,6 +1,7 @@
 /*
  * The workers: processes forked ahead, warm by the time a job comes, one job each. A place in the pool whose worker has
- * ended gets a new one; where they end before they are warm, after a growing pause.
+ * ended gets a new one; where they end before they are warm, after a growing pause. Each has one network planned, that of
+ * the model which was asked for last when it was forked: a job of another model plans its own in its own time.
  *
  * Nothing that a worker says is believed: reports come only in the order of worker/job.h, with numbers in range and
  * strings of printable ASCII, or the worker is killed.
@@ -17,7 +18,8 @@ struct pool_params {
     int workers;          /* jobs at a time; while they run, one worker more is kept warm */
     int64_t card_reserve; /* as in cards_open() */
     struct worker_params
-        worker; /* all but control and turn; what it points to must outlive the pool */
+        worker;                /* all but control and turn; what it points to must outlive the pool;
+                                    model: until a job has come */
     void (*ready)(void *data); /* a worker is warm and free */
     void *data;
 };
@@ -35,8 +37,9 @@ struct pool_user {
     void (*ended)(void *data, const struct error *why);
 };
 
-/* A warm worker for one job; NULL where none is free. It stays the pool's; give it back with pool_drop. */
-struct worker *pool_take(const struct pool_user *user, void *data);
+/* A warm worker for one job, best one with the network of the API model called model; NULL where none is free. It stays
+ * the pool's; give it back with pool_drop. */
+struct worker *pool_take(const char *model, const struct pool_user *user, void *data);
 
 /* Sends the job; input, output and image (of BACKGROUND_IMAGE) stay the caller's. -1: the worker is gone, and `ended`
  * follows. */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static void clean(char *s, size_t size)
+void untrusted_text(char *s, size_t size)
 {
     s[size - 1] = 0;
     for (; *s; s++) {
@@ -14,8 +14,8 @@ static void clean(char *s, size_t size)
 
 int untrusted_error(struct error *e)
 {
-    clean(e->code, sizeof e->code);
-    clean(e->text, sizeof e->text);
+    untrusted_text(e->code, sizeof e->code);
+    untrusted_text(e->text, sizeof e->text);
     e->retry = !!e->retry;
     size_t length = strlen(e->code);
     return length >= 3 && strspn(e->code, "abcdefghijklmnopqrstuvwxyz0123456789_") == length ? 0

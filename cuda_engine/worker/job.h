@@ -6,7 +6,8 @@
  *   worker -> supervisor   REPORT_READY      once, warm: the model is planned, the sandbox is shut
  *   supervisor -> worker   struct job        with file descriptors {input (read), output (read, write)} by SCM_RIGHTS,
  *                                            and the background's image (read) where it is one
- *   worker -> supervisor   REPORT_PROBED     the input is understood; the worker waits for a struct verdict
+ *   worker -> supervisor   REPORT_PROBED     the input is understood, the network chosen; the worker waits for a struct
+ *                                            verdict
  *   supervisor -> worker   struct verdict    go on (the credits are held), or stop
  *   worker -> supervisor   REPORT_PROGRESS   at most ten a second
  *   worker -> supervisor   REPORT_WARNING    any number up to JOB_WARNINGS
@@ -18,20 +19,23 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "../matte/prompt.h"
 #include "composition.h"
 
-enum { JOB_WARNINGS = 16 };
+enum { JOB_WARNINGS = 16, JOB_MODEL = 16 };
 
 enum job_background { BACKGROUND_TRANSPARENT, BACKGROUND_COLOR, BACKGROUND_IMAGE };
 
 struct job {
-    char id[37];          /* for the log */
-    char request_id[129]; /* for the log */
-    char model[16];       /* API name: human, original, ... */
-    char format[16];      /* API name: webm, ... */
+    char id[37];           /* for the log */
+    char request_id[129];  /* for the log */
+    char model[JOB_MODEL]; /* API name: human, original, ... */
+    char format[16];       /* API name: webm, ... */
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
+    struct prompt
+        prompt;      /* of a model that takes one; understood, unless the model's words are open */
     unsigned refine; /* of enum refinement: those that the network's manifest allows too are done */
     int64_t preview_ms;      /* > 0: only frames whose time is below it; 0: all */
     int64_t max_pixels;      /* of one frame, one image, the canvas; above it: too_large */
@@ -65,6 +69,7 @@ struct report {
     int64_t bytes;       /* DONE */
     uint8_t sha256[32];  /* DONE: of the output file, which is on disk (fsync) by then */
     struct error error;  /* FAILED; WARNING uses code and text; READY's text: device_found() */
+    char network[64];    /* PROBED: the network's file, for the log */
 };
 
 #endif

@@ -1,31 +1,56 @@
 #include "models.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static const struct manifest *find(const struct models *models, const char *name)
+/* How a network stands to a model, better ones last. */
+enum rank { NONE, SUBSTITUTE, ITS_OWN, INSTALLED };
+
+static enum rank rank(const struct manifest *m, const char *name)
 {
-    for (int i = 0; i < models->manifest_count; i++)
-        if (manifest_serves(models->manifests[i], name))
-            return models->manifests[i];
-    return NULL;
+    if (!name || strcmp(m->serves[0], name) == 0)
+        return ITS_OWN;
+    return manifest_serves(m, name) ? SUBSTITUTE : NONE;
 }
 
-int models_use(struct models *models, const char *name, int width, int height, struct error *e)
+int models_choose(const struct models *models, const char *name, int width, int height, double rate,
+    struct choice *choice, struct error *e)
 {
-    const struct manifest *manifest = find(models, name);
-    if (!manifest)
-        return error_set(
-            e, "model_not_installed", "The model %s is not installed on this engine.", name);
-    struct model_params params = {
-        .width = width, .height = height, .threads = models->threads, .device = models->device
-    };
-    if (models->model && model_suits(models->model, manifest, &params)) {
+    int best = NONE;
+    const int64_t budget = device_is_apart(models->device) ? 0 : models->budget;
+    *choice = (struct choice) { .params = { .width = width,
+                                    .height = height,
+                                    .threads = models->threads,
+                                    .device = models->device,
+                                    .max_pixels = (int64_t)((double)budget / rate) } };
+    for (int i = 0; i < models->manifest_count; i++) {
+        const struct manifest *m = models->manifests[i];
+        const struct manifest_file *file = model_file(m, &choice->params);
+        const enum rank own = rank(m, name);
+        const int how_good = own == NONE ? NONE : own + (file ? INSTALLED : NONE);
+        if (how_good <= best)
+            continue;
+        best = how_good;
+        choice->manifest = m;
+        choice->file = file;
+        choice->is_substitute = own == SUBSTITUTE;
+    }
+    if (best != NONE)
+        return 0;
+    return name ? error_set(e, "model_not_installed",
+                      "The model %s is not installed on this engine.", name)
+                : error_set(e, "model_not_installed", "No model is installed on this engine.");
+}
+
+int models_use(struct models *models, const struct choice *choice, struct error *e)
+{
+    if (models->model && model_suits(models->model, choice->manifest, &choice->params)) {
         model_reset(models->model);
         return 0;
     }
     models_close(models);
-    models->model = model_open(manifest, &params, e);
-    models->manifest = manifest;
+    models->model = model_open(choice->manifest, &choice->params, e);
+    models->manifest = choice->manifest;
     return models->model ? 0 : -1;
 }
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -38,6 +39,7 @@ struct run {
     struct input *input;
     struct input_info info;
     struct layout layout;
+    struct choice choice; /* of the network */
     struct audio *audio;
     struct sampler *sampler;
     struct solver *solver; /* NULL: the network's answer is taken as it is */
@@ -464,9 +466,9 @@ static int open_compute(struct run *r, struct error *e)
 {
     const struct pipeline_params *p = r->params;
     const struct job *job = p->job;
-    if (models_use(p->models, job->model, r->info.width, r->info.height, e))
+    const struct manifest *m = r->choice.manifest;
+    if (models_use(p->models, &r->choice, e))
         return -1;
-    const struct manifest *m = p->models->manifest;
     struct sampler_params sampler = {
         .width = r->info.width, .height = r->info.height, .matrix = r->info.matrix
     };
@@ -591,7 +593,10 @@ static int open_input(struct run *r, struct error *e)
         .device = p->device,
     };
     r->input = input_open(&in, &r->info, e);
-    return r->input ? open_layout(r, e) : -1;
+    if (!r->input || open_layout(r, e))
+        return -1;
+    return models_choose(p->models, p->job->model, r->info.width, r->info.height,
+        av_q2d(r->info.rate), &r->choice, e);
 }
 
 static int64_t need_of(const struct run *r)
@@ -619,7 +624,15 @@ static int tell_probed(const struct run *r, struct error *e)
         .height = r->layout.height,
         .need = need_of(r),
     };
-    return r->params->report(r->params->data, &probed) ? stopped(e) : 0;
+    snprintf(probed.network, sizeof probed.network, "%.63s",
+        r->choice.file ? r->choice.file->file : r->choice.manifest->name);
+    if (r->params->report(r->params->data, &probed))
+        return stopped(e);
+    return r->choice.is_substitute &&
+                   warn(r, "model_substituted",
+                       "The model's own network is not installed: another did it.")
+               ? stopped(e)
+               : 0;
 }
 
 /* What the device is asked for, all of it before the first frame. */

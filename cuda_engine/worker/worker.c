@@ -13,7 +13,7 @@
 #include "sandbox.h"
 
 /* What most clips look like: the network for it is planned before there is one. */
-enum { USUAL_WIDTH = 1920, USUAL_HEIGHT = 1080 };
+enum { USUAL_WIDTH = 1920, USUAL_HEIGHT = 1080, USUAL_RATE = 30 };
 
 enum { HASH_BUFFER = 256 << 10, LARGE_WIDTH = 4096 };
 
@@ -93,16 +93,18 @@ static int seal_output(int fd, uint8_t sha256[32], struct error *e)
 }
 
 /* Whatever loads code or starts threads on first use does so here. */
-static int warm_up(struct models *models, struct error *e)
+static int warm_up(struct models *models, const char *model, struct error *e)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     struct model_output output;
+    struct choice choice;
     libav_start();
     if (!EVP_Digest("", 0, digest, NULL, EVP_sha256(), NULL))
         return error_set(e, "worker_failed", "There is no SHA-256 in this libcrypto.");
-    if (!models->manifest_count)
-        return error_set(e, "model_not_installed", "No model is installed on this engine.");
-    if (models_use(models, models->manifests[0]->serves[0], USUAL_WIDTH, USUAL_HEIGHT, e))
+    if (models_choose(models, model, USUAL_WIDTH, USUAL_HEIGHT, USUAL_RATE, &choice, e) &&
+        models_choose(models, NULL, USUAL_WIDTH, USUAL_HEIGHT, USUAL_RATE, &choice, e))
+        return -1;
+    if (models_use(models, &choice, e))
         return -1;
     const struct raster *input = model_input(models->model);
     float *black = calloc(3 * (size_t)input->width * (size_t)input->height, sizeof *black);
@@ -114,12 +116,12 @@ static int warm_up(struct models *models, struct error *e)
 }
 
 /* On a card that has no room for the network, or cannot run it, the processor does where that may be. */
-static int warm_up_somewhere(struct models *models, struct error *e)
+static int warm_up_somewhere(struct models *models, const char *model, struct error *e)
 {
-    if (!warm_up(models, e))
+    if (!warm_up(models, model, e))
         return 0;
     models_close(models);
-    return device_fall_back(models->device, e) ? -1 : warm_up(models, e);
+    return device_fall_back(models->device, e) ? -1 : warm_up(models, model, e);
 }
 
 /* What the supervisor is to know of a warm worker. */
@@ -177,6 +179,7 @@ int worker_main(const struct worker_params *p)
 {
     struct report last = { .kind = REPORT_FAILED };
     struct models models = {
+        .budget = p->budget,
         .manifests = p->manifests,
         .manifest_count = p->manifest_count,
         .threads = p->threads,
@@ -184,10 +187,11 @@ int worker_main(const struct worker_params *p)
     struct job job = { 0 };
     struct descriptors files = { -1, -1, -1 };
     /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
-    if (!(models.device = device_open_turn(p->device, p->turn, &last.error)) ||
-        (p->sandbox &&
-            sandbox_isolate(device_is_apart(models.device) ? 0 : p->memory_limit, &last.error)) ||
-        warm_up_somewhere(&models, &last.error) ||
+    models.device = device_open_turn(p->device, p->turn, &last.error);
+    const int on_card = models.device && device_is_apart(models.device);
+    if (!models.device ||
+        (p->sandbox && sandbox_isolate(on_card ? 0 : p->memory_limit, &last.error)) ||
+        warm_up_somewhere(&models, p->model, &last.error) ||
         (p->sandbox && sandbox_seal(p->control, &last.error))) {
         report((void *)p, &last);
         return 1;

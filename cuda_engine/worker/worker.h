@@ -8,8 +8,11 @@
 
 struct worker_params {
     int control;                             /* its end of the SOCK_SEQPACKET pair */
-    const struct manifest *const *manifests; /* with open files; the first model is planned ahead */
+    const struct manifest *const *manifests; /* with open files */
     int manifest_count;
+    const char
+        *model;     /* API name, whose network is planned ahead; one that is not installed: any */
+    int64_t budget; /* as in struct models; on a card there is none */
     const char *device;   /* as device_open() takes it */
     int turn;             /* as device_open_turn() takes it */
     int threads;          /* at least 1 */

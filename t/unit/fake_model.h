@@ -28,6 +28,7 @@ struct manifest *manifest_open(const char *path, const char *folder, struct erro
         strcpy(m->name, "fake");
         strcpy(m->serves[0], "human");
         m->serve_count = 1;
+        m->file_count = 1;
         for (int i = 0; i < 3; i++)
             m->std[i] = 1;
     }
@@ -42,6 +43,12 @@ void manifest_close(struct manifest *m)
 int manifest_serves(const struct manifest *m, const char *name)
 {
     return strcmp(m->serves[0], name) == 0;
+}
+
+const struct manifest_file *model_file(const struct manifest *m, const struct model_params *params)
+{
+    (void)params;
+    return &m->files[0];
 }
 
 struct model *model_open(
