@@ -82,6 +82,13 @@ for my $mode (@modes) {
     like($text, qr/^ok 5/m, 'all of it');
 }
 
+# the solver, whose decisions must be the processor's
+for my $mode ($modes[0], $modes[3]) {
+    ($status, $text) = emulated({ %$mode, KERNELS => "$gpu/kernels/plain.so" }, "$engine/unit/cuda_solver");
+    is($status, 0, 'solver, ' . named($mode)) or diag $text;
+    like($text, qr/^ok 1/m, 'ran');
+}
+
 # ---- a clip --------------------------------------------------------------------------------------------------------
 
 my $frames = 20;

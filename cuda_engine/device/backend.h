@@ -62,10 +62,9 @@ struct device_backend {
 
 struct device {
     const struct device_backend *backend;
-    void *context; /* the backend's own */
-    int automatic; /* 1: another may take its place */
-    char found
-        [768]; /* device_found() of one that has taken another's place; empty: the backend says it */
+    void *context;    /* the backend's own */
+    int automatic;    /* 1: another may take its place */
+    char found[1280]; /* device_found() where it took another's place; empty: the backend says it */
 };
 
 struct sampler {
