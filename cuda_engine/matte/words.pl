@@ -128,11 +128,15 @@ sub noun {
     return [];
 }
 
-my %means = map { $_ => noun($_) } grep { /^[a-z][a-z0-9_'.-]*$/ && visible($_) } keys %senses;
-$means{$_} = $hand{$_} for keys %hand;
+# The classes of a word, the same text for the same ones.
+sub set { return join ',', sort { $a <=> $b } @_; }
+
+# As prompts are read: one space where WordNet has an underscore or a hyphen.
+sub plain { return $_[0] =~ s/[_-]/ /gr =~ s/[.']//gr; }
 
 my %table;
-for my $lemma (keys %means) { $table{$lemma =~ s/[_-]/ /gr =~ s/[.']//gr} = join ',', sort { $a <=> $b } @{$means{$lemma}}; }
+for my $lemma (sort grep { /^[a-z][a-z0-9_'.-]*$/ && visible($_) } keys %senses) { $table{plain($lemma)} = set(@{noun($lemma)}); }
+for my $lemma (sort keys %hand) { $table{plain($lemma)} = set(@{$hand{$lemma}}); }
 for (lines("$wordnet/noun.exc")) {
     my ($many, @one) = split;
     my ($one) = grep { length($table{$_} // '') } @one or next;
@@ -141,13 +145,14 @@ for (lines("$wordnet/noun.exc")) {
     $plural{$many} = 1;
 }
 
-# What follows from the last words alone is not needed, nor is a word that means nothing.
+# What follows from the last words alone is not needed, nor is a word that means nothing, unless a list says that it does.
 sub last_words {
     my ($words) = @_;
     while ($words =~ s/^\S+ //) { return $table{$words} if defined $table{$words}; }
     return '';
 }
-my @kept = grep { tr/ // < 4 && $table{$_} ne last_words($_) } sort keys %table;
+my %nothing = map { plain($_) => 1 } grep { !@{$hand{$_}} } keys %hand;
+my @kept = grep { tr/ // < 4 && ($nothing{$_} || $table{$_} ne last_words($_)) } sort keys %table;
 
 # ---- the table -----------------------------------------------------------------------------------------------------
 

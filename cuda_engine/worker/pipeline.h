@@ -12,6 +12,7 @@
 #define MATTE_PIPELINE_H
 
 #include "../device/device.h"
+#include "explain.h"
 #include "job.h"
 #include "models.h"
 
@@ -31,7 +32,8 @@ struct pipeline_params {
     int image;         /* a descriptor, of BACKGROUND_IMAGE */
     struct device *device;
     struct models *models;
-    int threads; /* of the machine, to be shared by decoder and encoders; at least 1 */
+    struct explain *explain; /* NULL: nothing is to be drawn */
+    int threads;             /* of the machine, to be shared by decoder and encoders; at least 1 */
     pipeline_report_fn *report;
     void *data;
 };

@@ -247,11 +247,12 @@ static void alpha_is_calmed(void **state)
                 for (int k = 0; k < 25; k++)
                     moved += difference(
                         &p, nearest(x + k % 5 - 2, width), nearest(y + k / 5 - 2, height));
-                const double past = (double)was.frames * (1 - fmin(moved / 25 / .05, 1));
+                const double past =
+                    (double)was.frames * (1 - fmin(moved / 25 / (double)TEMPORAL_MOTION, 1));
                 const double weight = past * sureness((double)was.alpha) / sureness(a);
                 const double want = (a + weight * (double)was.alpha) / (1 + weight);
                 assert_float_equal(now[at].alpha, want, 2e-4);
-                assert_float_equal(now[at].frames, fmin(1 + past, 5), 2e-3);
+                assert_float_equal(now[at].frames, fmin(1 + past, TEMPORAL_FRAMES), 2e-3);
                 assert_int_equal(out[at], half_of((double)now[at].alpha));
             }
         params.softened_before = NULL; /* a first frame */

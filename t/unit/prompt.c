@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "matte/prompt.h"
+#include "matte/words.h"
 
 static struct prompt parse(const char *text)
 {
@@ -173,6 +174,7 @@ static const char *const phrases[][2] = {
     { "football", "sports ball" },
     { "basketball", "sports ball" },
     { "glass", "wine glass, cup" },
+    { "glasses", "" },
     { "mug", "cup" },
     { "coffee mug", "cup" },
     { "cup of tea", "cup" },
@@ -463,6 +465,47 @@ static void what_is_not_understood_is_named(void **state)
     assert_non_null(strstr(e.text, "toothbrush."));
 }
 
+/* Parts of prompts in any order, and now and then any byte. */
+static void anything_is_read_or_refused(void **state)
+{
+    static const char *const parts[] = { "dog", "red", "left", "and", "not", "of", "the", "in",
+        "'s", "two", "group", "everything", ",", "&", ".", " ", "wine glass", "running", "orange",
+        "-", "\xc3\xa9", "picture", "top", "behind", "99", "\n", "\xe7\x8a\xac", "largest" };
+    enum { COUNT = sizeof parts / sizeof *parts };
+    uint32_t random = 1;
+    int read = 0;
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        char text[2000];
+        struct error e = { 0 };
+        struct prompt p;
+        size_t length = 0;
+        for (unsigned left = (random >> 8) % 40; left; left--) {
+            random = random * 1664525 + 1013904223;
+            const char *part = parts[(random >> 8) % COUNT];
+            memcpy(text + length, part, strlen(part));
+            length += strlen(part);
+            text[length++] = (char)((random >> 24) % 200 ? ' ' : random >> 16);
+        }
+        random = random * 1664525 + 1013904223;
+        const int failed = prompt_parse(&p, text, length, &e);
+        assert_true(failed ? !p.count && *e.text : p.count > 0 && p.count <= PROMPT_PHRASES + 1);
+        read += !failed;
+        for (int k = 0; k < p.count; k++)
+            assert_true(*prompt_words(&p, &p.phrases[k]));
+        assert_true(!prompt_understood(&p, &e) || failed || *e.text);
+    }
+    assert_true(read > 10000);
+}
+
+static void the_table_is_sorted(void **state)
+{
+    (void)state;
+    assert_true(word_count > 5000);
+    for (int i = 1; i < word_count; i++)
+        assert_true(strcmp(word_text + words[i - 1].text, word_text + words[i].text) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +517,8 @@ int main(void)
         cmocka_unit_test(bad_text_is_refused),
         cmocka_unit_test(what_fits_is_read),
         cmocka_unit_test(what_is_not_understood_is_named),
+        cmocka_unit_test(anything_is_read_or_refused),
+        cmocka_unit_test(the_table_is_sorted),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("prompt", tests, NULL, NULL);
