@@ -74,6 +74,11 @@ for my $missing (@symbols) {
 spew("$dir/libcuda.so.1", 'no library');
 is_refused('no driver', $dir, {}, 'cuda', 'There is no CUDA driver here: .*libcuda\.so\.1: .*\.');
 
+# What was measured on an emulated card would say nothing.
+($status, $text) = emulated({}, "$root/build.sh", 'gpu-check');
+is($status, 1, 'gpu-check on an emulated card: refuses');
+is($text, "build.sh: this card is emulated: its speed says nothing\n", 'gpu-check on an emulated card: says so, and nothing else');
+
 # ---- frames and streams --------------------------------------------------------------------------------------------
 
 for my $mode (@modes) {
@@ -372,5 +377,5 @@ for my $call (grep { !$clips{$_} } sort keys %jobs) {
 }
 
 done_testing();
-printf "%s=%s\n", @$_ for ['gpu.host_crossings', $crossings], ['gpu.launches', sprintf '%.1f', $launches], ['gpu.host_planted', scalar @planted],
-    ['gpu.host_caught', $caught], ['gpu.faults', $faults], ['gpu.fault_crashes', $crashes];
+printf "%s=%s\n", @$_ for ['gpu.host_crossings', $crossings], ['gpu.launches', sprintf '%.1f', $launches], ['gpu.planted', scalar @planted],
+    ['gpu.caught', $caught], ['gpu.faults', $faults], ['gpu.fault_crashes', $crashes];
