@@ -44,8 +44,9 @@ static const char usage[] =
     "(center)\n"
     "  --scale FACTOR            1 fits the whole video inside the canvas (1)\n"
     "  --offset X,Y              pixels from the anchor, to the right and down (0,0)\n"
-    "  --without STEP            the network's alpha as it is: calm, edges or colors; again for "
-    "more\n"
+    "  --without STEP            the network's alpha as it is: calm, clean, edges, colors or "
+    "guide; "
+    "again for more\n"
     "  --budget MEGAPIXELS       what a network may see of a second of video on the processor, 0 "
     "for "
     "all (18)\n"
@@ -196,8 +197,8 @@ static int leave_out(struct job *job, const char *text, struct error *e)
 {
     unsigned step = refinement(text);
     if (!step)
-        return error_set(
-            e, "invalid_request", "--without %s is none of calm, edges, colors and guide.", text);
+        return error_set(e, "invalid_request",
+            "--without %s is none of calm, clean, edges, colors and guide.", text);
     job->refine &= ~step;
     return 0;
 }
@@ -212,16 +213,6 @@ static int set_model(struct options *o, const char *text, struct error *e)
     if (length >= sizeof o->job.model)
         return error_set(e, "invalid_request", "--model %s is no model's name.", text);
     snprintf(o->job.model, sizeof o->job.model, "%s", text);
-    return 0;
-}
-
-static int set_prompt(struct prompt *p, const char *text, struct error *e)
-{
-    struct error warning;
-    if (prompt_parse(p, text, strlen(text), e) || prompt_understood(p, e))
-        return -1;
-    if (prompt_warning(p, &warning))
-        show_warning(&warning);
     return 0;
 }
 
@@ -305,7 +296,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     for (int c, result = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
         case MODEL: result = set_model(o, optarg, e); break;
-        case PROMPT: result = set_prompt(&o->job.prompt, optarg, e); break;
+        case PROMPT: result = prompt_parse(&o->job.prompt, optarg, strlen(optarg), e); break;
         case EXPLAIN: o->explain = optarg; break;
         case FORMAT: format = optarg; break;
         case BACKGROUND: result = set_background(o, optarg, e); break;
@@ -635,7 +626,10 @@ static int work(struct options *o, struct error *e)
         .manifest_count = count,
         .threads = o->threads,
     };
-    int failed = write_output(o, &models, &files, e);
+    int failed = models_understand(&models, o->job.model, &o->job.prompt, e);
+    if (failed > 0)
+        show_warning(e);
+    failed = failed < 0 || write_output(o, &models, &files, e);
     close_manifests(found, count);
     close(files.input);
     if (files.image >= 0)

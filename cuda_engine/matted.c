@@ -217,7 +217,8 @@ static int start(struct error *e)
         return -1;
     }
     name_engine();
-    job_run_open(&config, on_run_ended);
+    const struct models models = { .manifests = manifests, .manifest_count = manifest_count };
+    job_run_open(&config, &models, on_run_ended);
     pool_open(&(struct pool_params) { .workers = (int)config.workers,
         .card_reserve = config.card_reserve,
         .worker = { .manifests = manifests,

@@ -115,5 +115,23 @@ subtest 'what is understood is done, and the rest is named' => sub {
     is(ended(create('')->{json}{id})->{status}, 'completed', 'nor by an empty one');
 };
 
+subtest 'a network that is given any words understands them all' => sub {
+    my $models = "$dir/described";
+    mkdir $models;
+    my $file = sub { my ($name) = @_; spew("$models/$name", $name); return {file => $name, sha256 => '0' x 64} };
+    spew("$models/any.json", encode_json({
+        kind => 'described', name => 'any', licence => 'none', source => 'none', serves => ['pro'], input => 'picture',
+        files => [{%{$file->('any.onnx')}, width => 32, height => 32}], mean => [0, 0, 0], std => [1, 1, 1],
+        outputs => {masks => 'logits'},
+        text => {vocabulary => $file->('vocab.json.txt'), merges => $file->('merges.txt'), length => 77, tokens => 'ids'}}));
+    $engine->stop;
+    $engine = Matte::Engine->start($dir, fake => 1, database => $pg->conninfo('matte_engine'), state => $state,
+                                   models => $models, model_files => $models, egress_allow => '127.0.0.1/32:' . $origin->port);
+    for ('glowing ring', 'собака', 'person, halo') {
+        my $job = ended(create($_)->{json}{id});
+        is_deeply([@$job{qw(status warnings)}], ['completed', []], $_) or diag(explain($job));
+    }
+};
+
 is($jobs->violations, '', 'the books balance');
 done_testing;

@@ -84,15 +84,15 @@ subtest 'nothing is asked for, nothing is there' => sub {
 
 subtest 'what is refused' => sub {
     for (
-        ['empty', '', qr/words|word/],
-        ['another language', 'der Hund und die Katze', qr/"der Hund und die Katze".*person, bicycle/],
-        ['10,000 characters', 'dog ' x 2500, qr/1000/],
-        ['control characters', "dog\x01cat", qr/control/],
-        ['no UTF-8', "dog \xff\xfe", qr/UTF-8/],
+        ['empty', '', 2, qr/words|word/],
+        ['another language', 'der Hund und die Katze', 1, qr/"der Hund und die Katze".*person, bicycle/],
+        ['10,000 characters', 'dog ' x 2500, 2, qr/1000/],
+        ['control characters', "dog\x01cat", 2, qr/control/],
+        ['no UTF-8', "dog \xff\xfe", 2, qr/UTF-8/],
     ) {
-        my ($name, $prompt, $why) = @$_;
+        my ($name, $prompt, $exit, $why) = @$_;
         my ($status, $text) = matte('--prompt', $prompt, $webcam, "$dir/refused.mov");
-        is $status, 2, "$name: exit status 2";
+        is $status, $exit, "$name: exit status $exit";
         like((split /\n/, $text)[0], qr/^matte: .*$why/, "$name: says why");
     }
     my ($status, $text) = matte('--model', 'human', '--prompt', 'dog', $webcam, "$dir/refused.mov");

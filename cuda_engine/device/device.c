@@ -141,6 +141,7 @@ unsigned refinement(const char *name)
         { "edges", REFINE_EDGES },
         { "colors", REFINE_COLORS },
         { "guide", REFINE_GUIDE },
+        { "clean", REFINE_CLEAN },
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(name, table[i].name) == 0)

@@ -153,15 +153,16 @@ struct compositor_low {
 
 /* What can be done to better a network's answer; any of them. */
 enum refinement {
-    REFINE_CALM = 1,   /* where the picture stands still alpha is averaged over time */
+    REFINE_CALM = 1,   /* alpha is averaged over time, along the picture's motion */
     REFINE_EDGES = 2,  /* soft alpha is decided by the colours around it */
     REFINE_COLORS = 4, /* the foreground's colours are found, where the network gives none */
     REFINE_GUIDE = 8,  /* the picture guides alpha's enlargement, where it is much the larger */
+    REFINE_CLEAN = 16, /* specks far from the subject are taken away, and holes in it filled */
 };
 
-#define REFINE_ALL (REFINE_CALM | REFINE_EDGES | REFINE_COLORS | REFINE_GUIDE)
+#define REFINE_ALL (REFINE_CALM | REFINE_EDGES | REFINE_COLORS | REFINE_GUIDE | REFINE_CLEAN)
 
-/* By its name: calm, edges, colors or guide; 0: none of them. */
+/* By its name: calm, clean, edges, colors or guide; 0: none of them. */
 unsigned refinement(const char *name);
 
 /*

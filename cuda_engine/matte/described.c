@@ -44,7 +44,7 @@ struct described {
 
 static int is_apart(const struct described *d)
 {
-    return d->params.device && device_is_apart(d->params.device);
+    return device_is_apart(d->params.device);
 }
 
 static size_t values(const struct nn_tensor *t)
@@ -62,14 +62,6 @@ static size_t given_values(const struct described *d)
 }
 
 /* ---- opening ---- */
-
-static const struct manifest_file *first_file(const struct manifest *m)
-{
-    for (int i = 0; i < m->file_count; i++)
-        if (m->files[i].fd >= 0)
-            return &m->files[i];
-    return NULL;
-}
 
 static int find(struct nn_net *net, const char *label, const char *name, size_t count,
     struct nn_tensor *t, struct error *e)
@@ -185,7 +177,7 @@ static void described_ask(struct model *model, const struct prompt *prompt);
 static struct model *described_open(
     const struct manifest *m, const struct model_params *params, struct error *e)
 {
-    const struct manifest_file *file = first_file(m);
+    const struct manifest_file *file = model_file(m, params);
     if (!file) {
         error_set(
             e, "model_not_installed", "None of the files of the network %s is installed.", m->name);
@@ -215,7 +207,8 @@ static int described_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params)
 {
     const struct described *d = (const struct described *)model;
-    return d->manifest == m && d->params.device == params->device;
+    return d->manifest == m && d->file == model_file(m, params) &&
+           d->params.device == params->device;
 }
 
 static const struct raster *described_input(const struct model *model)
@@ -304,7 +297,9 @@ static int described_run(struct model *model, struct model_output *out, struct e
             return -1;
     for (size_t p = 0; p < pixels; p++)
         d->alpha[p] *= 1 - d->excluded[p];
-    if (is_apart(d) && raster_write(d->params.device, &d->made, d->alpha, e))
+    if (!is_apart(d))
+        raster_round(d->params.device, &d->made);
+    else if (raster_write(d->params.device, &d->made, d->alpha, e))
         return -1;
     *out = (struct model_output) { .alpha = d->made };
     return 0;

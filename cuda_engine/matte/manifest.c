@@ -197,10 +197,10 @@ static int read_refine(struct reader *r, const char *at, yajl_val v, void *to)
         const char *name = YAJL_GET_STRING(v->u.array.values[i]);
         unsigned step = name ? refinement(name) : 0;
         if (!step)
-            return bad(r, at, "a list of calm, edges, colors and guide");
+            return bad(r, at, "a list of calm, clean, edges, colors and guide");
         *steps |= step;
     }
-    return YAJL_IS_ARRAY(v) ? 0 : bad(r, at, "a list of calm, edges, colors and guide");
+    return YAJL_IS_ARRAY(v) ? 0 : bad(r, at, "a list of calm, clean, edges, colors and guide");
 }
 
 static int read_state(struct reader *r, const char *at, yajl_val v, char names[2][MANIFEST_NAME])

@@ -166,7 +166,7 @@ sub bits {
 }
 
 my $at = 0;
-print "/* Made by words.pl: do not edit. */\n#include \"matte/words.h\"\n\n";
+print "/* Made by words.pl of WordNet 3.0, Copyright 2006 by Princeton University, all rights reserved. */\n#include \"matte/words.h\"\n\n";
 printf "const char *const prompt_classes[%d] = {\n%s};\n\n", scalar @classes, join '', map { "    \"$_\",\n" } @classes;
 printf "const uint64_t word_sets[][2] = {\n%s};\n\n", join '', map { '    ' . bits($_) . ",\n" } @sets;
 printf "const char word_text[] =\n%s;\n\n", join "\n", map { "    \"$_\\0\"" } @kept;

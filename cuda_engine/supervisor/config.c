@@ -29,6 +29,7 @@ const struct config_key config_keys[] = {
     { "card_reserve",          CONFIG_BYTES,    AT(card_reserve),          "256m",      0, 1024 K K K, 0 },
     { "worker_sandbox",        CONFIG_SWITCH,   AT(worker_sandbox),        "on",        0, 1, 0 },
     { "calm",                  CONFIG_SWITCH,   AT(calm),                  "on",        0, 1, 0 },
+    { "clean",                 CONFIG_SWITCH,   AT(clean),                 "on",        0, 1, 0 },
     { "edges",                 CONFIG_SWITCH,   AT(edges),                 "on",        0, 1, 0 },
     { "colors",                CONFIG_SWITCH,   AT(colors),                "on",        0, 1, 0 },
     { "guide",                 CONFIG_SWITCH,   AT(guide),                 "on",        0, 1, 0 },

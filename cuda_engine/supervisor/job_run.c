@@ -40,6 +40,7 @@ struct job_run {
         __VA_ARGS__)
 
 static const struct config *config;
+static struct models models; /* manifests alone: what they understand */
 static void (*run_ended)(void);
 static struct job_run *runs;
 static int run_count;
@@ -295,8 +296,9 @@ static void fill_job(const struct job_run *r, struct job *job)
     memcpy(job->color, c->color, sizeof job->color);
     job->composition = c->composition;
     job->prompt = r->prompt;
-    job->refine = (config->calm ? REFINE_CALM : 0) | (config->edges ? REFINE_EDGES : 0) |
-                  (config->colors ? REFINE_COLORS : 0) | (config->guide ? REFINE_GUIDE : 0);
+    job->refine = (config->calm ? REFINE_CALM : 0) | (config->clean ? REFINE_CLEAN : 0) |
+                  (config->edges ? REFINE_EDGES : 0) | (config->colors ? REFINE_COLORS : 0) |
+                  (config->guide ? REFINE_GUIDE : 0);
     job->preview_ms = c->preview_ms;
     job->max_pixels = config->max_pixels;
     job->max_image_bytes = config->image_max_bytes;
@@ -432,18 +434,22 @@ static int read_prompt(struct job_run *r)
     if (!*c->text_prompt) {
         return 0;
     }
-    if (prompt_parse(&r->prompt, c->text_prompt, strlen(c->text_prompt), &why) ||
-        prompt_understood(&r->prompt, &why)) {
-        fail(r, &why);
-        return -1;
+    int result = prompt_parse(&r->prompt, c->text_prompt, strlen(c->text_prompt), &why);
+    if (!result) {
+        result = models_understand(&models, c->model, &r->prompt, &why);
     }
-    r->warning_count += prompt_warning(&r->prompt, &r->warnings[r->warning_count]);
-    return 0;
+    if (result < 0) {
+        fail(r, &why);
+    } else if (result) {
+        r->warnings[r->warning_count++] = why;
+    }
+    return result;
 }
 
-void job_run_open(const struct config *c, void (*ended)(void))
+void job_run_open(const struct config *c, const struct models *m, void (*ended)(void))
 {
     config = c;
+    models = *m;
     run_ended = ended;
 }
 
@@ -469,7 +475,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
     r->lease.data = r;
     lease_open(&r->lease, &r->claim, sent, config->lease, config->heartbeat);
 
-    if (read_prompt(r)) {
+    if (read_prompt(r) < 0) {
         return;
     }
     r->worker = pool_take(claim->model, &user, r);

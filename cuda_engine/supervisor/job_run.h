@@ -6,10 +6,11 @@
 #define MATTE_JOB_RUN_H
 
 #include "config.h"
+#include "../worker/models.h"
 #include "database.h"
 
-/* c must outlive every run; ended is called when one has ended, whichever way. */
-void job_run_open(const struct config *c, void (*ended)(void));
+/* c and what models has must outlive every run; ended is called when one has ended, whichever way. */
+void job_run_open(const struct config *c, const struct models *models, void (*ended)(void));
 
 /* Starts the run of a claimed job, which was asked for at sent; gives the job back where no worker is free any more. */
 void job_run_start(const struct claim *claim, int64_t sent);

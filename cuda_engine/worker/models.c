@@ -42,6 +42,16 @@ int models_choose(const struct models *models, const char *name, int width, int 
                 : error_set(e, "model_not_installed", "No model is installed on this engine.");
 }
 
+int models_understand(
+    const struct models *models, const char *name, const struct prompt *prompt, struct error *e)
+{
+    struct choice choice;
+    if (!prompt->count || (!models_choose(models, name, 1, 1, 1, &choice, NULL) &&
+                              choice.manifest->kind == KIND_DESCRIBED))
+        return 0;
+    return prompt_understood(prompt, e) ? -1 : prompt_warning(prompt, e);
+}
+
 int models_use(struct models *models, const struct choice *choice, const struct prompt *prompt,
     struct error *e)
 {

@@ -34,6 +34,13 @@ int models_choose(const struct models *models, const char *name, int width, int 
     struct choice *choice, struct error *e);
 
 /*
+ * Whether the model called name understands a prompt: 0; 1 and *e, a warning that names what of it is passed over; -1 and
+ * *e, prompt_not_understood, where nothing is left. One that is given any words understands all.
+ */
+int models_understand(
+    const struct models *models, const char *name, const struct prompt *prompt, struct error *e);
+
+/*
  * Makes models->model the chosen one, planning it if the present one is another, and asks it for what prompt names
  * (model_ask()). Errors: those of model_open(), and invalid_request where it takes no prompt.
  */

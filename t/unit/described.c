@@ -17,6 +17,8 @@ static const char vocabulary[] =
     "{\"<|startoftext|>\": 0, \"<|endoftext|>\": 1, \"r</w>\": 2, \"g</w>\": 3, "
     "\"b</w>\": 4, \"z</w>\": 5}";
 
+static struct device *device;
+static struct model_params params = { .width = 16, .height = 9, .threads = 1 };
 static char folder[] = "/tmp/described.XXXXXX";
 static char shas[3][65];
 
@@ -137,8 +139,10 @@ static struct manifest *open_manifest(int apart, int attention, const char *more
 
 static int make_folder(void **state)
 {
+    struct error e;
     (void)state;
-    return mkdtemp(folder) ? 0 : -1;
+    params.device = device = device_open("cpu", &e);
+    return device && mkdtemp(folder) ? 0 : -1;
 }
 
 static int remove_folder(void **state)
@@ -151,10 +155,9 @@ static int remove_folder(void **state)
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         unlink(path);
     }
+    device_close(device);
     return rmdir(folder);
 }
-
-static const struct model_params params = { 16, 9, 1, NULL };
 
 /* A picture of three stripes, red, green and blue, and a rest that is black. Kept, one sign each: 1 is kept. */
 static void ask(struct model *model, const char *text, const char *kept)

@@ -2,8 +2,10 @@
  * The solver's kernels: each step against a reference in double precision that is written from what the headers of
  * device/ say, a pixel at a time. That they are the CPU's to the bit is cuda_solver.c's to show.
  */
+#include "device/cpu/clean.h"
 #include "device/cpu/motion.h"
 #include "device/cuda/kernels/calm.h"
+#include "device/cuda/kernels/clean.h"
 #include "device/cuda/kernels/motion.h"
 #include "device/cuda/kernels/spread.h"
 #include "kernel.h"
@@ -274,6 +276,65 @@ static void alpha_is_calmed(void **state)
     }
 }
 
+/* ---- clean ---- */
+
+/* Blobs that come and go, a ring whose hole is not quite meant, and noise. */
+static void blobs(float *alpha, int width, int height, int frame)
+{
+    for (int i = 0; i < width * height; i++) {
+        const double x = i % width / (double)width, y = i / width / (double)height;
+        const double ring = fabs(hypot(x - .4, y - .5) - .25) < .1,
+                     inside = hypot(x - .4, y - .5) < .2;
+        const double wave = sin(x * 29 + frame) * sin(y * 23 - frame) > .9;
+        alpha[i] = (float)clip((ring        ? 1
+                                   : inside ? .4 + .1 * frame
+                                   : wave   ? .8
+                                            : 0) +
+                                   .1 * (fraction() - .5),
+            0, 1);
+    }
+}
+
+/* All of it is decided in integers: it is the CPU's, to the bit. */
+static void clean_is_the_cpus(void **state)
+{
+    (void)state;
+    for (int i = 1; i < SIZES; i += 2) {
+        const int width = sizes[i][0], height = sizes[i][1], n = width * height;
+        struct cpu_clean *cpu = cpu_clean_open(width, height);
+        const struct clean_grid grid = clean_grid(width, height);
+        struct clean_cell *cell = malloc((size_t)(grid.across * grid.down) * sizeof *cell);
+        struct clean_state *kept = malloc((size_t)(grid.across * grid.down) * sizeof *kept);
+        float *alpha = malloc((size_t)n * sizeof *alpha),
+              *cleaned = malloc((size_t)n * sizeof *cleaned);
+        uint16_t *out = malloc((size_t)n * sizeof *out);
+        int changed = 0;
+        for (int frame = 0; frame < 4; frame++) {
+            blobs(alpha, width, height, frame);
+            struct clean_measure_params measure = { grid, alpha, 1, cell };
+            struct clean_decide_params decide = { grid, cell, kept, frame > 0 };
+            struct clean_apply_params apply = { grid, kept, alpha, 1, cleaned, out };
+            RUN(clean_measure, &measure);
+            RUN(clean_decide, &decide);
+            RUN(clean_apply, &apply);
+            for (int k = 0; k < n; k++)
+                changed += cleaned[k] != alpha[k];
+            cpu_clean_run(cpu, alpha);
+            for (int k = 0; k < n; k++) {
+                assert_float_equal(cleaned[k], alpha[k], contracts() ? 1e-6 : 0);
+                assert_int_equal(out[k], half_of((double)cleaned[k]));
+            }
+        }
+        assert_true(changed || n < 1000);
+        cpu_clean_close(cpu);
+        free(cell);
+        free(kept);
+        free(alpha);
+        free(cleaned);
+        free(out);
+    }
+}
+
 /* ---- spread colours ---- */
 
 static struct spread_pyramid levels_of(int width, int height)
@@ -479,6 +540,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(motion_is_the_cpus),
         cmocka_unit_test(alpha_is_calmed),
+        cmocka_unit_test(clean_is_the_cpus),
         cmocka_unit_test(colours_are_spread),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -362,7 +362,8 @@ static void names_what_is_wrong_with_parts(void **state)
         { NULL, NULL, PROMPTED("[]"), "parts must be an object." },
         { NULL, NULL, "{\"kind\": \"prompted\", \"input\": \"in\"}",
             "input is not a field of a manifest." },
-        { NULL, NULL, "{\"kind\": \"sung\"}", "kind must be \"matte\" or \"prompted\"." },
+        { NULL, NULL, "{\"kind\": \"sung\"}",
+            "kind must be \"matte\" or \"prompted\" or \"described\"." },
         { NULL, NULL,
             PROMPTED(
                 "{\"detector\": \"model\", \"encoder\": \"encoder\", \"decoder\": \"decoder\"}"),

@@ -393,6 +393,106 @@ static void sure_answers_weigh_more(void **state)
     solver_close(solver);
 }
 
+static void draw(float *given, float (*alpha)(int x, int y))
+{
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++)
+            given[y * WIDTH + x] = (float)within((double)alpha(x, y), 0, 1);
+}
+
+static int in_subject(int x, int y)
+{
+    return x >= 14 && x < 40 && y >= 16;
+}
+
+static float bare(int x, int y)
+{
+    return (float)in_subject(x, y);
+}
+
+static float hair(int x, int y)
+{
+    return in_subject(x, y) || (y > 5 && x > 14 && x < 40 && x % 4 == 0) ? 1 : 0;
+}
+
+static float speck(int x, int y)
+{
+    return in_subject(x, y) || (x > 54 && x < 58 && y > 2 && y < 6) ? 1 : 0;
+}
+
+static float second(int x, int y)
+{
+    return in_subject(x, y) || (x > 50 && y > 2 && y < 20) ? 1 : 0;
+}
+
+static float shallow(int x, int y)
+{
+    return hypot(x - 27, y - 28) < 4 ? .5f : bare(x, y);
+}
+
+static float hole(int x, int y)
+{
+    return hypot(x - 27, y - 28) < 4 ? (float)(hypot(x - 27, y - 28) / 4) : bare(x, y);
+}
+
+static float off_after(unsigned frames, float (*shown)(int, int), float (*wanted)(int, int))
+{
+    static double rgb[N][3];
+    static float input[3 * N], given[N], truth[N];
+    struct solver *solver = solver_of(REFINE_CLEAN);
+    float off = 0;
+    normalise(input, rgb);
+    draw(truth, wanted);
+    for (unsigned i = 0; i < frames; i++) {
+        draw(given, i + 1 < frames ? bare : shown);
+        struct compositor_low low = low_of(given, NULL, input);
+        run(solver, &low);
+        off = 0;
+        for (int k = 0; k < N; k++)
+            off = fmaxf(off, fabsf(values(&low.alpha)[k] - truth[k]));
+    }
+    solver_close(solver);
+    return off;
+}
+
+static void specks_go_and_hair_stays(void **state)
+{
+    (void)state;
+    assert_float_equal(off_after(1, bare, bare), 0, 0);
+    assert_float_equal(off_after(1, hair, hair), 0, 0);
+    assert_float_equal(off_after(1, speck, bare), 0, 1e-6);
+    assert_float_equal(off_after(1, second, second), 0, 0);
+    assert_float_equal(off_after(9, speck, bare), 0, 1e-6);
+    assert_float_equal(off_after(9, second, second), 0, 0); /* at once */
+}
+
+static void holes_are_filled_where_they_are_not_meant(void **state)
+{
+    (void)state;
+    assert_float_equal(off_after(1, shallow, bare), 0, 1e-6);
+    assert_float_equal(off_after(1, hole, hole), 0, 5e-4);
+    /* a quarter a frame */
+    assert_float_equal(off_after(9, shallow, bare), .5 * .75, 1e-2);
+}
+
+/* Nothing, or only a little everywhere, is left as it is. */
+static float haze(int x, int y)
+{
+    return .05f + .001f * (float)(x + y);
+}
+
+static float nothing(int x, int y)
+{
+    return 0 * (float)(x + y);
+}
+
+static void an_empty_matte_is_left_alone(void **state)
+{
+    (void)state;
+    assert_float_equal(off_after(1, nothing, nothing), 0, 0);
+    assert_float_equal(off_after(1, haze, haze), 0, 5e-4);
+}
+
 /* A sharp edge in the picture, of which the network knows where it is to four pixels. */
 static double edge_error(int guided)
 {
@@ -456,8 +556,8 @@ static void guide_gives_alpha_the_pictures_edge(void **state)
 static void refinements_have_names(void **state)
 {
     (void)state;
-    assert_int_equal(
-        refinement("calm") | refinement("edges") | refinement("colors") | refinement("guide"),
+    assert_int_equal(refinement("calm") | refinement("clean") | refinement("edges") |
+                         refinement("colors") | refinement("guide"),
         REFINE_ALL);
     assert_int_equal(refinement("more"), 0);
 }
@@ -472,6 +572,9 @@ int main(void)
         cmocka_unit_test(stillness_is_calmed_and_motion_is_not),
         cmocka_unit_test(calm_goes_with_the_picture),
         cmocka_unit_test(sure_answers_weigh_more),
+        cmocka_unit_test(specks_go_and_hair_stays),
+        cmocka_unit_test(holes_are_filled_where_they_are_not_meant),
+        cmocka_unit_test(an_empty_matte_is_left_alone),
         cmocka_unit_test(guide_gives_alpha_the_pictures_edge),
         cmocka_unit_test(refinements_have_names),
     };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../temporal_math.h"
+#include "clean.h"
 #include "cpu.h"
 #include "motion.h"
 #include "spread.h"
@@ -15,6 +16,7 @@ struct cpu_solver {
     float *alpha;
     float *foreground;
     float *soft; /* alpha as it was before its edges were solved */
+    struct cpu_clean *clean;
     struct cpu_spread *spread[2];
     /* over time; `now` is this frame's of two */
     struct cpu_motion *motion;
@@ -33,9 +35,10 @@ static int allocate(struct cpu_solver *s)
     s->soft = malloc(n * sizeof *s->soft);
     s->moved = malloc(n * sizeof *s->moved);
     s->scratch = malloc(3 * n * sizeof *s->scratch);
+    s->clean = cpu_clean_open(p->width, p->height);
     s->motion = cpu_motion_open(p->width, p->height);
     int failed = !s->picture || !s->alpha || !s->foreground || !s->soft || !s->moved ||
-                 !s->scratch || !s->motion;
+                 !s->scratch || !s->clean || !s->motion;
     for (int i = 0; i < 2; i++) {
         s->spread[i] = cpu_spread_open(p->width, p->height);
         s->softened[i] = malloc(3 * n * sizeof *s->softened[i]);
@@ -216,6 +219,8 @@ int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct err
         calm(s, low->alpha.data);
     else
         memcpy(s->alpha, low->alpha.data, n * sizeof *s->alpha);
+    if (p->refine & REFINE_CLEAN)
+        cpu_clean_run(s->clean, s->alpha);
     if (p->refine & REFINE_EDGES)
         solve_edges(s);
     if (p->refine & REFINE_COLORS && !low->foreground.data) {
@@ -235,6 +240,7 @@ void cpu_solver_close(struct solver *solver)
     free(s->soft);
     free(s->moved);
     free(s->scratch);
+    cpu_clean_close(s->clean);
     cpu_motion_close(s->motion);
     for (int i = 0; i < 2; i++) {
         cpu_spread_close(s->spread[i]);

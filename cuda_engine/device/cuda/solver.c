@@ -4,10 +4,11 @@
 
 #include "backend.h"
 #include "kernels/calm.h"
+#include "kernels/clean.h"
 #include "kernels/motion.h"
 #include "kernels/spread.h"
 
-enum { MOTION, CALM, SPREAD, MODULES };
+enum { MOTION, CALM, CLEAN, SPREAD, MODULES };
 
 struct cuda_solver {
     struct solver base;
@@ -18,6 +19,9 @@ struct cuda_solver {
     KERNEL(motion_match);
     KERNEL(calm_soften);
     KERNEL(calm_step);
+    KERNEL(clean_measure);
+    KERNEL(clean_decide);
+    KERNEL(clean_apply);
     KERNEL(spread_push);
     KERNEL(spread_turn);
     KERNEL(spread_alpha);
@@ -27,10 +31,13 @@ struct cuda_solver {
     struct motion_level motion[MOTION_LEVELS];
     float *softened[2]; /* of this frame and of the last one, by turns */
     struct calm *calm[2];
-    float *solved; /* alpha after its edges */
+    struct clean_grid grid;
+    struct clean_cell *cell;
+    struct clean_state *state;
+    float *cleaned, *solved; /* alpha after that, and after its edges */
     struct spread_pyramid pyramid;
     struct raster alpha, foreground;
-    int now, past; /* past: the other one holds a frame */
+    int now, past; /* past: there is a last frame; what is kept by turns is in the other one */
 };
 
 static int load(struct cuda_solver *s, struct error *e)
@@ -39,11 +46,15 @@ static int load(struct cuda_solver *s, struct error *e)
     struct module *m = s->modules;
     return module_load(&m[MOTION], c, motion_fatbin, e) ||
                    module_load(&m[CALM], c, calm_fatbin, e) ||
+                   module_load(&m[CLEAN], c, clean_fatbin, e) ||
                    module_load(&m[SPREAD], c, spread_fatbin, e) ||
                    KERNEL_FIND(&m[MOTION], &s->motion_levels, motion_levels, 0, e) ||
                    KERNEL_FIND(&m[MOTION], &s->motion_match, motion_match, 0, e) ||
                    KERNEL_FIND(&m[CALM], &s->calm_soften, calm_soften, 0, e) ||
                    KERNEL_FIND(&m[CALM], &s->calm_step, calm_step, 0, e) ||
+                   KERNEL_FIND(&m[CLEAN], &s->clean_measure, clean_measure, 0, e) ||
+                   KERNEL_FIND(&m[CLEAN], &s->clean_decide, clean_decide, 0, e) ||
+                   KERNEL_FIND(&m[CLEAN], &s->clean_apply, clean_apply, 0, e) ||
                    KERNEL_FIND(&m[SPREAD], &s->spread_push, spread_push, 0, e) ||
                    KERNEL_FIND(&m[SPREAD], &s->spread_turn, spread_turn, 0, e) ||
                    KERNEL_FIND(&m[SPREAD], &s->spread_alpha, spread_alpha, 0, e) ||
@@ -100,6 +111,12 @@ static void lay_out(struct cuda_solver *s, const struct solver_params *p)
         lay_out_motion(s, p->width, p->height);
         for (int i = 0; i < 2; i++)
             s->softened[i] = part(s, pixels * 4 * sizeof *s->softened[i]);
+    }
+    if (p->refine & REFINE_CLEAN) {
+        s->grid = clean_grid(p->width, p->height);
+        s->cell = part(s, CLEAN_CELLS * sizeof *s->cell);
+        s->state = part(s, CLEAN_CELLS * sizeof *s->state);
+        s->cleaned = part(s, pixels * sizeof *s->cleaned);
     }
     if (p->refine & (REFINE_EDGES | REFINE_COLORS)) {
         lay_out_pyramid(s, p->width, p->height);
@@ -183,15 +200,27 @@ static int calm(
         .alpha = alpha->data,
         .alpha_step = alpha->step,
         .softened = s->softened[s->now],
-        .softened_before = s->past ? s->softened[!s->now] : NULL,
+        .softened_before = s->past && calms ? s->softened[!s->now] : NULL,
         .vectors = s->motion[0].vectors,
         .across = s->motion[0].across,
         .before = s->calm[!s->now],
         .now = s->calm[s->now],
         .out = s->alpha.data,
     };
-    s->past = calms;
     return RUN(s, calm_step, s->card->compute, &step, e);
+}
+
+static int clean(struct cuda_solver *s, struct alphas alpha, struct error *e)
+{
+    CUstream stream = s->card->compute;
+    struct clean_measure_params measure = { s->grid, alpha.at, alpha.step, s->cell };
+    struct clean_decide_params decide = { s->grid, s->cell, s->state, s->past };
+    struct clean_apply_params apply = { s->grid, s->state, alpha.at, alpha.step, s->cleaned,
+        s->alpha.data };
+    return RUN(s, clean_measure, stream, &measure, e) || RUN(s, clean_decide, stream, &decide, e) ||
+                   RUN(s, clean_apply, stream, &apply, e)
+               ? -1
+               : 0;
 }
 
 static int spread(struct cuda_solver *s, const struct spread_source *from, struct error *e)
@@ -213,6 +242,11 @@ int cuda_solver_run(struct solver *solver, struct compositor_low *low, struct er
     if (cuda_enter(&s->card->cuda, e) || calm(s, &seen, &low->alpha, e))
         return -1;
     struct alphas alpha = { &s->calm[s->now]->alpha, sizeof(struct calm) / sizeof(float) };
+    if (refine & REFINE_CLEAN) {
+        if (clean(s, alpha, e))
+            return -1;
+        alpha = (struct alphas) { s->cleaned, 1 };
+    }
     if (refine & REFINE_EDGES) {
         const struct spread_source from = { seen, alpha, 0, spread_for_alpha() };
         struct spread_alpha_params edges = { from, s->pyramid, s->solved, s->alpha.data };
@@ -227,6 +261,7 @@ int cuda_solver_run(struct solver *solver, struct compositor_low *low, struct er
             return -1;
         low->foreground = s->foreground;
     }
+    s->past = 1;
     low->alpha = s->alpha;
     return 0;
 }

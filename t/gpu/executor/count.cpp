@@ -49,4 +49,17 @@ void __tsan_write_range(void *at, size_t size)
 {
     cuemu_touch(at, size, 1);
 }
+
+/* What device_language.h makes atomics of. */
+int __tsan_atomic32_load(int *at, int)
+{
+    cuemu_touch(at, 4, 0);
+    return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+int __tsan_atomic32_compare_exchange_strong(int *at, int *expected, int value, int, int)
+{
+    cuemu_touch(at, 4, 1);
+    return __atomic_compare_exchange_n(at, expected, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
 }
