@@ -135,7 +135,7 @@ static int is_valid(const struct worker *w, struct report *r)
     int has_error = !untrusted_error(&r->error);
     switch (r->kind) {
     case REPORT_READY:
-        return w->state == STARTING && is_in(r->card, NO_CARD, CARDS - 1) &&
+        return w->state == STARTING && is_in(r->card, 0, CARDS - 1) &&
                is_in(r->cards, 0, INT32_MAX) && is_in(r->card_bytes, 0, INT64_MAX) &&
                is_in(r->idle, 0, INT64_MAX) && is_in(r->need, r->idle, INT64_MAX / 2);
     case REPORT_PROBED:
@@ -188,6 +188,7 @@ static void on_report(struct worker *w, struct report *r)
         w->state = FREE;
         w->idle = r->idle;
         w->largest = largest = r->need;
+        r->card = r->cards ? r->card : NO_CARD;
         cards_found(r->cards, r->card, r->card_bytes);
         hold(w, r->card, r->idle, 0);
         said.text[0] = 0;

@@ -130,7 +130,6 @@ static struct report ready(const struct worker_params *p, const struct models *m
     struct report r = { .kind = REPORT_READY };
     struct device_card card = device_card(models->device);
     error_set(&r.error, "device", "%s", device_found(models->device));
-    r.card = -1;
     if (!card.count)
         return r;
     int height = (int)((p->max_pixels + LARGE_WIDTH - 1) / LARGE_WIDTH);
