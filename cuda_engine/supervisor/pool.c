@@ -142,7 +142,7 @@ static int is_valid(const struct worker *w, struct report *r)
         untrusted_text(r->network, sizeof r->network);
         return w->state == WORKING && is_in(r->frames_total, 1, max_frames) &&
                is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
-               is_in(r->height, 1, MAX_SIDE);
+               is_in(r->height, 1, MAX_SIDE) && is_in(r->need, 0, INT64_MAX);
     case REPORT_PROGRESS: return w->state == PROBED && is_in(r->frames_done, 0, max_frames);
     case REPORT_WARNING:
         return (w->state == WORKING || w->state == PROBED) && w->warnings < JOB_WARNINGS &&
@@ -187,8 +187,9 @@ static void on_report(struct worker *w, struct report *r)
         timer_clear(&w->timer);
         w->state = FREE;
         w->idle = r->idle;
-        w->largest = largest = r->need;
+        w->largest = r->need;
         r->card = r->cards ? r->card : NO_CARD;
+        largest = r->cards ? r->need : largest;
         cards_found(r->cards, r->card, r->card_bytes);
         hold(w, r->card, r->idle, 0);
         said.text[0] = 0;
