@@ -25,14 +25,14 @@ enum { LOW_WIDTH = 96, LOW_HEIGHT = 64, FRAMES = 4, NO_CARD = 77, PIXELS = LOW_W
 /* Each as jobs ask for it. */
 static const struct way {
     const char *name;
-    int opaque;          /* 0: with alpha */
-    int layout;          /* of the card's frames: opaque ones are for its encoder */
-    int has_foreground;  /* the answer has colours; otherwise they are found */
-    int canvas, percent; /* 1: on a square; of the size that fits */
+    int opaque;               /* 0: with alpha */
+    enum frame_layout layout; /* of the card's frames: opaque ones are for its encoder */
+    int has_foreground;       /* the answer has colours; otherwise they are found */
+    int percent;              /* of its size, on a square canvas; 0: as it is */
 } ways[] = {
-    { "on a colour", 1, FRAME_NV12, 1, 0, 100 },
-    { "transparent", 0, FRAME_PLANAR, 0, 0, 100 },
-    { "on a canvas", 0, FRAME_PLANAR, 1, 1, 80 },
+    { "on a colour", 1, FRAME_NV12, 1, 0 },
+    { "transparent", 0, FRAME_PLANAR, 0, 0 },
+    { "on a canvas", 0, FRAME_PLANAR, 1, 80 },
 };
 
 struct side {
@@ -119,7 +119,7 @@ static int open_side(struct side *s, const struct way *w, int fd, struct error *
     memcpy(solver.std, std, sizeof std);
     memcpy(compositor.mean, mean, sizeof mean);
     memcpy(compositor.std, std, sizeof std);
-    if (w->canvas) {
+    if (w->percent) {
         int side = width > height ? width : height;
         compositor.canvas_width = compositor.canvas_height = side;
         compositor.place = (struct placement) { side / 9, -3, width * w->percent / 100 + 1,
@@ -127,7 +127,7 @@ static int open_side(struct side *s, const struct way *w, int fd, struct error *
     }
     width = compositor.canvas_width;
     height = compositor.canvas_height;
-    enum frame_layout layout = apart ? (enum frame_layout)w->layout : FRAME_PLANAR;
+    enum frame_layout layout = apart ? w->layout : FRAME_PLANAR;
     if (raster_open(s->device, &s->in, LOW_WIDTH, LOW_HEIGHT, 3, e) ||
         raster_open(s->device, &s->alpha, LOW_WIDTH, LOW_HEIGHT, 1, e) ||
         raster_open(s->device, &s->foreground, LOW_WIDTH, LOW_HEIGHT, 3, e) ||
