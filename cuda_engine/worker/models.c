@@ -17,7 +17,8 @@ int models_choose(const struct models *models, const char *name, int width, int 
     struct choice *choice, struct error *e)
 {
     int best = NONE;
-    const int64_t budget = device_is_apart(models->device) ? 0 : models->budget;
+    const int on_card = models->device && device_is_apart(models->device);
+    const int64_t budget = on_card ? 0 : models->budget;
     *choice = (struct choice) { .params = { .width = width,
                                     .height = height,
                                     .threads = models->threads,
@@ -35,7 +36,7 @@ int models_choose(const struct models *models, const char *name, int width, int 
         choice->file = file;
         choice->is_substitute = own == SUBSTITUTE;
     }
-    if (best != NONE)
+    if (choice->manifest)
         return 0;
     return name ? error_set(e, "model_not_installed",
                       "The model %s is not installed on this engine.", name)
