@@ -221,6 +221,14 @@ test_programs() {
     if [ -x "$cuda/bin/nvcc" ]; then make -s -j"$jobs" -C t/gpu CUDA_HOME="$cuda"; fi
 }
 
+# The figures of a log once more, each on one line: what several tests count is added up.
+figures() { # figures LOG
+    awk -F= '/^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)+=/ {
+            if ($1 in value) value[$1] += $2; else { value[$1] = $2; name[++n] = $1 }
+        }
+        END { for (i = 1; i <= n; i++) print name[i] "=" value[name[i]] }' "$1"
+}
+
 run_tests() { # run_tests [PART]
     local files
     case ${1:-all} in
@@ -232,7 +240,7 @@ run_tests() { # run_tests [PART]
           [ ${#files[@]} -gt 0 ] || die "no such part: $1 (parts: $(parts))"
           test_programs
           prove -v -It/lib "${files[@]}" | tee build/test.log
-          grep -E '^[a-z]\w*(\.\w+)+=' build/test.log || true ;;    # the figures once more, at the end
+          figures build/test.log ;;
     esac
 }
 
@@ -268,16 +276,49 @@ bench() { # bench PART
 
 # ---- a real card ----------------------------------------------------------------------------------------------------
 
+no_emulation() {
+    case "$(build/engine/matte device --device cuda 2>/dev/null)" in
+    *'Emulated card'*) die 'this card is emulated: its speed says nothing' ;;
+    esac
+}
+
+# Runs a command, which ends its lines as NAME_fps=FIGURE, and says how busy the card was meanwhile.
+measured() { # measured NAME COMMAND...
+    local name=$1 sampler
+    shift
+    nvidia-smi --query-gpu=utilization.gpu,utilization.memory,utilization.decoder,utilization.encoder,memory.used \
+        --format=csv,noheader,nounits -lms 100 >build/gpu-check.use &
+    sampler=$!
+    "$@" 2>build/gpu-check.err | sed -n "s/^[a-z_]*=/gpu.$name.&/p" || { cat build/gpu-check.err >&2; kill $sampler; die "$name failed"; }
+    kill $sampler
+    awk -F', ' -v name="$name" '{ for (i = 1; i <= 5; i++) sum[i] += $i }
+        END { split("multiprocessors memory decoder encoder memory_mib", what, " ")
+              for (i = 1; i <= 5 && NR; i++) printf "gpu.%s.%s=%.0f\n", name, what[i] (i < 5 ? "_busy_percent" : ""), sum[i] / NR }' \
+        build/gpu-check.use
+}
+
 # The programs of t/gpu.t as they are, on the driver's own libraries.
 gpu_check() {
-    local clip=$cache/clips/webcam.mp4 out=build/gpu-check.mp4
-    make -s -j"$jobs" -C cuda_engine all gpu
-    unset LD_LIBRARY_PATH
+    local clip=$cache/clips/webcam.mp4 out=build/gpu-check.mp4 hd=build/gpu-check-hd.mp4 fps kernels
+    make -s -j"$jobs" -C cuda_engine all gpu units
+    no_emulation
     build/engine/matte device --device cuda
+    build/engine/gpu/agreement 6 "$clip"
     prove --exec '' build/engine/unit/cuda_* build/engine/unit/cudnn_net
     build/engine/gpu/clip libx264 "$clip" "$out" | tee build/gpu-check.log
     grep -q '^fps=' build/gpu-check.log || die 'this card is emulated: its speed says nothing'
     sed -n 's/^/gpu.clip_/p' build/gpu-check.log
+    # a whole job in Full HD: frames a second of each stage; bytes a second by those that its kernels move for a frame
+    ffmpeg -v error -nostdin -y -stream_loop 3 -i "$clip" -an -vf scale=1920:1080 -c:v libx264 -preset veryfast "$hd"
+    measured mp4 build/engine/matte --device cuda --models conf/models --model-files "$cache/models" --background green "$hd" "$out" |
+        tee build/gpu-check.log
+    measured webm build/engine/matte --device cuda --models conf/models --model-files "$cache/models" "$hd" build/gpu-check.webm
+    if [ -e build/gpu/kernels/count.so ]; then
+        kernels=$(CUEMU_KERNELS=build/gpu/kernels/count.so build/engine/unit/kernel_frame |
+            awk '/^# [a-z_]+ read=/ { gsub(/[a-z]+=/, ""); sum += $3 + $4 } END { printf "%.0f", sum }')
+        fps=$(sed -n 's/^gpu\.mp4\.fps=//p' build/gpu-check.log)
+        awk -v fps="$fps" -v bytes="$kernels" 'BEGIN { printf "gpu.mp4.gb_per_s=%.2f\n", fps * bytes / 1e9 }'
+    fi
     gpu_network rvm rvm_512x288 512:288 20
     gpu_network u2netp u2netp 320:320 2
     gpu_network isnet isnet_1024x1024 1024:1024 1
@@ -296,6 +337,6 @@ run)   deps; build; exec perl -It/lib t/run.pl ;;
 test)  deps all; build; run_tests "${2:-}" ;;
 fuzz)  deps all; fuzz "${2:-}" "${3:-}" ;;
 bench) deps all; build; bench "${@:2}" ;;
-gpu-check) deps all; build; gpu_check ;;
+gpu-check) no_emulation; deps all; build; gpu_check ;;
 *)     usage; [ -z "${1:-}" ] || exit 2 ;;
 esac

@@ -537,6 +537,8 @@ static void show_result(const struct progress *p, const struct pipeline_result *
     for (int i = 0; i < STAGES; i++)
         if (r->busy[i] > 0)
             printf("%s_fps=%.1f\n", pipeline_stage_names[i], (double)r->frames / r->busy[i]);
+    if (r->need)
+        printf("card_mib=%lld\n", (long long)(r->need >> 20));
     printf("frames=%lld\nseconds=%.2f\nfps=%.2f\n", (long long)r->frames, seconds,
         (double)r->frames / seconds);
 }
@@ -554,7 +556,7 @@ static int run(struct options *o, struct models *models, const struct files *fil
     struct device *device = device_open(o->device, e);
     if (!device)
         return -1;
-    models->budget = device_is_apart(device) ? 0 : o->budget;
+    models->budget = o->budget;
     struct pipeline_params params = {
         .job = &o->job,
         .input = files->input,

@@ -220,12 +220,14 @@ static int start(struct error *e)
     const struct models models = { .manifests = manifests, .manifest_count = manifest_count };
     job_run_open(&config, &models, on_run_ended);
     pool_open(&(struct pool_params) { .workers = (int)config.workers,
+        .card_reserve = config.card_reserve,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
             .model = "original", /* the API's own choice */
             .budget = config.network_budget * 1000000,
             .device = config.device,
             .threads = threads(),
+            .max_pixels = config.max_pixels,
             .memory_limit = config.worker_memory,
             .sandbox = (int)config.worker_sandbox },
         .ready = on_work });

@@ -127,5 +127,5 @@ for my $n (@networks) {
     my $name = $n->{manifest};
     print "gpu.$name.$_=$figures{$name}{$_}\n" for sort keys %{ $figures{$name} };
 }
-printf "%s=%s\n", @$_ for ['gpu.alpha_p999', p999(map { $_ // 0 } @all)], ['gpu.network_faults', $faults],
-    ['gpu.network_fault_crashes', $crashes];
+printf "%s=%s\n", @$_ for ['gpu.alpha_p999', p999(map { $_ // 0 } @all)], ['gpu.faults', $faults],
+    ['gpu.fault_crashes', $crashes];

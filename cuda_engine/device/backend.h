@@ -15,11 +15,12 @@
 struct device_backend {
     const char *name;
     int numbered; /* 1: there may be several, called name:0, name:1 ... */
-    int (*open)(
-        struct device *device, int ordinal, struct error *e); /* -1, and *e: not on this machine */
+    /* ordinal -1: any, the turn-th of them first. -1 and *e: not on this machine */
+    int (*open)(struct device *device, int ordinal, int turn, struct error *e);
     void (*close)(struct device *device);
     const char *(*found)(const struct device *device);
-    int alignment; /* a multiple of 64 */
+    struct device_card (*card)(const struct device *device); /* NULL: it is none */
+    int alignment;                                           /* a multiple of 64 */
     void *(*allocate)(struct device *device, enum frame_place place, size_t bytes);
     void (*release)(struct device *device, enum frame_place place, void *memory);
     void *(*fence_open)(struct device *device); /* NULL: there is no memory */
@@ -61,7 +62,9 @@ struct device_backend {
 
 struct device {
     const struct device_backend *backend;
-    void *context; /* the backend's own */
+    void *context;    /* the backend's own */
+    int automatic;    /* 1: another may take its place */
+    char found[1280]; /* device_found() where it took another's place; empty: the backend says it */
 };
 
 struct sampler {

@@ -1,6 +1,7 @@
 #include "backend.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,24 +35,55 @@ static int is_named(const char *name, const struct device_backend *backend, int 
     return 1;
 }
 
+/* In the place of a better one. */
+static void say_why(struct device *device, const struct error *why)
+{
+    snprintf(device->found, sizeof device->found, "%.255s %s", device->backend->found(device),
+        why->text);
+}
+
 struct device *device_open(const char *name, struct error *e)
+{
+    return device_open_turn(name, 0, e);
+}
+
+struct device *device_open_turn(const char *name, int turn, struct error *e)
 {
     struct device *device = calloc(1, sizeof *device);
     if (!device) {
         error_retry(e, "out_of_memory", "There is no memory for a device.");
         return NULL;
     }
-    error_set(e, "device_unavailable", "There is no device called %s.", name);
+    device->automatic = strcmp(name, "auto") == 0;
+    struct error why;
+    int refused = 0;
+    error_set(&why, "device_unavailable", "There is no device called %s.", name);
     for (const struct device_backend *const *b = backends; *b; b++) {
         int ordinal = -1;
-        if (strcmp(name, "auto") != 0 && !is_named(name, *b, &ordinal))
+        if (!device->automatic && !is_named(name, *b, &ordinal))
             continue;
         device->backend = *b;
-        if (!device->backend->open(device, ordinal, e))
+        if (!device->backend->open(device, ordinal, turn, &why)) {
+            if (refused)
+                say_why(device, &why);
             return device;
+        }
+        refused = 1;
     }
     free(device);
+    if (e)
+        *e = why;
     return NULL;
+}
+
+int device_fall_back(struct device *device, const struct error *why)
+{
+    if (!device->automatic || device->backend == &device_cpu)
+        return -1;
+    device->backend->close(device);
+    device->backend = &device_cpu;
+    say_why(device, why);
+    return device->backend->open(device, -1, 0, NULL);
 }
 
 const char *device_name(const struct device *device)
@@ -61,7 +93,12 @@ const char *device_name(const struct device *device)
 
 const char *device_found(const struct device *device)
 {
-    return device->backend->found(device);
+    return *device->found ? device->found : device->backend->found(device);
+}
+
+struct device_card device_card(const struct device *device)
+{
+    return device->backend->card ? device->backend->card(device) : (struct device_card) { 0 };
 }
 
 int device_is_apart(const struct device *device)

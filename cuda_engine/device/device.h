@@ -22,10 +22,27 @@ struct device;
  * (device_unavailable) with the reason where it is not there.
  */
 struct device *device_open(const char *name, struct error *e);
+
+/* The same; of several cards that suit the turn-th, counted around, is looked at first. */
+struct device *device_open_turn(const char *name, int turn, struct error *e);
 const char *device_name(const struct device *device);
 
-/* A sentence for the log: what was found. */
+/* For the log: what was found, and why nothing better where the device was opened as "auto". */
 const char *device_found(const struct device *device);
+
+/*
+ * Where a device that was opened as "auto" cannot do some work, *why saying why: makes it the processor. Nothing may be open
+ * on it. -1: it is the processor already, or was asked for by its name; then nothing has changed.
+ */
+int device_fall_back(struct device *device, const struct error *why);
+
+/* Of the machine's `count` cards the device is card `ordinal`, with so many bytes of memory; count 0: it is none. */
+struct device_card {
+    int count, ordinal;
+    int64_t bytes;
+};
+
+struct device_card device_card(const struct device *device);
 
 /* 1: frames of FRAME_DEVICE are not the host's to touch, only frame_fetch() brings them. */
 int device_is_apart(const struct device *device);

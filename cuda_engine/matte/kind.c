@@ -53,6 +53,11 @@ int model_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
     return model->kind->costs ? model->kind->costs(model, costs) : 0;
 }
 
+int64_t model_card_bytes(const struct model *model)
+{
+    return model->kind->card_bytes ? model->kind->card_bytes(model) : 0;
+}
+
 void model_reset(struct model *model)
 {
     model->kind->reset(model);

@@ -16,7 +16,8 @@ struct model_kind {
     int (*things)(
         const struct model *model, struct model_thing things[MODEL_THINGS], int *key); /* or NULL */
     int (*costs)(const struct model *model, struct model_cost costs[MODEL_COSTS]);     /* or NULL */
-    int (*found)(const struct model *model); /* NULL: it is 1 */
+    int (*found)(const struct model *model);          /* NULL: it is 1 */
+    int64_t (*card_bytes)(const struct model *model); /* NULL: none */
     void (*reset)(struct model *model);
     void (*close)(struct model *model);
 };

@@ -265,6 +265,12 @@ static int network_run(struct model *base, struct model_output *out, struct erro
     return 0;
 }
 
+static int64_t network_card_bytes(const struct model *base)
+{
+    const struct network *model = (const struct network *)base;
+    return device_is_apart(model->home) ? (int64_t)nn_bytes(model->net) : 0;
+}
+
 static void network_reset(struct model *base)
 {
     nn_reset(((struct network *)base)->net);
@@ -289,6 +295,7 @@ const struct model_kind model_network = {
     .suits = network_suits,
     .input = network_input,
     .run = network_run,
+    .card_bytes = network_card_bytes,
     .reset = network_reset,
     .close = network_close,
 };

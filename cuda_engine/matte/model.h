@@ -42,6 +42,9 @@ int model_suits(
  */
 const struct raster *model_input(const struct model *model);
 
+/* Of a card's memory that the network holds; 0: it runs on the processor. */
+int64_t model_card_bytes(const struct model *model);
+
 int model_run(struct model *model, struct model_output *out, struct error *e);
 
 /* What is to be kept; NULL, or without phrases: the main subject. Forgets the past. A model without prompts does nothing. */

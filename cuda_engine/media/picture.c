@@ -18,9 +18,8 @@ struct picture {
     struct SwsContext *scale;
     /* what scale was made for */
     int width, height, format, space, full_range;
-    enum AVPixelFormat to; /* of the result, before it is turned */
     int box_x, box_y, box_width, box_height;
-    uint8_t *stored[4]; /* where pictures that must be turned wait; stored[0] NULL: none do */
+    uint8_t *stored[4]; /* where planes wait that must be turned or interleaved; NULL: none has */
     int stride[4];
 };
 
@@ -55,16 +54,13 @@ static int is_turned(struct orientation o)
 struct picture *picture_open(const struct picture_params *params, struct error *e)
 {
     struct picture *p = calloc(1, sizeof *p);
-    if (p) {
-        p->params = *params;
-        p->format = AV_PIX_FMT_NONE;
-        if (!is_turned(params->orientation) || av_image_alloc(p->stored, p->stride, params->width,
-                                                   params->height, AV_PIX_FMT_YUV420P, 64) >= 0)
-            return p;
+    if (!p) {
+        libav_error(e, "decode_error", failed, AVERROR(ENOMEM));
+        return NULL;
     }
-    free(p);
-    libav_error(e, "decode_error", failed, AVERROR(ENOMEM));
-    return NULL;
+    p->params = *params;
+    p->format = AV_PIX_FMT_NONE;
+    return p;
 }
 
 static int space_of(const struct picture *p, const AVFrame *f)
@@ -122,8 +118,8 @@ static int prepare(struct picture *p, const AVFrame *f, AVRational aspect, struc
     else
         fit(p, square_width, f->height);
     sws_freeContext(p->scale);
-    p->scale = sws_getContext(f->width, f->height, f->format, p->box_width, p->box_height, p->to,
-        SWS_BICUBIC | SWS_ACCURATE_RND, NULL, NULL, NULL);
+    p->scale = sws_getContext(f->width, f->height, f->format, p->box_width, p->box_height,
+        AV_PIX_FMT_YUV420P, SWS_BICUBIC | SWS_ACCURATE_RND, NULL, NULL, NULL);
     if (!p->scale)
         return error_set(e, "unreadable_media", "Frames of %dx%d %s pixels cannot be read.",
             f->width, f->height, av_get_pix_fmt_name(f->format));
@@ -138,11 +134,10 @@ static int prepare(struct picture *p, const AVFrame *f, AVRational aspect, struc
     return 0;
 }
 
-/* A row of pairs holds two samples for each pixel; its second plane is none to swscale. */
 static int samples_of(const struct picture *p, int plane)
 {
-    int chroma = plane > 0, width = (p->params.width + chroma) >> chroma;
-    return p->to == AV_PIX_FMT_NV12 && chroma ? plane == 1 ? 2 * width : 0 : width;
+    int chroma = plane > 0;
+    return (p->params.width + chroma) >> chroma;
 }
 
 static void blacken(const struct picture *p, uint8_t *const plane[3], const int stride[3])
@@ -182,7 +177,7 @@ int picture_fits(const struct picture *p, const AVFrame *f, AVRational aspect)
 /* Nothing to compute: the picture is already what is asked for. */
 static int is_plain(const struct picture *p)
 {
-    return is_same_space(p, p->space) && !p->full_range && p->format == p->to &&
+    return is_same_space(p, p->space) && !p->full_range && p->format == AV_PIX_FMT_YUV420P &&
            p->width == p->params.width && p->height == p->params.height;
 }
 
@@ -203,8 +198,7 @@ static int scale_to(
     int box_stride[4] = { 0 };
     for (int i = 0; i < 3; i++) {
         int shift = i > 0;
-        int x = p->to == AV_PIX_FMT_NV12 ? p->box_x : p->box_x >> shift;
-        box[i] = plane[i] + (ptrdiff_t)(p->box_y >> shift) * stride[i] + x;
+        box[i] = plane[i] + (ptrdiff_t)(p->box_y >> shift) * stride[i] + (p->box_x >> shift);
         box_stride[i] = stride[i];
     }
     return sws_scale(
@@ -235,21 +229,36 @@ static void turn(uint8_t *to, ptrdiff_t to_stride, int step, const uint8_t *from
                     to[y * to_stride + (ptrdiff_t)x * step] = from[y * step_y + x * step_x];
 }
 
+/* Interleaved chroma is made of planes, so that a layout says nothing of a code. */
+static int is_aside(const struct picture *p, const struct frame *to, int plane)
+{
+    return is_turned(p->params.orientation) || (to->layout == FRAME_NV12 && plane > 0);
+}
+
 int picture_convert(struct picture *picture, const AVFrame *from, AVRational aspect,
     struct frame *to, struct error *e)
 {
     struct picture *p = picture;
-    int turned = is_turned(p->params.orientation), nv12 = to->layout == FRAME_NV12;
-    p->to = nv12 && !turned ? AV_PIX_FMT_NV12 : AV_PIX_FMT_YUV420P;
+    uint8_t *plane[3];
+    int stride[3];
+    if (is_aside(p, to, 1) && !p->stored[0] &&
+        av_image_alloc(
+            p->stored, p->stride, p->params.width, p->params.height, AV_PIX_FMT_YUV420P, 64) < 0)
+        return libav_error(e, "decode_error", failed, AVERROR(ENOMEM));
+    for (int i = 0; i < 3; i++) {
+        plane[i] = is_aside(p, to, i) ? p->stored[i] : to->plane[i];
+        stride[i] = is_aside(p, to, i) ? p->stride[i] : to->stride[i];
+    }
     if (prepare(p, from, aspect, e))
         return -1;
-    int result = scale_to(p, from, turned ? p->stored : to->plane, turned ? p->stride : to->stride);
+    int result = scale_to(p, from, plane, stride);
     if (result < 0)
         return libav_error(e, "decode_error", failed, result);
-    for (int i = 0; turned && i < 3; i++) {
-        int shift = i > 0;
-        turn(to->plane[i], to->stride[i], nv12 && shift ? 2 : 1, p->stored[i], p->stride[i],
-            (to->width + shift) >> shift, (to->height + shift) >> shift, p->params.orientation);
+    for (int i = 0; i < 3; i++) {
+        int shift = i > 0, step = to->layout == FRAME_NV12 && shift ? 2 : 1;
+        if (is_aside(p, to, i))
+            turn(to->plane[i], to->stride[i], step, plane[i], stride[i],
+                (to->width + shift) >> shift, (to->height + shift) >> shift, p->params.orientation);
     }
     return 0;
 }

@@ -26,6 +26,7 @@ const struct config_key config_keys[] = {
     { "workers",               CONFIG_NUMBER,   AT(workers),               "1",         1, 64, 0 },
     { "threads",               CONFIG_NUMBER,   AT(threads),               "0",         0, 1024, 0 },
     { "worker_memory",         CONFIG_BYTES,    AT(worker_memory),         "4g",        256 K K, 1024 K K K, 0 },
+    { "card_reserve",          CONFIG_BYTES,    AT(card_reserve),          "256m",      0, 1024 K K K, 0 },
     { "worker_sandbox",        CONFIG_SWITCH,   AT(worker_sandbox),        "on",        0, 1, 0 },
     { "calm",                  CONFIG_SWITCH,   AT(calm),                  "on",        0, 1, 0 },
     { "clean",                 CONFIG_SWITCH,   AT(clean),                 "on",        0, 1, 0 },

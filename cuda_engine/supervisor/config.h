@@ -21,7 +21,7 @@ struct config {
     int64_t lease, heartbeat, poll, drain;
     int64_t fetch_max_bytes, image_max_bytes, fetch_timeout, fetch_connect_timeout;
     int64_t max_pixels, max_seconds, job_timeout, job_timeout_factor;
-    int64_t worker_memory, worker_sandbox;
+    int64_t worker_memory, worker_sandbox, card_reserve;
     int64_t calm, clean, edges, colors, guide;
     int64_t network_budget; /* megapixels */
     int64_t sweep, keep_uploads, keep_outputs, keep_records, keep_orphans;

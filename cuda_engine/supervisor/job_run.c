@@ -254,7 +254,11 @@ static void on_report(void *data, const struct report *report)
         database_hold(
             &r->claim, report->duration_ms, report->frames_total, r->lease.until, on_hold, r);
         return;
-    case REPORT_WARNING: r->warnings[r->warning_count++] = report->error; return;
+    case REPORT_WARNING:
+        run_log(LOG_WARN, r, "job_warning", log_str("code", report->error.code),
+            log_str("err", report->error.text));
+        r->warnings[r->warning_count++] = report->error;
+        return;
     case REPORT_FAILED: fail(r, &report->error); return;
     case REPORT_PROGRESS:
     case REPORT_DONE:

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../log.h"
+#include "cards.h"
 #include "loop.h"
 #include "untrusted.h"
 
@@ -30,6 +31,11 @@ struct worker {
     const struct pool_user *user;
     void *data;
     int64_t oom_kills;     /* of the machine, when the job was sent */
+    int card;              /* NO_CARD: none, or it is not known yet which */
+    int64_t held;          /* of its memory */
+    int has_job;           /* as cards_hold() was told */
+    int64_t idle;          /* of what is held, without a job */
+    int64_t largest;       /* what a job may need */
     int served;            /* a job was sent */
     char model[JOB_MODEL]; /* whose network is planned */
     int warnings;
@@ -39,12 +45,32 @@ static struct pool_params params;
 static struct worker *workers;
 static int slots; /* one more than jobs at a time */
 static int stopping;
+static int64_t largest;       /* of what workers said that a job may need */
 static char asked[JOB_MODEL]; /* the model of the last job */
 static int backoff;           /* before the next start; 0 once a worker has served */
 static struct error said; /* why the last worker did not become warm: each reason is said once */
 
 static void start(void *data);
 static void replenish(void);
+
+/* Holds so much of a card, in the place of what was held before. job: 1: with a job, 0: waiting for one. */
+static void hold(struct worker *w, int card, int64_t bytes, int job)
+{
+    cards_hold(w->card, -w->held, -w->has_job);
+    w->card = card;
+    w->held = bytes;
+    w->has_job = job;
+    cards_hold(card, bytes, job);
+}
+
+/* There may be room again for a job, or for a worker. */
+static void tell_room(void)
+{
+    replenish();
+    if (pool_free() > 0) {
+        params.ready(params.data);
+    }
+}
 
 /* How often the kernel has killed a process for want of memory. */
 static int64_t oom_kills(void)
@@ -108,12 +134,15 @@ static int is_valid(const struct worker *w, struct report *r)
 
     int has_error = !untrusted_error(&r->error);
     switch (r->kind) {
-    case REPORT_READY: return w->state == STARTING;
+    case REPORT_READY:
+        return w->state == STARTING && is_in(r->card, 0, CARDS - 1) &&
+               is_in(r->cards, 0, INT32_MAX) && is_in(r->card_bytes, 0, INT64_MAX) &&
+               is_in(r->idle, 0, INT64_MAX) && is_in(r->need, r->idle, INT64_MAX / 2);
     case REPORT_PROBED:
         untrusted_text(r->network, sizeof r->network);
         return w->state == WORKING && is_in(r->frames_total, 1, max_frames) &&
                is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
-               is_in(r->height, 1, MAX_SIDE);
+               is_in(r->height, 1, MAX_SIDE) && is_in(r->need, 0, INT64_MAX);
     case REPORT_PROGRESS: return w->state == PROBED && is_in(r->frames_done, 0, max_frames);
     case REPORT_WARNING:
         return (w->state == WORKING || w->state == PROBED) && w->warnings < JOB_WARNINGS &&
@@ -157,12 +186,21 @@ static void on_report(struct worker *w, struct report *r)
     case REPORT_READY:
         timer_clear(&w->timer);
         w->state = FREE;
+        w->idle = r->idle;
+        w->largest = r->need;
+        r->card = r->cards ? r->card : NO_CARD;
+        largest = r->cards ? r->need : largest;
+        cards_found(r->cards, r->card, r->card_bytes);
+        hold(w, r->card, r->idle, 0);
         said.text[0] = 0;
-        log_event(
-            LOG_INFO, "worker_ready", log_num("pid", w->child.pid), log_str("model", w->model));
+        log_event(LOG_INFO, "worker_ready", log_num("pid", w->child.pid),
+            log_str("model", w->model), log_str("device", r->error.text));
         params.ready(params.data);
         return;
-    case REPORT_PROBED: w->state = PROBED; break;
+    case REPORT_PROBED:
+        w->state = PROBED;
+        hold(w, w->card, r->need < w->largest ? r->need : w->largest, 1);
+        break;
     case REPORT_DONE:
     case REPORT_FAILED:
         w->state = FINISHED;
@@ -175,6 +213,9 @@ static void on_report(struct worker *w, struct report *r)
         said_not_warm(&r->error);
     } else if (w->user) {
         w->user->report(w->data, r);
+    }
+    if (r->kind == REPORT_PROBED) {
+        tell_room();
     }
 }
 
@@ -207,6 +248,11 @@ static int is_busy(const struct worker *w)
     return w->state == TAKEN || w->state == WORKING || w->state == PROBED;
 }
 
+static int is_free(const struct worker *w)
+{
+    return w->state == FREE && cards_fit(w->card, w->largest - w->idle);
+}
+
 static int is_coming(const struct worker *w)
 {
     return w->state == STARTING || w->state == FREE || (w->state == ABSENT && w->timer.link);
@@ -227,7 +273,8 @@ static void replenish(void)
     int wanted = slots - count(is_busy) - count(is_coming);
     wanted = stopping ? 0 : wanted;
     for (int i = 0; i < slots && wanted > 0 && count(is_coming) < params.workers; i++) {
-        if (workers[i].state == ABSENT && !workers[i].timer.link) {
+        if (workers[i].state == ABSENT && !workers[i].timer.link &&
+            cards_turn(largest, i) != NO_CARD) {
             timer_set(&workers[i].timer, loop_now() + backoff, start, &workers[i]);
             wanted--;
         }
@@ -253,23 +300,25 @@ static void on_exit_of_worker(void *data, int status)
     const struct pool_user *user = w->user;
     w->user = 0;
     w->state = ABSENT;
+    hold(w, NO_CARD, 0, 0);
     if (w->served) {
         backoff = 0;
     } else {
         backoff = backoff ? backoff * 2 : BACKOFF_MIN;
         backoff = backoff > BACKOFF_MAX ? BACKOFF_MAX : backoff;
     }
-    replenish();
+    tell_room();
     if (user && !finished) {
         user->ended(w->data, &why);
     }
 }
 
 /* In the forked child: never returns. */
-static _Noreturn void be_worker(int control)
+static _Noreturn void be_worker(int control, int turn)
 {
     struct worker_params p = params.worker;
     p.control = control;
+    p.turn = turn;
     p.model = asked;
     _exit(worker_main(&p));
 }
@@ -277,7 +326,7 @@ static _Noreturn void be_worker(int control)
 static void start(void *data)
 {
     struct worker *w = data;
-    int pair[2], kept[CHILD_KEPT], n = 0;
+    int pair[2], kept[CHILD_KEPT], n = 0, turn = cards_turn(largest, (int)(w - workers));
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
         log_event(LOG_ERROR, "worker_not_started", log_str("err", strerror(errno)));
@@ -290,7 +339,7 @@ static void start(void *data)
     }
     pid_t pid = child_fork(&w->child, kept, n, on_exit_of_worker, w);
     if (!pid) {
-        be_worker(pair[1]);
+        be_worker(pair[1], turn < 0 ? 0 : turn);
     }
     close(pair[1]);
     if (pid < 0) {
@@ -300,6 +349,7 @@ static void start(void *data)
         return;
     }
     w->state = STARTING;
+    hold(w, turn, largest, 0);
     w->control = pair[0];
     w->served = w->warnings = 0;
     memcpy(w->model, asked, sizeof w->model);
@@ -312,9 +362,13 @@ void pool_open(const struct pool_params *p)
     params = *p;
     snprintf(asked, sizeof asked, "%s", p->worker.model);
     slots = p->workers + 1;
+    cards_open(p->card_reserve);
     workers = calloc((size_t)slots, sizeof *workers);
     if (!workers) {
         abort();
+    }
+    for (int i = 0; i < slots; i++) {
+        workers[i].card = NO_CARD;
     }
     replenish();
 }
@@ -329,11 +383,6 @@ void pool_stop(void)
             child_kill(&workers[i].child);
         }
     }
-}
-
-static int is_free(const struct worker *w)
-{
-    return w->state == FREE;
 }
 
 int pool_free(void)
@@ -356,6 +405,7 @@ struct worker *pool_take(const char *model, const struct pool_user *user, void *
     snprintf(asked, sizeof asked, "%s", model);
     if (taken) {
         taken->state = TAKEN;
+        hold(taken, taken->card, taken->largest, 1);
         taken->user = user;
         taken->data = data;
     }
@@ -405,6 +455,7 @@ void pool_drop(struct worker *w)
     w->user = 0;
     if (w->state == TAKEN && !stopping) {
         w->state = FREE;
+        hold(w, w->card, w->idle, 0);
         params.ready(params.data);
     } else if (w->state != FINISHED && w->state != ABSENT) {
         child_kill(&w->child);

@@ -15,10 +15,12 @@
 struct worker;
 
 struct pool_params {
-    int workers;                 /* jobs at a time; while they run, one worker more is kept warm */
-    struct worker_params worker; /* all but control; what it points to must outlive the pool;
+    int workers;          /* jobs at a time; while they run, one worker more is kept warm */
+    int64_t card_reserve; /* as in cards_open() */
+    struct worker_params
+        worker;                /* all but control and turn; what it points to must outlive the pool;
                                     model: until a job has come */
-    void (*ready)(void *data);   /* a worker is warm and free */
+    void (*ready)(void *data); /* a worker is warm and free */
     void *data;
 };
 

@@ -62,10 +62,14 @@ struct report {
     int64_t frames_done;   /* PROGRESS, DONE */
     int64_t duration_ms;   /* PROBED: expected of the output; DONE: real, last frame included */
     int32_t width, height; /* PROBED, DONE: of the output */
-    char network[64];      /* PROBED: the network's file, for the log */
-    int64_t bytes;         /* DONE */
-    uint8_t sha256[32];    /* DONE: of the output file, which is on disk (fsync) by then */
-    struct error error;    /* FAILED; WARNING uses code and text */
+    int64_t need; /* bytes of the card. PROBED: of the job; READY: of the largest job; 0: no card */
+    int64_t idle; /* READY: bytes of the card that are held without a job */
+    int64_t card_bytes;  /* READY: of this card's memory */
+    int32_t cards, card; /* READY: how many the machine has, and which of them is used */
+    int64_t bytes;       /* DONE */
+    uint8_t sha256[32];  /* DONE: of the output file, which is on disk (fsync) by then */
+    struct error error;  /* FAILED; WARNING uses code and text; READY's text: device_found() */
+    char network[64];    /* PROBED: the network's file, for the log */
 };
 
 #endif

@@ -17,11 +17,13 @@ int models_choose(const struct models *models, const char *name, int width, int 
     struct choice *choice, struct error *e)
 {
     int best = NONE;
+    const int on_card = models->device && device_is_apart(models->device);
+    const int64_t budget = on_card ? 0 : models->budget;
     *choice = (struct choice) { .params = { .width = width,
                                     .height = height,
                                     .threads = models->threads,
                                     .device = models->device,
-                                    .max_pixels = (int64_t)((double)models->budget / rate) } };
+                                    .max_pixels = (int64_t)((double)budget / rate) } };
     for (int i = 0; i < models->manifest_count; i++) {
         const struct manifest *m = models->manifests[i];
         const struct manifest_file *file = model_file(m, &choice->params);
@@ -34,7 +36,7 @@ int models_choose(const struct models *models, const char *name, int width, int 
         choice->file = file;
         choice->is_substitute = own == SUBSTITUTE;
     }
-    if (best != NONE)
+    if (choice->manifest)
         return 0;
     return name ? error_set(e, "model_not_installed",
                       "The model %s is not installed on this engine.", name)

@@ -11,17 +11,14 @@
 #include "../media/image.h"
 #include "../media/input.h"
 #include "../media/nvenc.h"
+#include "need.h"
 #include "queue.h"
 
 enum {
-    SOURCE_QUEUE = 4,
-    OUTPUT_QUEUE = 4,
+    /* all frames but one in the hands of each stage at the queue's ends */
+    SOURCE_QUEUE = SOURCE_FRAMES - 2,
+    OUTPUT_QUEUE = OUTPUT_FRAMES - 3,
     PACKET_QUEUE = 8,
-    /* what the queues hold, and one in the hands of each stage at their ends */
-    SOURCE_FRAMES = SOURCE_QUEUE + 2,
-    OUTPUT_FRAMES = OUTPUT_QUEUE + 3,
-    NVENC_FRAMES = 4,    /* that are in the encoder beside them */
-    COMPOSED_FRAMES = 3, /* of a card, where they are fetched at once */
     DECODE_THREADS = 4,
     ENCODE_THREADS = 8,
     PROGRESS_MS = 100,
@@ -599,26 +596,90 @@ static int open_input(struct run *r, struct error *e)
         .device = p->device,
     };
     r->input = input_open(&in, &r->info, e);
-    if (!r->input || open_layout(r, e) ||
-        models_choose(p->models, p->job->model, r->info.width, r->info.height, av_q2d(r->info.rate),
-            &r->choice, e))
+    if (!r->input || open_layout(r, e))
         return -1;
+    return models_choose(p->models, p->job->model, r->info.width, r->info.height,
+        av_q2d(r->info.rate), &r->choice, e);
+}
+
+static int64_t need_of(const struct run *r)
+{
+    const struct model *model = r->params->models->model;
+    struct need_params p = {
+        .width = r->info.width,
+        .height = r->info.height,
+        .canvas_width = r->layout.width,
+        .canvas_height = r->layout.height,
+        .transparent = is_transparent(r),
+        .on_card = r->on_card,
+        .network = model ? model_card_bytes(model) : 0,
+    };
+    return device_is_apart(r->params->device) ? need_bytes(&p) : 0;
+}
+
+static int tell_probed(const struct run *r, struct error *e)
+{
     struct report probed = {
         .kind = REPORT_PROBED,
         .frames_total = r->info.frames,
         .duration_ms = r->info.duration_ms,
         .width = r->layout.width,
         .height = r->layout.height,
+        .need = need_of(r),
     };
     snprintf(probed.network, sizeof probed.network, "%.63s",
         r->choice.file ? r->choice.file->file : r->choice.manifest->name);
-    if (p->report(p->data, &probed))
+    if (r->params->report(r->params->data, &probed))
         return stopped(e);
     return r->choice.is_substitute &&
                    warn(r, "model_substituted",
                        "The model's own network is not installed: another did it.")
                ? stopped(e)
                : 0;
+}
+
+/* What the device is asked for, all of it before the first frame. */
+static int open_work(struct run *r, struct error *e)
+{
+    return open_image(r, e) || open_compute(r, e) ? -1 : 0;
+}
+
+static void close_work(struct run *r)
+{
+    sampler_close(r->sampler);
+    compositor_close(r->compositor);
+    solver_close(r->solver);
+    frame_release(r->image);
+    frame_pool_close(r->images);
+    r->sampler = NULL;
+    r->compositor = NULL;
+    r->solver = NULL;
+    r->image = NULL;
+    r->images = NULL;
+}
+
+static int is_for_another(const struct error *why)
+{
+    return strcmp(why->code, "device_unsuited") == 0 || strcmp(why->code, "out_of_memory") == 0;
+}
+
+/* The same on the processor, where the device may become it; it has refused with *e. */
+static int open_again(struct run *r, struct error *e)
+{
+    const struct pipeline_params *p = r->params;
+    struct error why = *e;
+    if (!is_for_another(&why))
+        return -1;
+    close_work(r);
+    input_close(r->input);
+    r->input = NULL;
+    models_close(p->models);
+    if (device_fall_back(p->device, &why))
+        return -1;
+    r->on_card = 0;
+    if (warn(r, "processor_used", why.text))
+        return stopped(e);
+    return open_input(r, e) || open_work(r, e) ? -1 : 0;
 }
 
 static int warn_of_outcome(const struct run *r, struct error *e)
@@ -646,14 +707,16 @@ static int run(struct run *r, struct pipeline_result *result, struct error *e)
     if (!r->tracks)
         return -1;
     r->on_card = device_is_apart(r->params->device) && r->tracks == 1 && nvenc_track(r->track);
-    if (open_input(r, e) || open_image(r, e) || open_compute(r, e) || open_audio(r, e) ||
-        open_encoders(r, e) || open_pools(r, e) || open_queues(r, e) || open_mux(r, e) ||
-        run_threads(r, e) || mux_finish(r->mux, &result->bytes, e) || warn_of_outcome(r, e))
+    if (open_input(r, e) || tell_probed(r, e) || (open_work(r, e) && open_again(r, e)) ||
+        open_audio(r, e) || open_encoders(r, e) || open_pools(r, e) || open_queues(r, e) ||
+        open_mux(r, e) || run_threads(r, e) || mux_finish(r->mux, &result->bytes, e) ||
+        warn_of_outcome(r, e))
         return -1;
     result->frames = r->done;
     result->duration_ms = av_rescale_q(r->end, r->format->ticks, (AVRational) { 1, 1000 });
     result->width = r->layout.width;
     result->height = r->layout.height;
+    result->need = need_of(r);
     memcpy(result->busy, r->busy, sizeof result->busy);
     return 0;
 }
@@ -680,11 +743,7 @@ int pipeline_run(const struct pipeline_params *params, struct pipeline_result *r
     mux_close(state.mux);
     audio_close(state.audio);
     input_close(state.input);
-    sampler_close(state.sampler);
-    compositor_close(state.compositor);
-    solver_close(state.solver);
-    frame_release(state.image);
-    frame_pool_close(state.images);
+    close_work(&state);
     frame_pool_close(state.sources);
     frame_pool_close(state.outputs);
     frame_pool_close(state.fetched);

@@ -41,6 +41,7 @@ struct pipeline_params {
 struct pipeline_result {
     int64_t frames, duration_ms, bytes;
     int width, height;
+    int64_t need;        /* of a card's memory, as was known before; 0: none was used */
     double busy[STAGES]; /* seconds that each stage worked, waiting left out */
 };
 

@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 #include "../media/libav.h"
+#include "need.h"
 #include "pipeline.h"
 #include "sandbox.h"
 
 /* What most clips look like: the network for it is planned before there is one. */
 enum { USUAL_WIDTH = 1920, USUAL_HEIGHT = 1080, USUAL_RATE = 30 };
 
-enum { HASH_BUFFER = 256 << 10 };
+enum { HASH_BUFFER = 256 << 10, LARGE_WIDTH = 4096 };
 
 struct descriptors {
     int input, output, image; /* in the order in which they are sent */
@@ -114,6 +115,38 @@ static int warm_up(struct models *models, const char *model, struct error *e)
     return failed ? -1 : 0;
 }
 
+/* On a card that has no room for the network, or cannot run it, the processor does where that may be. */
+static int warm_up_somewhere(struct models *models, const char *model, struct error *e)
+{
+    if (!warm_up(models, model, e))
+        return 0;
+    models_close(models);
+    return device_fall_back(models->device, e) ? -1 : warm_up(models, model, e);
+}
+
+/* What the supervisor is to know of a warm worker. */
+static struct report ready(const struct worker_params *p, const struct models *models)
+{
+    struct report r = { .kind = REPORT_READY };
+    struct device_card card = device_card(models->device);
+    error_set(&r.error, "device", "%s", device_found(models->device));
+    if (!card.count)
+        return r;
+    int height = (int)((p->max_pixels + LARGE_WIDTH - 1) / LARGE_WIDTH);
+    struct need_params largest = { .width = LARGE_WIDTH,
+        .height = height,
+        .canvas_width = LARGE_WIDTH,
+        .canvas_height = height,
+        .on_card = 1,
+        .network = model_card_bytes(models->model) };
+    r.need = need_bytes(&largest);
+    r.idle = need_idle(largest.network);
+    r.cards = card.count;
+    r.card = card.ordinal;
+    r.card_bytes = card.bytes;
+    return r;
+}
+
 static void run_job(const struct worker_params *p, const struct job *job,
     const struct descriptors *files, struct models *models, struct report *last)
 {
@@ -145,6 +178,7 @@ int worker_main(const struct worker_params *p)
 {
     struct report last = { .kind = REPORT_FAILED };
     struct models models = {
+        .budget = p->budget,
         .manifests = p->manifests,
         .manifest_count = p->manifest_count,
         .threads = p->threads,
@@ -152,18 +186,17 @@ int worker_main(const struct worker_params *p)
     struct job job = { 0 };
     struct descriptors files = { -1, -1, -1 };
     /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
-    models.device = device_open(p->device, &last.error);
+    models.device = device_open_turn(p->device, p->turn, &last.error);
     const int on_card = models.device && device_is_apart(models.device);
-    models.budget = on_card ? 0 : p->budget;
     if (!models.device ||
         (p->sandbox && sandbox_isolate(on_card ? 0 : p->memory_limit, &last.error)) ||
-        warm_up(&models, p->model, &last.error) ||
+        warm_up_somewhere(&models, p->model, &last.error) ||
         (p->sandbox && sandbox_seal(p->control, &last.error))) {
         report((void *)p, &last);
         return 1;
     }
-    if (report((void *)p, &(struct report) { .kind = REPORT_READY }) ||
-        receive_job(p->control, &job, &files))
+    struct report warm = ready(p, &models);
+    if (report((void *)p, &warm) || receive_job(p->control, &job, &files))
         return 1;
     run_job(p, &job, &files, &models, &last);
     models_close(&models);

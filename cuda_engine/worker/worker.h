@@ -14,7 +14,9 @@ struct worker_params {
         *model;     /* API name, whose network is planned ahead; one that is not installed: any */
     int64_t budget; /* as in struct models; on a card there is none */
     const char *device;   /* as device_open() takes it */
+    int turn;             /* as device_open_turn() takes it */
     int threads;          /* at least 1 */
+    int64_t max_pixels;   /* of a job's pictures */
     int64_t memory_limit; /* bytes of address space; 0: none, as on a card */
     int sandbox;          /* 0: for debuggers only */
 };

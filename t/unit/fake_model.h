@@ -86,6 +86,12 @@ const struct raster *model_input(const struct model *model)
     return &model->input;
 }
 
+int64_t model_card_bytes(const struct model *model)
+{
+    (void)model;
+    return 0;
+}
+
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
     if (model->runs++ == fake_fail_at)

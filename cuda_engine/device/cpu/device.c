@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int cpu_open(struct device *device, int ordinal, struct error *e)
+static int cpu_open(struct device *device, int ordinal, int turn, struct error *e)
 {
-    (void)device, (void)ordinal, (void)e;
+    (void)device, (void)ordinal, (void)turn, (void)e;
     return 0;
 }
 

@@ -58,7 +58,7 @@ static int open_size(struct cuda_compositor *o, const struct compositor_params *
     o->size = enlargement(p->width, p->height, p->low_width, p->low_height);
     if (o->size.tile_width && o->size.tile_height)
         return 0;
-    return error_set(e, "too_small",
+    return error_set(e, "device_unsuited",
         "A video of %dx%d is too small for a network of %dx%d on this card.", p->width, p->height,
         p->low_width, p->low_height);
 }

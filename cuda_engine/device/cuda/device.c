@@ -7,10 +7,7 @@
 
 enum { ALIGNMENT = 256 }; /* of rows: what copies and kernels of a card are fastest with */
 
-/*
- * What a worker takes of a card at most: the driver's context, the frames of its pools and the surfaces of decoder and
- * encoder in 4K (13, 20 and 8 of 12 MiB), and a network with its workspace. Where there is not so much none starts.
- */
+/* Of a card's memory must be free for a worker to start: the driver's context, a network, and a video of Full HD. */
 static const size_t memory_needed = (size_t)1 << 30;
 
 /* Without them the processor decodes and encodes. */
@@ -45,13 +42,13 @@ static int open_streams(struct card *card, struct error *e)
     return 0;
 }
 
-static int cuda_device_open(struct device *device, int ordinal, struct error *e)
+static int cuda_device_open(struct device *device, int ordinal, int turn, struct error *e)
 {
     struct card *card = calloc(1, sizeof *card);
     if (!card)
         return error_retry(e, "out_of_memory", "There is no memory for a device.");
     device->context = card;
-    if (!cuda_open(&card->cuda, ordinal, memory_needed, e) && !open_streams(card, e)) {
+    if (!cuda_open(&card->cuda, ordinal, turn, memory_needed, e) && !open_streams(card, e)) {
         for (int i = 0; i < CODECS; i++)
             card->codecs[i] = dlopen(codecs[i], RTLD_NOW | RTLD_LOCAL);
         return 0;
@@ -63,6 +60,12 @@ static int cuda_device_open(struct device *device, int ordinal, struct error *e)
 static const char *cuda_device_found(const struct device *device)
 {
     return card_of(device)->cuda.found;
+}
+
+static struct device_card cuda_card(const struct device *device)
+{
+    const struct cuda *c = &card_of(device)->cuda;
+    return (struct device_card) { c->count, c->ordinal, (int64_t)c->bytes };
 }
 
 static void *cuda_allocate(struct device *device, enum frame_place place, size_t bytes)
@@ -119,6 +122,7 @@ const struct device_backend device_cuda = {
     .open = cuda_device_open,
     .close = cuda_device_close,
     .found = cuda_device_found,
+    .card = cuda_card,
     .allocate = cuda_allocate,
     .release = cuda_release,
     .fence_open = cuda_fence_open,

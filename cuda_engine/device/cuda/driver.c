@@ -82,6 +82,7 @@ static int take(struct cuda *c, int ordinal, size_t need, struct error *e)
     c->context = context;
     if (LOOK(c, e, cuCtxSetCurrent, c->context) || LOOK(c, e, cuMemGetInfo, &available, &total))
         return -1;
+    c->bytes = total;
     if (available < need)
         return error_set(e, unavailable,
             "cuda:%d (%s) is too small: %zu of its %zu MiB are free and %zu MiB are needed.",
@@ -101,14 +102,14 @@ static void give_back(struct cuda *c)
     c->context = NULL;
 }
 
-/* The first card that suits; where none does, *e is about the first. */
-static int take_first(struct cuda *c, int cards, size_t need, struct error *e)
+/* The first card that suits, from the turn-th on; where none does, *e is about that. */
+static int take_first(struct cuda *c, int turn, size_t need, struct error *e)
 {
-    if (!cards)
+    if (!c->count)
         return error_set(e, unavailable, "There is a CUDA driver here, but no card.");
-    for (int i = 0; i < cards; i++) {
+    for (int i = 0; i < c->count; i++) {
         struct error why;
-        if (!take(c, i, need, &why))
+        if (!take(c, (turn + i) % c->count, need, &why))
             return 0;
         give_back(c);
         if (!i)
@@ -117,19 +118,18 @@ static int take_first(struct cuda *c, int cards, size_t need, struct error *e)
     return -1;
 }
 
-int cuda_open(struct cuda *c, int ordinal, size_t need, struct error *e)
+int cuda_open(struct cuda *c, int ordinal, int turn, size_t need, struct error *e)
 {
     struct error why = { 0 };
-    int cards = 0;
     *c = (struct cuda) { 0 };
-    if (load(c, &why) || start(c, &cards, &why))
+    if (load(c, &why) || start(c, &c->count, &why))
         goto failed;
-    if (ordinal >= cards) {
+    if (ordinal >= c->count) {
         error_set(&why, unavailable, "There is no cuda:%d: the machine has %d CUDA card%s.",
-            ordinal, cards, cards == 1 ? "" : "s");
+            ordinal, c->count, c->count == 1 ? "" : "s");
         goto failed;
     }
-    if (ordinal < 0 ? take_first(c, cards, need, &why) : take(c, ordinal, need, &why))
+    if (ordinal < 0 ? take_first(c, turn, need, &why) : take(c, ordinal, need, &why))
         goto failed;
     return 0;
 failed:

@@ -59,7 +59,9 @@ struct cuda {
     void *library;
     CUdevice device;
     CUcontext context;
+    int count;              /* of the machine's cards */
     int ordinal;            /* N of cuda:N */
+    size_t bytes;           /* of its memory */
     int sm;                 /* 86: compute capability 8.6 */
     char name[CUDA_NAME];   /* the card's */
     char found[CUDA_FOUND]; /* a sentence for the log: card, memory, driver */
@@ -69,11 +71,11 @@ struct cuda {
 };
 
 /*
- * Loads the driver and takes card cuda:ordinal, or the first that suits where ordinal is -1; its context is current
- * then. need: bytes of its memory that must be free. -1 and *e (device_unavailable) with the reason: no library, a driver
+ * Loads the driver and takes card cuda:ordinal, or where ordinal is -1 the first that suits, of which the turn-th is looked
+ * at first, counted around; its context is current then. need: bytes of its memory that must be free. -1 and *e (device_unavailable) with the reason: no library, a driver
  * too old for the kernels that were built, no card, none of that number, a card too old, or one with too little memory.
  */
-int cuda_open(struct cuda *c, int ordinal, size_t need, struct error *e);
+int cuda_open(struct cuda *c, int ordinal, int turn, size_t need, struct error *e);
 
 /* After everything that was made on it; c may be all zeros. */
 void cuda_close(struct cuda *c);

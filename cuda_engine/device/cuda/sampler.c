@@ -31,7 +31,7 @@ static int open_all(struct cuda_sampler *s, const struct sampler_params *p, stru
     const struct cuda *c = &s->card->cuda;
     s->tile = sample_tile(p->width, p->to_width);
     if (!s->tile)
-        return error_set(e, "too_large",
+        return error_set(e, "device_unsuited",
             "A video of %dx%d is too large for a network of %dx%d on this card.", p->width,
             p->height, p->to_width, p->to_height);
     return cuda_enter(c, e) || module_load(&s->sample, c, sample_fatbin, e) ||

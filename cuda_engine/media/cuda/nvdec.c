@@ -3,15 +3,14 @@
 #include <libavutil/hwcontext.h>
 #include <stdlib.h>
 
+#include "../../device/cuda/narrow.h"
 #include "../../device/cuda/transfer.h"
 #include "../libav.h"
 #include "hwcontext.h"
 
 enum {
-    STAGED = 2,       /* one is written while the other is copied */
-    SURFACES = 2,     /* beside those that the codec needs: the one that is copied, and the next */
-    H264_SIDE = 4096, /* before Blackwell */
-    SIDE_MAX = 8192,
+    STAGED = 2,   /* one is written while the other is copied */
+    SURFACES = 2, /* beside those that the codec needs: the one that is copied, and the next */
 };
 
 struct nvdec {
@@ -19,6 +18,7 @@ struct nvdec {
     const struct card *card;
     AVBufferRef *context;
     struct frame_pool *staged;
+    struct narrow *narrow; /* NULL: surfaces are of 8 bits */
 };
 
 int nvdec_open(struct nvdec **nvdec, struct device *device, int width, int height, struct error *e)
@@ -48,17 +48,26 @@ int nvdec_open(struct nvdec **nvdec, struct device *device, int width, int heigh
     return -1;
 }
 
+/* What some cards decode; whether this one does, FFmpeg asks it. */
+static const struct {
+    enum AVCodecID id;
+    int side_max;
+    int wide; /* 1: of 10 bits, too */
+} codecs[] = {
+    { AV_CODEC_ID_H264, 4096, 0 }, /* before Blackwell */
+    { AV_CODEC_ID_HEVC, 8192, 1 },
+    { AV_CODEC_ID_VP9, 8192, 1 },
+};
+
 static int is_wanted(const AVCodecContext *c)
 {
-    int limit = c->codec_id == AV_CODEC_ID_H264 ? H264_SIDE : SIDE_MAX;
-    switch (c->codec_id) {
-    case AV_CODEC_ID_H264:
-    case AV_CODEC_ID_HEVC:
-    case AV_CODEC_ID_VP9:
-        return c->pix_fmt == AV_PIX_FMT_YUV420P && c->color_range != AVCOL_RANGE_JPEG &&
-               c->width <= limit && c->height <= limit;
-    default: return 0;
-    }
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (codecs[i].id == c->codec_id)
+            return c->width <= codecs[i].side_max && c->height <= codecs[i].side_max &&
+                   c->color_range != AVCOL_RANGE_JPEG &&
+                   (c->pix_fmt == AV_PIX_FMT_YUV420P ||
+                       (c->pix_fmt == AV_PIX_FMT_YUV420P10 && codecs[i].wide));
+    return 0;
 }
 
 /* The first format is the software's where the card was asked and refused: FFmpeg asks again without it. */
@@ -74,6 +83,9 @@ int nvdec_attach(struct nvdec *nvdec, const struct picture *picture, AVCodecCont
 {
     if (!nvdec || !is_wanted(decoder) ||
         !picture_is_shown(picture, decoder->width, decoder->height))
+        return 0;
+    if (decoder->pix_fmt != AV_PIX_FMT_YUV420P && !nvdec->narrow &&
+        (cuda_enter(&nvdec->card->cuda, NULL) || !(nvdec->narrow = narrow_open(nvdec->card, NULL))))
         return 0;
     decoder->hw_device_ctx = av_buffer_ref(nvdec->context);
     if (!decoder->hw_device_ctx)
@@ -93,15 +105,18 @@ static struct surface surface_of(const AVFrame *f)
     };
 }
 
-static int is_nv12(const AVFrame *f)
+/* NV12 or P010; of anything else: not known. */
+static enum AVPixelFormat format_of(const AVFrame *f)
 {
-    return ((const AVHWFramesContext *)f->hw_frames_ctx->data)->sw_format == AV_PIX_FMT_NV12;
+    enum AVPixelFormat format = ((const AVHWFramesContext *)f->hw_frames_ctx->data)->sw_format;
+    return format == AV_PIX_FMT_NV12 || format == AV_PIX_FMT_P010 ? format : AV_PIX_FMT_NONE;
 }
 
 /* By our own copy: av_hwframe_transfer_data() of FFmpeg 5.1 hides that one failed. */
 static int copy_out(const struct nvdec *n, const AVFrame *from, AVFrame *to, struct error *e)
 {
     const struct cuda *c = &n->card->cuda;
+    int sample = to->format == AV_PIX_FMT_P010 ? 2 : 1; /* bytes */
     for (int i = 0; i < 2; i++) {
         CUDA_MEMCPY2D copy = {
             .srcMemoryType = CU_MEMORYTYPE_DEVICE,
@@ -110,7 +125,7 @@ static int copy_out(const struct nvdec *n, const AVFrame *from, AVFrame *to, str
             .dstMemoryType = CU_MEMORYTYPE_HOST,
             .dstHost = to->data[i],
             .dstPitch = (size_t)to->linesize[i],
-            .WidthInBytes = (size_t)(i ? (from->width + 1) / 2 * 2 : from->width),
+            .WidthInBytes = (size_t)(sample * (i ? (from->width + 1) / 2 * 2 : from->width)),
             .Height = (size_t)(i ? (from->height + 1) / 2 : from->height),
         };
         if (CUDA(c, e, cuMemcpy2DAsync, &copy, n->card->decode))
@@ -123,12 +138,14 @@ int nvdec_fetch(struct nvdec *nvdec, AVFrame *picture, struct error *e)
 {
     if (picture->format != AV_PIX_FMT_CUDA)
         return 0;
-    if (!is_nv12(picture))
-        return error_set(e, "decode_error", "The card gave a picture that is not one of 8 bits.");
+    enum AVPixelFormat format = format_of(picture);
+    if (format == AV_PIX_FMT_NONE)
+        return error_set(
+            e, "decode_error", "The card gave a picture that is neither NV12 nor P010.");
     AVFrame *host = av_frame_alloc();
     int result = AVERROR(ENOMEM);
     if (host) {
-        host->format = AV_PIX_FMT_NV12;
+        host->format = format;
         host->width = picture->width;
         host->height = picture->height;
         result = av_frame_get_buffer(host, 0);
@@ -168,13 +185,16 @@ int nvdec_take(struct nvdec *nvdec, struct picture *picture, const AVFrame *from
     if (from->format != AV_PIX_FMT_CUDA)
         return upload(nvdec, picture, from, aspect, to, e);
     struct surface surface = surface_of(from);
-    return transfer_surface(c, to, &surface, nvdec->card->decode, e);
+    return format_of(from) == AV_PIX_FMT_P010
+               ? narrow_run(nvdec->narrow, to, &surface, nvdec->card->decode, e)
+               : transfer_surface(c, to, &surface, nvdec->card->decode, e);
 }
 
 void nvdec_close(struct nvdec *nvdec)
 {
     if (!nvdec)
         return;
+    narrow_close(nvdec->narrow);
     frame_pool_close(nvdec->staged);
     av_buffer_unref(&nvdec->context);
     free(nvdec);

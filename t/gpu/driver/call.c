@@ -19,6 +19,7 @@ static struct {
         long count;
     } calls[CALLS];
     long alive[KINDS];
+    long peak; /* bytes of device memory, at most */
     CUresult lost;
     bool log;
     int trace;
@@ -67,6 +68,18 @@ static void load_kernels(const char *list)
     free(paths);
 }
 
+/* CUEMU_TRACE=file, or =folder/ for a file of each process, which has its number for a name */
+static int open_trace(const char *given)
+{
+    char path[LINE];
+    size_t length = strlen(given);
+    if (length && given[length - 1] == '/')
+        snprintf(path, sizeof path, "%s%d", given, (int)getpid());
+    else
+        snprintf(path, sizeof path, "%s", given);
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+}
+
 static void start(void)
 {
     pthread_mutexattr_t recursive;
@@ -75,12 +88,12 @@ static void start(void)
     pthread_mutex_init(&emulation.lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
     const char *fault = getenv("CUEMU_FAIL"), *kernels = getenv("CUEMU_KERNELS");
-    const char *trace = getenv("CUEMU_TRACE");
+    const char *trace = getenv("CUEMU_TRACE"), *once = getenv("CUEMU_FAIL_ONCE");
     emulation.log = getenv("CUEMU_LOG") != NULL;
-    if (fault)
+    if (fault && (!once || !unlink(once)))
         read_fault(fault);
     if (trace)
-        emulation.trace = open(trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        emulation.trace = open_trace(trace);
     if (kernels)
         load_kernels(kernels);
 }
@@ -147,6 +160,8 @@ void cuemu_alive(enum cuemu_kind kind, long by)
 {
     lock();
     emulation.alive[kind] += by;
+    if (emulation.alive[DEVICE_MEMORY] > emulation.peak)
+        emulation.peak = emulation.alive[DEVICE_MEMORY];
     unlock();
 }
 
@@ -200,6 +215,7 @@ __attribute__((destructor)) static void finish(void)
 {
     bool leaked = false;
     write_counts(getenv("CUEMU_COUNTS"));
+    cuemu_trace("peak %ld", emulation.peak);
     for (int i = 0; i < KINDS && !emulation.lost; i++) /* a lost context takes all with it */
         if (emulation.alive[i]) {
             leaked = true;

@@ -27,6 +27,6 @@ struct codec {
     int (*headers)(uint8_t *to, const CUVIDPICPARAMS *p);
 };
 
-extern const struct codec codec_h264;
+extern const struct codec codec_h264, codec_hevc, codec_vp9;
 
 #endif

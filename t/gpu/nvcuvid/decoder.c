@@ -1,6 +1,6 @@
 /*
  * Stands for libnvcuvid.so.1 as FFmpeg uses it. Each picture is decoded at once by libavcodec, into the buffer that bears
- * its number; mapping one queues its copy into one of a fixed set of surfaces in device memory, as NV12.
+ * its number; mapping one queues its copy into one of a fixed set of surfaces in device memory, as NV12 or P016.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ enum {
     MACROBLOCK = 256, /* pixels */
 };
 
-static const struct codec *const codecs[] = { &codec_h264, NULL };
+static const struct codec *const codecs[] = { &codec_h264, &codec_hevc, &codec_vp9, NULL };
 
 struct surface {
     unsigned long long at;
@@ -31,6 +31,8 @@ struct decoder {
     AVFrame *picture[PICTURES]; /* by CurrPicIdx */
     AVFrame *newest;            /* what the software decoder writes to */
     struct surface surface[SURFACES];
+    unsigned long long
+        references; /* what a card keeps decoded pictures in; here it is only taken */
     size_t pitch;
 };
 
@@ -42,20 +44,34 @@ static const struct codec *find_codec(cudaVideoCodec type)
     return *c;
 }
 
+static cudaVideoSurfaceFormat format_of(unsigned depth)
+{
+    return depth > 8 ? cudaVideoSurfaceFormat_P016 : cudaVideoSurfaceFormat_NV12;
+}
+
+/* Bytes of a sample. */
+static int width_of(cudaVideoSurfaceFormat format)
+{
+    return format == cudaVideoSurfaceFormat_P016 ? 2 : 1;
+}
+
 API CUresult cuvidGetDecoderCaps(CUVIDDECODECAPS *caps)
 {
     CUresult fault = cuemu_enter(__func__);
     if (fault)
         return fault;
     const struct codec *c = find_codec(caps->eCodecType);
+    unsigned depth = caps->nBitDepthMinus8 + 8;
     caps->bIsSupported = c && caps->eChromaFormat == cudaVideoChromaFormat_420 &&
-                         caps->nBitDepthMinus8 + 8 <= c->depth;
+                         depth <= c->depth &&
+                         depth <= (unsigned)cuemu_setting("CUEMU_NVDEC_DEPTH", 10);
     if (!caps->bIsSupported)
         return CUDA_SUCCESS;
-    caps->nMaxWidth = caps->nMaxHeight = (unsigned)c->side_max;
-    caps->nMaxMBCount = (unsigned)(c->side_max * c->side_max / MACROBLOCK);
+    unsigned side = (unsigned)cuemu_setting("CUEMU_NVDEC_SIDE", c->side_max);
+    caps->nMaxWidth = caps->nMaxHeight = side;
+    caps->nMaxMBCount = side * side / MACROBLOCK;
     caps->nMinWidth = caps->nMinHeight = SIDE_MIN;
-    caps->nOutputFormatMask = 1 << cudaVideoSurfaceFormat_NV12;
+    caps->nOutputFormatMask = 1 << format_of(depth);
     return CUDA_SUCCESS;
 }
 
@@ -87,11 +103,13 @@ static int open_software(struct decoder *d)
 static int open_surfaces(struct decoder *d)
 {
     int height = (int)d->info.ulTargetHeight;
-    d->pitch = (d->info.ulTargetWidth + PITCH - 1) / PITCH * PITCH;
+    size_t row = d->info.ulTargetWidth * (size_t)width_of(d->info.OutputFormat);
+    d->pitch = (row + PITCH - 1) / PITCH * PITCH;
+    size_t bytes = d->pitch * (size_t)(height + (height + 1) / 2);
     for (unsigned i = 0; i < d->info.ulNumOutputSurfaces; i++)
-        if (cuemu_allocate(&d->surface[i].at, d->pitch * (size_t)(height + (height + 1) / 2)))
+        if (cuemu_allocate(&d->surface[i].at, bytes))
             return -1;
-    return 0;
+    return cuemu_allocate(&d->references, bytes * d->info.ulNumDecodeSurfaces) ? -1 : 0;
 }
 
 static void destroy(struct decoder *d)
@@ -102,6 +120,8 @@ static void destroy(struct decoder *d)
         if (d->surface[i].at)
             cuemu_release(d->surface[i].at);
     }
+    if (d->references)
+        cuemu_release(d->references);
     for (int i = 0; i < PICTURES; i++)
         av_frame_free(&d->picture[i]);
     av_frame_free(&d->newest);
@@ -115,7 +135,8 @@ API CUresult cuvidCreateDecoder(CUvideodecoder *decoder, CUVIDDECODECREATEINFO *
     if (fault)
         return fault;
     const struct codec *codec = find_codec(info->CodecType);
-    if (!codec || info->ulNumOutputSurfaces > SURFACES || info->ulNumDecodeSurfaces > PICTURES)
+    if (!codec || info->ulNumOutputSurfaces > SURFACES || info->ulNumDecodeSurfaces > PICTURES ||
+        info->OutputFormat != format_of((unsigned)info->bitDepthMinus8 + 8))
         return CUDA_ERROR_NOT_SUPPORTED;
     struct decoder *d = calloc(1, sizeof *d);
     if (!d)
@@ -191,21 +212,30 @@ struct output {
     int width, height; /* of the surface */
 };
 
+/* Samples of a row, step apart; of 10 bits they lie in the upper ones of 16. */
+static void write_row(
+    const struct output *o, int plane, int y, uint8_t *row, int first, int step, int count)
+{
+    const AVFrame *f = o->picture;
+    const uint8_t *from = f->data[plane] + (ptrdiff_t)y * f->linesize[plane];
+    if (f->format == AV_PIX_FMT_YUV420P) {
+        for (int x = 0; x < count; x++)
+            row[first + x * step] = from[x];
+    } else {
+        for (int x = 0; x < count; x++)
+            ((uint16_t *)row)[first + x * step] = (uint16_t)(((const uint16_t *)from)[x] << 6);
+    }
+}
+
 static int write_surface(void *data)
 {
     const struct output *o = data;
-    const AVFrame *f = o->picture;
     for (int y = 0; y < o->height; y++)
-        memcpy(o->to + (size_t)y * o->pitch, f->data[0] + (ptrdiff_t)y * f->linesize[0],
-            (size_t)o->width);
+        write_row(o, 0, y, o->to + (size_t)y * o->pitch, 0, 1, o->width);
     for (int y = 0; y < (o->height + 1) / 2; y++) {
-        uint8_t *to = o->to + (size_t)(o->height + y) * o->pitch;
-        const uint8_t *u = f->data[1] + (ptrdiff_t)y * f->linesize[1];
-        const uint8_t *v = f->data[2] + (ptrdiff_t)y * f->linesize[2];
-        for (int x = 0; x < (o->width + 1) / 2; x++) {
-            to[2 * x] = u[x];
-            to[2 * x + 1] = v[x];
-        }
+        uint8_t *row = o->to + (size_t)(o->height + y) * o->pitch;
+        write_row(o, 1, y, row, 0, 2, (o->width + 1) / 2);
+        write_row(o, 2, y, row, 1, 2, (o->width + 1) / 2);
     }
     return CUDA_SUCCESS;
 }
@@ -233,7 +263,9 @@ API CUresult cuvidMapVideoFrame64(CUvideodecoder decoder, int index, unsigned lo
         return fault;
     struct decoder *d = decoder;
     const AVFrame *picture = index >= 0 && index < PICTURES ? d->picture[index] : NULL;
-    if (!picture || !picture->buf[0] || picture->format != AV_PIX_FMT_YUV420P)
+    int wide = width_of(d->info.OutputFormat) > 1;
+    if (!picture || !picture->buf[0] ||
+        picture->format != (wide ? AV_PIX_FMT_YUV420P10 : AV_PIX_FMT_YUV420P))
         return CUDA_ERROR_INVALID_VALUE;
     struct surface *surface = free_surface(d);
     if (!surface) {

@@ -15,7 +15,8 @@ use Matte::Origin;
 use Matte::Postgres;
 use Matte::Test;
 
-# Options: backoff => factor for the time before a retry; engine => {key => value} of matted.conf and nginx => {...} of Matte::Nginx for what a test wants otherwise.
+# Options: backoff => factor for the time before a retry; engine => {key => value} of matted.conf, env => {...} of its
+# process and nginx => {...} of Matte::Nginx for what a test wants otherwise.
 sub start {
     my ($class, %o) = @_;
     my $dir = workspace();
@@ -29,6 +30,7 @@ sub start {
         state        => $self->{state},
         egress_allow => '127.0.0.1/32:' . $self->{origin}->port,
         extra        => $o{engine} // {},
+        env          => $o{env} // {},
     };
     $self->start_engine;
     $self->{nginx} = Matte::Nginx->start($dir,
@@ -39,9 +41,10 @@ sub start {
     return $self;
 }
 
+# %o: options of Matte::Engine in the place of its usual ones.
 sub start_engine {
-    my ($self) = @_;
-    $self->{engine} = Matte::Engine->start($self->{dir}, %{$self->{engine_options}});
+    my ($self, %o) = @_;
+    $self->{engine} = Matte::Engine->start($self->{dir}, %{$self->{engine_options}}, %o);
     return $self->{engine};
 }
 

@@ -39,7 +39,7 @@ for my $card (@cards) {
     is($got{refused}, 0, "$name: none is refused");
     is($got{fused}, $got{extras}, "$name: bias, residual and ReLU are inside");
     $sum{$_} += $got{$_} for keys %sum;
-    push @lines, map { "nn.plans.$name.$_=$got{$_}" } qw(layers shapes plans refused fused workspace);
+    push @lines, map { "gpu.plans.$name.$_=$got{$_}" } qw(layers shapes plans refused fused workspace);
 }
 
 # The check can fail: with one row of padding too many every convolution is refused, in cuDNN's words.
@@ -79,4 +79,4 @@ spew("$work/libcudnn.so.9", 'no library');
 }
 
 done_testing();
-print "$_\n" for @lines, "nn.plans=$sum{plans}", "nn.plans_refused=$sum{refused}", "nn.plans_fused=$sum{fused}";
+print "$_\n" for @lines, "gpu.plans=$sum{plans}", "gpu.plans_refused=$sum{refused}", "gpu.plans_fused=$sum{fused}";
