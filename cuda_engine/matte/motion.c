@@ -12,10 +12,17 @@
 /* A block is compared by a window around it, so that one with little in it has its neighbours to hold on to. */
 enum { WINDOW = 16, AROUND = (WINDOW - MOTION_BLOCK) / 2, SEARCH = 8, NEAR = 2, BORDER = 32 };
 
-/* In codes a pixel: below, a difference is noise; above, nothing of the kind was there; what a pixel's way costs. */
+/* In codes a pixel: below, a difference is noise; above, nothing of the kind was there, or not so near; what a pixel's way costs. */
 #define NOISE   1.2f
 #define FOREIGN 12
+#define FAR     5
 #define WAY     .08f
+
+/* The most that motion may differ from one block of a thing to the next, in pixels. */
+#define STEEPEST .4f
+
+/* What a square of pixels that blocks are off counts, in blocks. */
+#define DISAGREE 20
 
 /* The part of the blocks that are foreign after a cut. */
 #define CUT .4f
@@ -98,12 +105,12 @@ static int sum_at(const struct match *m, int dx, int dy)
     return difference(m->now, m->before + (ptrdiff_t)dy * m->stride + dx, m->stride);
 }
 
-static void search(struct match *m, int dx, int dy, int reach)
+static void search(struct match *m, int dx, int dy, int reach, int step)
 {
     for (int y = inside(dy - reach, -MOTION_REACH, MOTION_REACH);
-         y <= inside(dy + reach, -MOTION_REACH, MOTION_REACH); y++)
+         y <= inside(dy + reach, -MOTION_REACH, MOTION_REACH); y += step)
         for (int x = inside(dx - reach, -MOTION_REACH, MOTION_REACH);
-             x <= inside(dx + reach, -MOTION_REACH, MOTION_REACH); x++) {
+             x <= inside(dx + reach, -MOTION_REACH, MOTION_REACH); x += step) {
             const int sum = sum_at(m, x, y);
             const float cost = (float)sum + WAY * WINDOW * WINDOW * sqrtf((float)(x * x + y * y));
             if (cost < m->cost) {
@@ -153,9 +160,13 @@ static int find(struct finder *f, int column, int row, struct motion_block *b)
     *b = (struct motion_block) { 0, 0, (float)m.sum / (WINDOW * WINDOW) };
     if (b->residual < NOISE)
         return 0;
-    search(&m, 0, 0, SEARCH);
+    search(&m, 0, 0, SEARCH, 1);
     if (px || py)
-        search(&m, px, py, NEAR);
+        search(&m, px, py, NEAR, 1);
+    if (m.sum > FAR * WINDOW * WINDOW) {
+        search(&m, 0, 0, MOTION_REACH, 2);
+        search(&m, m.dx, m.dy, 1, 1);
+    }
     b->residual = (float)m.sum / (WINDOW * WINDOW);
     const float x = least(sum_at(&m, m.dx - 1, m.dy), m.sum, sum_at(&m, m.dx + 1, m.dy));
     const float y = least(sum_at(&m, m.dx, m.dy - 1), m.sum, sum_at(&m, m.dx, m.dy + 1));
@@ -227,14 +238,19 @@ static void block_at(const struct affine *a, float column, float row, float *dx,
     *dy = a->dy[0] + a->dy[1] * x + a->dy[2] * y;
 }
 
-/* Of one component, by least squares of weighted moments; slopes of few blocks are not believed. */
-static void solve(
-    float to[3], const float xx, const float xy, const float yy, const float b[3], float sum)
+static float within(float value, float most)
 {
-    const float trust = 1, p = xx + trust, q = yy + trust, det = p * q - xy * xy;
+    return fminf(fmaxf(value, -most), most);
+}
+
+/* Of one component, by least squares of weighted moments; slopes of few blocks, and of ones that disagree, are doubted. */
+static void solve(
+    float to[3], float xx, float xy, float yy, const float b[3], float sum, float doubt)
+{
+    const float p = xx + doubt, q = yy + doubt, det = p * q - xy * xy;
     to[0] = b[0] / sum;
-    to[1] = (q * b[1] - xy * b[2]) / det;
-    to[2] = (p * b[2] - xy * b[1]) / det;
+    to[1] = within((q * b[1] - xy * b[2]) / det, STEEPEST);
+    to[2] = within((p * b[2] - xy * b[1]) / det, STEEPEST);
 }
 
 /* The motion of the thing's blocks by f->weight; those that go elsewhere, as what is beside it does, lose theirs. */
@@ -243,6 +259,7 @@ static struct affine fit(struct finder *f)
     const struct motion *m = &f->motion;
     const int count = m->columns * m->rows;
     struct affine a = { 0 };
+    float doubt = 1;
     for (int round = 0; round < 4; round++) {
         float sum = 1e-6f, xx = 0, xy = 0, yy = 0, of_x[3] = { 0 }, of_y[3] = { 0 };
         a.x = a.y = 0;
@@ -270,8 +287,9 @@ static struct affine fit(struct finder *f)
                 of_y[k] += factor[k] * f->blocks[i].dy;
             }
         }
-        solve(a.dx, xx, xy, yy, of_x, sum);
-        solve(a.dy, xx, xy, yy, of_y, sum);
+        solve(a.dx, xx, xy, yy, of_x, sum, doubt);
+        solve(a.dy, xx, xy, yy, of_y, sum, doubt);
+        float off = 0;
         for (int i = 0; i < count && round < 3; i++) {
             float x, y, dx, dy;
             if (f->weight[i] <= 0)
@@ -280,8 +298,10 @@ static struct affine fit(struct finder *f)
             block_at(&a, x, y, &dx, &dy);
             dx -= f->blocks[i].dx;
             dy -= f->blocks[i].dy;
+            off += f->weight[i] * (dx * dx + dy * dy);
             f->weight[i] /= 1 + dx * dx + dy * dy;
         }
+        doubt = 1 + DISAGREE * off / sum;
     }
     return a;
 }

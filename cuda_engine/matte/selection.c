@@ -5,6 +5,9 @@
 /* A thing may be of a class that has at least this part of the score of its likeliest one. */
 #define MAYBE .5f
 
+/* Less of a score is none. */
+#define NAMED .25f
+
 /* What is as large, or as small, as the most of its kind but for this is so, too. */
 #define NEARLY .7f
 
@@ -55,7 +58,7 @@ static float class_score(const struct prompt_phrase *p, const struct track *k)
     for (int i = 0; i < DETECTOR_CLASSES; i++)
         if (prompt_means(p, i))
             best = fmaxf(best, k->score[i]);
-    return best >= MAYBE * k->score[k->label] ? best : 0;
+    return best >= NAMED && best >= MAYBE * k->score[k->label] ? best : 0;
 }
 
 static float area(const struct box *b)

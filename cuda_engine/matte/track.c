@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* The detector must be as sure of a thing that is new; less will do for one that was there before. */
-#define NEW .3f
+#define NEW .25f
 
 /* What boxes of two things have in common when they touch, of the smaller one. */
 #define TOUCH .1f
@@ -156,13 +156,14 @@ static float affinity(const struct track *k, const struct detection *d, const st
         hypotf(middle_x(&k->box) - middle_x(&d->box), middle_y(&k->box) - middle_y(&d->box)) /
         size / reach;
     const float overlap = box_overlap(&k->box, &d->box), like = look_likeness(&k->look, look);
-    if (same_class(k->score, d->score) < MAY_BE || ratio < .25f || ratio > 4)
+    const float kind = same_class(k->score, d->score);
+    if (kind < MAY_BE || ratio < .25f || ratio > 4)
         return 0;
     if (overlap < .1f && away > 1)
         return 0;
     if (overlap < .5f && like < ALIKE)
         return 0;
-    return .1f + overlap + .7f * fmaxf(1 - away, 0) + .3f * like;
+    return .1f + .5f * kind + overlap + .7f * fmaxf(1 - away, 0) + .3f * like;
 }
 
 /* Pairs of a thing and a detection, -1: none; each has one at most. */
