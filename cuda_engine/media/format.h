@@ -49,6 +49,9 @@ struct format {
 extern const struct format format_webm, format_mov, format_mp4, format_gif, format_webp,
     format_png_sequence;
 
+/* Not among those that can be asked for by name: what goes beside one of them. Its ticks are that one's. */
+extern const struct format format_alpha;
+
 /* By API name, or by the extension of a file name; NULL and *e (unsupported_format). */
 const struct format *format_find(const char *name, struct error *e);
 const struct format *format_of_file(const char *path, struct error *e);
