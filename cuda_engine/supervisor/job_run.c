@@ -436,7 +436,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
     }
     r->claim = *claim;
     r->claimed = loop_now();
-    r->files.input = r->files.output = r->files.image = -1;
+    r->files = (struct job_files) { -1, -1, -1, -1 };
     r->next = runs;
     r->link = &runs;
     if (r->next) {
