@@ -37,6 +37,7 @@ static const char usage[] =
     "  --background COLOR|IMAGE  transparent, green, white, black, blue, #rrggbb; or a PNG, JPEG "
     "or WebP file\n"
     "  --alpha FILE.mp4          the alpha too, as a lossless grey video\n"
+    "  --lossless                WebM's alpha exact, and not nearly so\n"
     "  --canvas WIDTHxHEIGHT     the output's size (the video's)\n"
     "  --anchor ANCHOR           where the video is on it: top-left, ... center, ... bottom-right "
     "(center)\n"
@@ -233,6 +234,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         FORMAT,
         BACKGROUND,
         ALPHA,
+        LOSSLESS,
         CANVAS,
         ANCHOR,
         SCALE,
@@ -251,6 +253,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         { "format", required_argument, NULL, FORMAT },
         { "background", required_argument, NULL, BACKGROUND },
         { "alpha", required_argument, NULL, ALPHA },
+        { "lossless", no_argument, NULL, LOSSLESS },
         { "canvas", required_argument, NULL, CANVAS },
         { "anchor", required_argument, NULL, ANCHOR },
         { "scale", required_argument, NULL, SCALE },
@@ -292,6 +295,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
             o->alpha = optarg;
             o->job.alpha = 1;
             break;
+        case LOSSLESS: o->job.lossless = 1; break;
         case CANVAS: result = set_canvas(&o->job.composition, optarg, e); break;
         case ANCHOR: result = set_anchor(&o->job.composition, optarg, e); break;
         case SCALE:
@@ -515,11 +519,13 @@ static int run(
         .report = report,
         .data = &progress,
     };
+    models->device = device;
     int failed = pipeline_run(&params, &result, e);
     if (!failed)
         show_result(&progress, &result);
     else if (progress.terminal)
         fputc('\n', stderr);
+    models_close(models);
     device_close(device);
     return failed;
 }
@@ -598,7 +604,6 @@ static int work(struct options *o, struct error *e)
         .threads = o->threads,
     };
     int failed = write_output(o, &models, &files, e);
-    models_close(&models);
     close_manifests(found, count);
     close(files.input);
     if (files.image >= 0)

@@ -181,6 +181,8 @@ sub webp_alpha {
     my $opaque = ($truth ^ "\xff" x length $truth) =~ tr/\0-\xff/\xff\0/r;
     my $fallen = (($alpha ^ "\xff" x length $alpha) & $opaque) =~ tr/\x06-\xff//;
     cmp_ok($fallen, '<=', 0.001 * ($opaque =~ tr/\xff//), "webm: and one ($fallen do not)");
+    ($file) = matte('exact.webm', '--lossless');
+    ok(raw_video($file, 'alphaextract', 'gray', '-c:v', 'libvpx-vp9') eq $truth, 'webm, lossless: alpha is exact');
     printf "matte.webm_alpha_psnr_db=%.1f\nmatte.exact_formats=%d\n", $psnr, $exact;
 }
 

@@ -55,12 +55,12 @@ my @faults = (
         'asan', 'sample', qr/heap-buffer-overflow/],
     ['a row is written beyond its end', 'canvas.cuh', 'if (count >= 4 &&' => 'if (count >= 1 &&',
         'asan', 'compose', qr/heap-buffer-overflow/],
-    ['shared memory is read beyond its end', 'temporal.cu', 'k <= TEMPORAL_RADIUS' => 'k <= TEMPORAL_RADIUS + 4',
-        'asan', 'refine', qr/out of bounds|global-buffer-overflow/],
+    ['shared memory is written beyond its end', 'sample.cu', 'i < rows * words' => 'i < (SAMPLE_ROWS + 1) * words',
+        'asan', 'sample', qr/out of bounds|global-buffer-overflow/],
     ['words are read that are not aligned', 'copy.cu', 'if (p.vector)' => 'if (p.out.c % 4 == 0 && p.in.c % 4 == 0)',
         'asan', 'tensor', qr/misaligned address/],
-    ['a barrier is missing, which races', 'refine.cuh', '__syncthreads();' => '',
-        'tsan', 'refine', $race],
+    ['a barrier is missing, which races', 'guide.cuh', '__syncthreads();' => '',
+        'tsan', 'guide', $race],
     ['a barrier is missing, with wrong results', 'sample.cu', '__syncthreads();' => '',
         'plain', 'sample', $wrong],
     ['a barrier is missing among lanes', 'normalise.cu', '__syncthreads();' => '',
@@ -78,8 +78,8 @@ my @faults = (
     ['a block relies on being the first', 'copy.cu', '__half *out =' =>
         "if (blockIdx.x + blockIdx.y && p.out[0] == 0x7bff)\nreturn;\n__half *out =",
         'plain', 'tensor', $wrong, CUEMU_ORDER => 'reverse'],
-    ['a formula is wrong', 'refine.cuh', 'round_code(level_alpha(' => 'round_code((',
-        'plain', 'refine', $wrong],
+    ['a formula is wrong', 'guide.cuh', 'round_code(level_alpha(' => 'round_code((',
+        'plain', 'guide', $wrong],
 );
 
 # A library of the one kernel file that a fault is in, or reaches: found before the whole one, as it is loaded after it.
@@ -93,7 +93,7 @@ sub plant {
     my $source = slurp("$top/cuda/kernels/$file");
     $source =~ s/\Q$from\E/$to/ or die "$file has no $from";
     spew("$top/cuda/kernels/$file", $source);
-    my %reaches = ('picture.cuh' => 'sample', 'canvas.cuh' => 'compose', 'refine.cuh' => 'refine');
+    my %reaches = ('picture.cuh' => 'sample', 'canvas.cuh' => 'compose', 'guide.cuh' => 'compose');
     my $kernel = $reaches{$file} // $file =~ s/\.cu$//r;
     run_ok("fault $n is built", 'make', '-s', '-C', "$root/t/gpu", 'kernels', "SOURCES=$top/cuda/kernels",
         "KERNELS=$kernel", "K=$top", "VARIANTS=$variant");
@@ -149,7 +149,7 @@ is_over('a stack', "pool 30\n", sprintf($ptxas, 8, 0), qr/needs memory of its ow
 
 my $text = passes('counted', 'frame', "$gpu/kernels/count.so");
 my %moved = map { /^# (\w+) read=(\d+) written=(\d+)/ ? ($1 => $2 + $3) : () } split /\n/, $text;
-is_deeply([sort keys %moved], [qw(compose refine sample_picture temporal)], 'the kernels of a frame are counted');
+is_deeply([sort keys %moved], [qw(compose sample_picture)], 'the kernels of a frame are counted');
 my ($picture, $half) = (1920 * 1080 * 1.5, 512 * 288 * 2);
 my $ratio = ($moved{sample_picture} + $moved{compose}) / (3 * $picture + 7 * $half);
 cmp_ok($ratio, '<', 1.1, 'a frame moves hardly more than it must');

@@ -7,10 +7,10 @@
 #include "device.h"
 
 /*
- * Samplers and compositors are the backend's own structs that begin with these: device.c fills them after open. *e
- * says that there is no memory unless the backend knows better. Memory
- * for frames is aligned to `alignment` bytes, as their rows are; NULL where there is none. A backend that works on frames
- * after a call has returned gives each a fence; the others leave these functions NULL.
+ * Samplers, fits, solvers and compositors are the backend's own structs that begin with these: device.c fills them after open.
+ * *e says that there is no memory unless the backend knows better. Memory for frames is aligned to `alignment` bytes, as
+ * their rows are; NULL where there is none. A backend that works on frames after a call has returned gives each a fence;
+ * the others leave these functions NULL. raster_open() sets data and step, the rest is filled in.
  */
 struct device_backend {
     const char *name;
@@ -29,11 +29,29 @@ struct device_backend {
         const struct device *device, struct frame *to, const struct frame *from, struct error *e);
     int (*fence_wait)(
         const struct device *device, struct frame *frame, struct error *e); /* frame_wait() */
+    int (*raster_open)(struct device *device, struct raster *raster, struct error *e);
+    void (*raster_close)(struct device *device, struct raster *raster);
+    int (*raster_read)(
+        struct device *device, const struct raster *raster, float *planes, struct error *e);
+    int (*raster_write)(
+        struct device *device, const struct raster *raster, const float *planes, struct error *e);
+    void (*raster_round)(const struct raster *raster); /* NULL: there are only halves */
     struct sampler *(*sampler_open)(
         struct device *device, const struct sampler_params *params, struct error *e);
-    int (*sampler_run)(
-        struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
+    int (*sampler_run)(struct sampler *sampler, const struct frame *source,
+        const struct raster *rgb, struct error *e);
     void (*sampler_close)(struct sampler *sampler);
+    struct fit *(*fit_open)(
+        struct device *device, const struct fit_params *params, struct error *e);
+    int (*fit_put)(
+        struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e);
+    int (*fit_take)(
+        struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
+    void (*fit_close)(struct fit *fit);
+    struct solver *(*solver_open)(
+        struct device *device, const struct solver_params *params, struct error *e);
+    int (*solver_run)(struct solver *solver, struct compositor_low *low, struct error *e);
+    void (*solver_close)(struct solver *solver);
     struct compositor *(*compositor_open)(
         struct device *device, const struct compositor_params *params, struct error *e);
     int (*compositor_run)(struct compositor *compositor, const struct frame *source,
@@ -49,6 +67,16 @@ struct device {
 struct sampler {
     struct device *device;
     struct sampler_params params;
+};
+
+struct fit {
+    struct device *device;
+    struct fit_params params;
+};
+
+struct solver {
+    struct device *device;
+    struct solver_params params;
 };
 
 struct compositor {

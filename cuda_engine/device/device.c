@@ -120,6 +120,39 @@ static int check_sizes(int width, int height, int low_width, int low_height, str
         height, low_width, low_height, SIDE_MAX);
 }
 
+int raster_open(struct device *device, struct raster *raster, int width, int height, int channels,
+    struct error *e)
+{
+    assert(width > 0 && height > 0 && channels > 0);
+    *raster = (struct raster) { .width = width, .height = height, .channels = channels };
+    error_retry(e, "out_of_memory", "There is no memory for a raster of %dx%d.", width, height);
+    return device->backend->raster_open(device, raster, e);
+}
+
+void raster_close(struct device *device, struct raster *raster)
+{
+    if (raster->data)
+        device->backend->raster_close(device, raster);
+    raster->data = NULL;
+}
+
+int raster_read(struct device *device, const struct raster *raster, float *planes, struct error *e)
+{
+    return device->backend->raster_read(device, raster, planes, e);
+}
+
+int raster_write(
+    struct device *device, const struct raster *raster, const float *planes, struct error *e)
+{
+    return device->backend->raster_write(device, raster, planes, e);
+}
+
+void raster_round(struct device *device, const struct raster *raster)
+{
+    if (device->backend->raster_round)
+        device->backend->raster_round(raster);
+}
+
 struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e)
 {
@@ -135,9 +168,18 @@ struct sampler *sampler_open(
     return sampler;
 }
 
-int sampler_run(struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
+static int is_of(const struct raster *raster, int width, int height, int channels)
 {
-    assert(source->width == sampler->params.width && source->height == sampler->params.height);
+    return raster->data && raster->width == width && raster->height == height &&
+           raster->channels == channels;
+}
+
+int sampler_run(
+    struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e)
+{
+    const struct sampler_params *p = &sampler->params;
+    assert(source->width == p->width && source->height == p->height);
+    assert(is_of(rgb, p->to_width, p->to_height, 3));
     return sampler->device->backend->sampler_run(sampler, source, rgb, e);
 }
 
@@ -145,6 +187,75 @@ void sampler_close(struct sampler *sampler)
 {
     if (sampler)
         sampler->device->backend->sampler_close(sampler);
+}
+
+struct fit *fit_open(struct device *device, const struct fit_params *params, struct error *e)
+{
+    assert(params->width <= params->to_width && params->height <= params->to_height);
+    error_retry(e, "out_of_memory", "There is no memory to fit %dx%d pictures into %dx%d.",
+        params->width, params->height, params->to_width, params->to_height);
+    struct fit *fit = device->backend->fit_open(device, params, e);
+    if (!fit)
+        return NULL;
+    fit->device = device;
+    fit->params = *params;
+    return fit;
+}
+
+int fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e)
+{
+    const struct fit_params *p = &fit->params;
+    assert(is_of(picture, p->width, p->height, 3));
+    assert(is_of(input, p->to_width, p->to_height, 3) && input->step == picture->step);
+    return fit->device->backend->fit_put(fit, picture, input, e);
+}
+
+int fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e)
+{
+    const struct fit_params *p = &fit->params;
+    assert(is_of(answer, p->width, p->height, answer->channels));
+    assert(is_of(output, p->to_width, p->to_height, answer->channels));
+    return fit->device->backend->fit_take(fit, output, answer, e);
+}
+
+void fit_close(struct fit *fit)
+{
+    if (fit)
+        fit->device->backend->fit_close(fit);
+}
+
+static int is_low(const struct compositor_low *low, int width, int height)
+{
+    return is_of(&low->alpha, width, height, 1) && is_of(&low->input, width, height, 3) &&
+           (!low->foreground.data || is_of(&low->foreground, width, height, 3));
+}
+
+struct solver *solver_open(
+    struct device *device, const struct solver_params *params, struct error *e)
+{
+    assert(check_side(params->width) && check_side(params->height));
+    error_retry(e, "out_of_memory", "There is no memory to refine an alpha of %dx%d.",
+        params->width, params->height);
+    struct solver *solver = device->backend->solver_open(device, params, e);
+    if (!solver)
+        return NULL;
+    solver->device = device;
+    solver->params = *params;
+    return solver;
+}
+
+int solver_run(struct solver *solver, struct compositor_low *low, struct error *e)
+{
+    assert(is_low(low, solver->params.width, solver->params.height));
+    return solver->device->backend->solver_run(solver, low, e);
+}
+
+void solver_close(struct solver *solver)
+{
+    if (solver)
+        solver->device->backend->solver_close(solver);
 }
 
 struct compositor *compositor_open(
@@ -170,6 +281,7 @@ int compositor_run(struct compositor *compositor, const struct frame *source,
     assert(source->width == p->width && source->height == p->height);
     assert(output->width == p->canvas_width && output->height == p->canvas_height);
     assert(p->opaque || output->plane[FRAME_A]);
+    assert(is_low(low, p->low_width, p->low_height));
     output->pts = source->pts;
     output->duration = source->duration;
     return compositor->device->backend->compositor_run(compositor, source, low, output, e);

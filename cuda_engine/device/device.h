@@ -4,8 +4,8 @@
  *
  * Pictures are 8-bit Y'CbCr 4:2:0 of limited range, chroma centred in its 2x2 block, and may carry an alpha plane of
  * full size and full range. A sampler shows the network a picture, a solver betters what it answers, and a compositor
- * makes the output picture of that. Each is opened for one clip, hold their tables and scratch, allocate nothing while running, and
- * belong to one thread at a time; several may be open.
+ * makes the output picture of that. Each is opened for one clip, holds its tables and scratch, allocates nothing while
+ * running, and belongs to one thread at a time; several may be open. On a card they only queue work, in order.
  */
 #ifndef MATTE_DEVICE_H
 #define MATTE_DEVICE_H
@@ -33,6 +33,32 @@ int device_is_apart(const struct device *device);
 /* After everything opened on it. */
 void device_close(struct device *device);
 
+/*
+ * A picture of a network's size where the device computes. On the processor: floats, a plane for each channel, without
+ * gaps; step is 0. On a card: halves, H,W,C without gaps between rows, `step` of them from pixel to pixel (where it is
+ * made here 1 for one channel and 4 for three), in memory that the host does not touch. Colours are in the order R, G, B.
+ * The processor's floats are rounded to halves too: all devices compute with the same numbers and decide alike.
+ */
+struct raster {
+    void *data; /* NULL: there is none */
+    int width, height, channels, step;
+};
+
+/* Its pixels are undefined. -1 and *e (out_of_memory); raster_close() is due in either case. */
+int raster_open(struct device *device, struct raster *raster, int width, int height, int channels,
+    struct error *e);
+/* Takes all zeros. */
+void raster_close(struct device *device, struct raster *raster);
+
+/* From and to planar floats in host memory, of its size; reading waits for the device. For what has no other way: tests,
+ * networks that a card does not run. -1 and *e as of sampler_run(). */
+int raster_read(struct device *device, const struct raster *raster, float *planes, struct error *e);
+int raster_write(
+    struct device *device, const struct raster *raster, const float *planes, struct error *e);
+
+/* Rounds to halves what was written there without rounding. */
+void raster_round(struct device *device, const struct raster *raster);
+
 struct sampler;
 
 struct sampler_params {
@@ -46,11 +72,38 @@ struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e);
 
 /*
- * Frame to planar R, G, B, 3 * to_height * to_width floats in host memory: area average where it shrinks, bilinear where
- * it grows. -1 and *e: those of a device that can fail (device_error, device_lost).
+ * Frame to a raster of the network's input: area average where it shrinks, bilinear where it grows. -1 and *e: those of a
+ * device that can fail (device_error, device_lost).
  */
-int sampler_run(struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
+int sampler_run(
+    struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void sampler_close(struct sampler *sampler);
+
+/*
+ * Brings a picture into a network's input, at the top left of zeros, and the network's answers out again. For networks
+ * whose input is not the sampler's raster as it is.
+ */
+struct fit;
+
+struct fit_params {
+    int width, height;       /* of the picture */
+    int to_width, to_height; /* of the network; no smaller */
+    int reversed;            /* 1: the network sees B, G, R, and what it answers in colour is so */
+    int brightest;           /* 1: the picture is divided by its largest value, of those in 0..1 */
+    float mean[3], std[3];   /* as given to the sampler */
+};
+
+struct fit *fit_open(struct device *device, const struct fit_params *params, struct error *e);
+
+/* input: three channels, of a step of 4 on a card; nothing in it is kept. The processor does not round it. -1 and *e as of
+ * sampler_run(), also below. */
+int fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e);
+/* An output of the network, of one or three channels, to a raster of the picture's size. */
+int fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
+/* fit may be NULL. */
+void fit_close(struct fit *fit);
 
 struct compositor;
 
@@ -73,12 +126,12 @@ struct compositor_params {
         *background; /* ... this, of the canvas' size in host memory, kept by the caller; or NULL */
 };
 
-/* All planar, of the network's size and in host memory; values as in matte/model.h. */
+/* Of the network's size; values as in matte/model.h. */
 struct compositor_low {
-    const float *alpha;
-    const float
-        *foreground;    /* R, G, B in 0..1; NULL: the source's own colour is the foreground's */
-    const float *input; /* what the sampler made of the same source */
+    struct raster alpha;
+    struct raster
+        foreground;      /* R, G, B in 0..1; none: the source's own colour is the foreground's */
+    struct raster input; /* what the sampler made of the same source */
 };
 
 /* What can be done to better a network's answer; any of them. */
@@ -93,6 +146,27 @@ enum refinement {
 
 /* By its name: calm, edges, colors or guide; 0: none of them. */
 unsigned refinement(const char *name);
+
+/*
+ * Makes a network's answer better at the network's size: alpha steadied over time and decided by the colours around it,
+ * and the foreground's colours found. Of one clip, frame after frame in order.
+ */
+struct solver;
+
+struct solver_params {
+    int width, height;     /* of the network's answer */
+    float mean[3], std[3]; /* as given to the sampler */
+    unsigned refine;       /* of enum refinement; REFINE_GUIDE is the compositor's */
+};
+
+struct solver *solver_open(
+    struct device *device, const struct solver_params *params, struct error *e);
+
+/* Puts the solver's own rasters, good until its next run, in the place of low's. -1 and *e as of sampler_run(). */
+int solver_run(struct solver *solver, struct compositor_low *low, struct error *e);
+
+/* solver may be NULL. */
+void solver_close(struct solver *solver);
 
 struct compositor *compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e);

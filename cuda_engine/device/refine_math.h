@@ -93,10 +93,7 @@ COMPOSE_FN int refine_guides(int width, int height, int low_width, int low_heigh
     return (float)width * (float)height >= 3 * (float)low_width * (float)low_height;
 }
 
-/*
- * Where a place along an axis of the large picture, of `size` pixels, lies among `low` small samples: as
- * device/cpu/cutout.c has it.
- */
+/* Where a place along an axis of the large picture, of `size` pixels, lies among `low` small samples. */
 COMPOSE_FN float small_place_of(float place, int size, int low)
 {
     return clamp_to(place * ((float)low / (float)size) - .5f, 0, (float)(low - 1));

@@ -37,11 +37,4 @@ COMPOSE_FN float calm_alpha(float alpha, float before, float motion)
     return mix(before, alpha, gate_weight(motion));
 }
 
-/* Of 0..255; only what is neither all nor nothing is averaged. */
-COMPOSE_FN unsigned char gate(unsigned char alpha, unsigned char before, float motion)
-{
-    float calm = calm_alpha((float)alpha, (float)before, motion);
-    return alpha > 0 && alpha < 255 ? round_code(calm) : alpha;
-}
-
 #endif

@@ -5,17 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../log.h"
 #include "../nn/nn.h"
+
+enum { ALPHA, FOREGROUND, ANSWERS };
+
+/*
+ * A picture on its way into the network, or what it answers on the way out: on the device; of the same size where the
+ * network runs; the network's own tensor. What need not be copied is the same raster. All zeros: there is none.
+ */
+struct way {
+    struct raster device, home, net;
+};
 
 struct model {
     const struct manifest *manifest;
     const struct manifest_file *file;
+    struct device *device; /* of pictures */
+    struct device
+        *home; /* of the network: the same, or the processor where the card does not run it */
     struct nn_net *net;
-    struct nn_tensor input, alpha, foreground; /* foreground.data is NULL where there is none */
-    int width, height; /* of the picture: the input's, less what is padded */
-    float *
-        picture; /* where it is written; NULL: right into the input, which is as large and R, G, B */
-    float *answer; /* with picture: alpha and foreground of its size, in the order R, G, B */
+    struct fit *fit; /* NULL: the picture is the network's input as it is */
+    struct way input, answer[ANSWERS];
 };
 
 /* 1 if a is the better one of two files of one shape. */
@@ -62,13 +73,16 @@ static void picture_size(const struct manifest *m, const struct manifest_file *f
 
 /* Finds a tensor and checks its size. */
 static int find(struct model *model, const char *label, const char *name, int c, int h, int w,
-    struct nn_tensor *t, struct error *e)
+    struct raster *raster, struct error *e)
 {
-    if (nn_tensor(model->net, name, t, e))
+    struct nn_tensor t;
+    if (nn_tensor(model->net, name, &t, e))
         return -1;
-    if (t->n != 1 || t->c != c || t->h != h || t->w != w)
+    if (t.n != 1 || t.c != c || t.h != h || t.w != w)
         return error_set(e, "bad_model", "%s: %s is of %d x %d x %d x %d, not of 1 x %d x %d x %d.",
-            label, name, t->n, t->c, t->h, t->w, c, h, w);
+            label, name, t.n, t.c, t.h, t.w, c, h, w);
+    *raster = (struct raster) { t.halves ? (void *)t.halves : (void *)t.data, w, h, c,
+        t.halves ? t.step : 0 };
     return 0;
 }
 
@@ -77,27 +91,93 @@ static int find_tensors(struct model *model, struct error *e)
     const struct manifest *m = model->manifest;
     const char *label = model->file->file;
     const int w = model->file->width, h = model->file->height;
-    if (find(model, label, m->input, 3, h, w, &model->input, e) ||
-        find(model, label, m->outputs.alpha, 1, h, w, &model->alpha, e) ||
+    struct way *answer = model->answer;
+    if (find(model, label, m->input, 3, h, w, &model->input.net, e) ||
+        find(model, label, m->outputs.alpha, 1, h, w, &answer[ALPHA].net, e) ||
         (*m->outputs.foreground &&
-            find(model, label, m->outputs.foreground, 3, h, w, &model->foreground, e)))
+            find(model, label, m->outputs.foreground, 3, h, w, &answer[FOREGROUND].net, e)))
         return -1;
     return 0;
 }
 
-/* For a picture that is not the input as it is. -1 and *e. */
-static int make_room(struct model *model, const struct model_params *params, struct error *e)
+/* Is an error about a card that cannot run a network, which the processor may? */
+static int is_refusal(const struct error *e)
+{
+    return !strcmp(e->code, "unsupported_model") || !strcmp(e->code, "no_cudnn") ||
+           !strcmp(e->code, "cudnn_error");
+}
+
+/* On the device; where that is a card which does not run this network, on the processor. */
+static int open_net(struct model *model, int threads, struct error *e)
 {
     const struct manifest *m = model->manifest;
     const struct manifest_file *f = model->file;
-    picture_size(m, f, params, &model->width, &model->height);
-    if (model->width == f->width && model->height == f->height && m->channels == CHANNELS_RGB)
+    const char *states[MANIFEST_STATES][2];
+    for (int i = 0; i < m->state_count; i++)
+        for (int k = 0; k < 2; k++)
+            states[i][k] = m->states[i][k];
+    struct nn_params net = { .device = model->device,
+        .threads = threads,
+        .states = (const char *const(*)[2])states,
+        .state_count = m->state_count };
+    model->home = model->device;
+    model->net = nn_open(f->fd, f->file, &net, e);
+    if (!model->net && device_is_apart(model->device) && is_refusal(e)) {
+        log_event(LOG_WARN, "network_on_processor", log_str("network", m->name),
+            log_str("reason", e->text));
+        if (!(model->home = device_open("cpu", e)))
+            return -1;
+        net.device = model->home;
+        model->net = nn_open(f->fd, f->file, &net, e);
+    }
+    return model->net ? find_tensors(model, e) : -1;
+}
+
+/* The rasters of a way that are not the network's. -1 and *e. */
+static int open_way(struct model *model, struct way *way, int width, int height, struct error *e)
+{
+    const int channels = way->net.channels;
+    if (!way->net.data)
         return 0;
-    const size_t pixels = (size_t)model->width * model->height;
-    model->picture = calloc(3 * pixels, sizeof *model->picture);
-    model->answer = calloc(4 * pixels, sizeof *model->answer);
-    if (!model->picture || !model->answer)
-        return error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
+    way->home = way->net;
+    if (model->fit && raster_open(model->home, &way->home, width, height, channels, e))
+        return -1;
+    way->device = way->home;
+    return model->home == model->device
+               ? 0
+               : raster_open(model->device, &way->device, width, height, channels, e);
+}
+
+static void close_way(struct model *model, struct way *way)
+{
+    if (way->device.data != way->home.data)
+        raster_close(model->device, &way->device);
+    if (way->home.data != way->net.data)
+        raster_close(model->home, &way->home);
+}
+
+/* -1 and *e. */
+static int open_ways(struct model *model, const struct model_params *params, struct error *e)
+{
+    const struct manifest *m = model->manifest;
+    const struct manifest_file *f = model->file;
+    struct fit_params fit = { .to_width = f->width,
+        .to_height = f->height,
+        .reversed = m->channels == CHANNELS_BGR,
+        .brightest = m->range == RANGE_PICTURE };
+    picture_size(m, f, params, &fit.width, &fit.height);
+    memcpy(fit.mean, m->mean, sizeof fit.mean);
+    memcpy(fit.std, m->std, sizeof fit.std);
+    if (fit.width != f->width || fit.height != f->height || fit.reversed || fit.brightest) {
+        model->fit = fit_open(model->home, &fit, e);
+        if (!model->fit)
+            return -1;
+    }
+    if (open_way(model, &model->input, fit.width, fit.height, e))
+        return -1;
+    for (int i = 0; i < ANSWERS; i++)
+        if (open_way(model, &model->answer[i], fit.width, fit.height, e))
+            return -1;
     return 0;
 }
 
@@ -123,15 +203,8 @@ struct model *model_open(
     }
     model->manifest = m;
     model->file = file;
-    const char *states[MANIFEST_STATES][2];
-    for (int i = 0; i < m->state_count; i++)
-        for (int k = 0; k < 2; k++)
-            states[i][k] = m->states[i][k];
-    const struct nn_params net = { .threads = params->threads,
-        .states = (const char *const(*)[2])states,
-        .state_count = m->state_count };
-    model->net = nn_open(file->fd, file->file, &net, e);
-    if (!model->net || find_tensors(model, e) || make_room(model, params, e)) {
+    model->device = params->device;
+    if (open_net(model, params->threads, e) || open_ways(model, params, e)) {
         model_close(model);
         return NULL;
     }
@@ -142,98 +215,46 @@ int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params)
 {
     int width, height;
-    if (model->manifest != m || model->file != model_file(m, params))
+    if (model->manifest != m || model->file != model_file(m, params) ||
+        model->device != params->device)
         return 0;
     picture_size(m, model->file, params, &width, &height);
-    return model->width == width && model->height == height;
+    return model->input.device.width == width && model->input.device.height == height;
 }
 
-float *model_input(struct model *model, int *width, int *height)
+const struct raster *model_input(const struct model *model)
 {
-    *width = model->width;
-    *height = model->height;
-    return model->picture ? model->picture : model->input.data;
+    return &model->input.device;
 }
 
-/* The picture's largest value, of 0..1; 1 for a black one, which nothing can make brighter. */
-static float largest_value(const struct manifest *m, const float *picture, int pixels)
+static int give_picture(struct model *model, struct error *e)
 {
-    float largest = 0;
-    for (int c = 0; c < 3; c++, picture += pixels) {
-        float most = picture[0];
-        for (int i = 1; i < pixels; i++)
-            most = picture[i] > most ? picture[i] : most;
-        largest = fmaxf(largest, most * m->std[c] + m->mean[c]);
-    }
-    return largest > 0 ? largest : 1;
+    struct way *way = &model->input;
+    if (model->home != model->device && raster_read(model->device, &way->device, way->home.data, e))
+        return -1;
+    return model->fit ? fit_put(model->fit, &way->home, &way->net, e) : 0;
 }
 
-/* Multiplies a normalised picture by gain. */
-static void brighten(const struct manifest *m, float *picture, int pixels, float gain)
+static int take_answer(struct model *model, struct way *way, struct error *e)
 {
-    for (int c = 0; c < 3; c++, picture += pixels) {
-        const float offset = (gain - 1) * m->mean[c] / m->std[c];
-        for (int i = 0; i < pixels; i++)
-            picture[i] = picture[i] * gain + offset;
-    }
-}
-
-/* The plane of a network that holds red (0), green or blue. */
-static int plane_of(const struct model *model, int colour)
-{
-    return model->manifest->channels == CHANNELS_BGR ? 2 - colour : colour;
-}
-
-/* From or to the picture's part of a plane of the network's size. */
-static void copy_plane(
-    const struct model *model, float *to, int to_width, const float *from, int from_width)
-{
-    for (int y = 0; y < model->height; y++)
-        memcpy(to + (ptrdiff_t)y * to_width, from + (ptrdiff_t)y * from_width,
-            model->width * sizeof *to);
-}
-
-/* The padding was zeros from the beginning and stays. */
-static void put_picture(const struct model *model)
-{
-    const ptrdiff_t pixels = (ptrdiff_t)model->width * model->height;
-    const int w = model->input.w, h = model->input.h;
-    for (int c = 0; c < 3; c++)
-        copy_plane(model, model->input.data + (ptrdiff_t)plane_of(model, c) * w * h, w,
-            model->picture + c * pixels, model->width);
-}
-
-static struct model_output take_answer(const struct model *model)
-{
-    const ptrdiff_t pixels = (ptrdiff_t)model->width * model->height;
-    const int w = model->input.w, h = model->input.h;
-    float *foreground = model->foreground.data ? model->answer + pixels : NULL;
-    copy_plane(model, model->answer, model->width, model->alpha.data, w);
-    for (int c = 0; c < 3 && foreground; c++)
-        copy_plane(model, foreground + c * pixels, model->width,
-            model->foreground.data + (ptrdiff_t)plane_of(model, c) * w * h, w);
-    return (struct model_output) { model->answer, foreground };
+    if (!way->net.data)
+        return 0;
+    if (model->fit && fit_take(model->fit, &way->net, &way->home, e))
+        return -1;
+    raster_round(model->home, &way->home);
+    return model->home == model->device
+               ? 0
+               : raster_write(model->device, &way->device, way->home.data, e);
 }
 
 /* The picture is left as it was: whoever wrote it composes with it afterwards. */
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
-    const struct manifest *m = model->manifest;
-    int width, height;
-    float *picture = model_input(model, &width, &height);
-    const int pixels = width * height;
-    const float largest = m->range == RANGE_PICTURE ? largest_value(m, picture, pixels) : 1;
-    if (largest != 1)
-        brighten(m, picture, pixels, 1 / largest);
-    if (model->picture)
-        put_picture(model);
-    const int failed = nn_run(model->net, e);
-    if (largest != 1)
-        brighten(m, picture, pixels, largest);
-    if (failed)
+    struct way *answer = model->answer;
+    if (give_picture(model, e) || nn_run(model->net, e) || take_answer(model, &answer[ALPHA], e) ||
+        take_answer(model, &answer[FOREGROUND], e))
         return -1;
-    *out = model->picture ? take_answer(model)
-                          : (struct model_output) { model->alpha.data, model->foreground.data };
+    *out = (struct model_output) { answer[ALPHA].device, answer[FOREGROUND].device };
     return 0;
 }
 
@@ -246,8 +267,13 @@ void model_close(struct model *model)
 {
     if (!model)
         return;
-    nn_close(model->net);
-    free(model->picture);
-    free(model->answer);
+    close_way(model, &model->input);
+    for (int i = 0; i < ANSWERS; i++)
+        close_way(model, &model->answer[i]);
+    fit_close(model->fit);
+    if (model->net)
+        nn_close(model->net);
+    if (model->home != model->device)
+        device_close(model->home);
     free(model);
 }

@@ -13,12 +13,13 @@ struct model_params {
     int width, height;  /* of the clip, upright, square pixels */
     int threads;        /* as in nn_params */
     int64_t max_pixels; /* of the network's input, where its files leave a choice; 0: any number */
+    struct device *device; /* where its pictures are; it outlives the model */
 };
 
-/* What a run gives, of the picture's size, values 0..1, planar; it belongs to the model until the next run. */
+/* What a run gives, of the picture's size, values 0..1; it belongs to the model until the next run. */
 struct model_output {
-    const float *alpha;      /* h * w */
-    const float *foreground; /* 3 * h * w, R then G then B; NULL where the network predicts none */
+    struct raster alpha;
+    struct raster foreground; /* none where the network predicts none */
 };
 
 /*
@@ -35,10 +36,10 @@ int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params);
 
 /*
- * Where the next frame's planar RGB (3 * h * w, normalised by the manifest's mean and std) is to be written, and its
- * size: the network's input, or what is left of it by the padding of a manifest with fit "pad".
+ * Where the next frame's R, G, B, normalised by the manifest's mean and std, are to be written: of the network's size, or
+ * what is left of it by the padding of a manifest with fit "pad".
  */
-float *model_input(struct model *model, int *width, int *height);
+const struct raster *model_input(const struct model *model);
 
 int model_run(struct model *model, struct model_output *out, struct error *e);
 

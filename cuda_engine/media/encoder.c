@@ -70,7 +70,9 @@ static int open_codec(struct encoder *n, const struct encoder_params *p, struct 
         c->color_range = AVCOL_RANGE_JPEG;
     if (c->pix_fmt == AV_PIX_FMT_CUDA && !(n->nvenc = nvenc_open(p->device, c, e)))
         return -1;
-    int result = av_set_options_string(c, p->track->options, "=", ":");
+    const struct track *t = p->track;
+    int result =
+        av_set_options_string(c, p->lossless && t->lossless ? t->lossless : t->options, "=", ":");
     if (result >= 0)
         result = avcodec_open2(c, codec, NULL);
     return result < 0 ? fail(n, result, e) : 0;

@@ -24,6 +24,8 @@ struct track {
     const char *options; /* of the encoder: key=value:key=value */
     const char *filter;  /* libavfilter's description of what comes before the encoder; or NULL */
     enum AVPixelFormat encoded_format; /* that the filter makes of pixel_format */
+    const char
+        *lossless; /* in the place of options, where the job wants its alpha exact; or NULL */
 };
 
 struct format {

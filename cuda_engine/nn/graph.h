@@ -48,7 +48,8 @@ struct tensor {
     struct shape shape; /* as the file has it */
     int dims
         [4]; /* the same as N, C, H, W: ones before a lower rank, N a product for a higher one */
-    enum layout layout;  /* a backend's choice */
+    enum layout layout; /* a backend's choice */
+    int step; /* the same: elements from pixel to pixel, where that is more than its channels */
     const float *data;   /* a constant's values in ROWS, where they are REAL; NULL where computed */
     const int64_t *ints; /* a constant's values, where they are not */
     int producer;        /* node; -1 for constants and graph inputs */

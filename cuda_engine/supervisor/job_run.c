@@ -296,6 +296,7 @@ static void fill_job(const struct claim *c, struct job *job)
     memcpy(job->color, c->color, sizeof job->color);
     job->composition = c->composition;
     job->alpha = c->alpha;
+    job->lossless = config->webm_alpha_lossless != 0;
     job->refine = (config->calm ? REFINE_CALM : 0) | (config->edges ? REFINE_EDGES : 0) |
                   (config->colors ? REFINE_COLORS : 0) | (config->guide ? REFINE_GUIDE : 0);
     job->preview_ms = c->preview_ms;

@@ -32,6 +32,7 @@ struct job {
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
+    int lossless;    /* 1: alpha is exact where the format can */
     int alpha;       /* 1: it is wanted as a video of its own, too */
     unsigned refine; /* of enum refinement: those that the network's manifest allows too are done */
     int64_t preview_ms;      /* > 0: only frames whose time is below it; 0: all */

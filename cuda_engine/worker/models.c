@@ -20,6 +20,7 @@ int models_choose(const struct models *models, const char *name, int width, int 
     *choice = (struct choice) { .params = { .width = width,
                                     .height = height,
                                     .threads = models->threads,
+                                    .device = models->device,
                                     .max_pixels = (int64_t)((double)models->budget / rate) } };
     for (int i = 0; i < models->manifest_count; i++) {
         const struct manifest *m = models->manifests[i];

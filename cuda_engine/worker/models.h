@@ -10,10 +10,11 @@
 struct models {
     const struct manifest *const *manifests; /* the caller's */
     int manifest_count;
-    int threads;         /* as in nn_params */
-    int64_t budget;      /* pixels that a network may see of a second of video, where its
+    int threads;           /* as in nn_params */
+    int64_t budget;        /* pixels that a network may see of a second of video, where its
                                         files leave a choice; 0: any number */
-    struct model *model; /* planned; NULL: none */
+    struct device *device; /* as in model_params; models_close() goes before it */
+    struct model *model;   /* planned; NULL: none */
     const struct manifest *manifest; /* model's */
 };
 

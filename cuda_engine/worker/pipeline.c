@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "../device/solver.h"
 #include "../media/audio.h"
 #include "../media/encoder.h"
 #include "../media/image.h"
@@ -127,14 +126,13 @@ static int matte_frame(
     struct run *r, const struct frame *source, struct frame *output, struct error *e)
 {
     struct model *model = r->params->models->model;
+    const struct raster *input = model_input(model);
     struct model_output answer;
-    int width, height;
-    float *input = model_input(model, &width, &height);
     if (sampler_run(r->sampler, source, input, e) || model_run(model, &answer, e))
         return -1;
-    struct compositor_low low = { answer.alpha, answer.foreground, input };
-    if (r->solver)
-        solver_run(r->solver, &low);
+    struct compositor_low low = { answer.alpha, answer.foreground, *input };
+    if (r->solver && solver_run(r->solver, &low, e))
+        return -1;
     return compositor_run(r->compositor, source, &low, output, e);
 }
 
@@ -442,6 +440,7 @@ static struct encoder *open_encoder(struct run *r, const struct track *track, st
     int threads = r->params->threads / (r->tracks + r->params->job->alpha);
     struct encoder_params p = {
         .track = track,
+        .lossless = r->params->job->lossless,
         .device = r->params->device,
         .width = r->layout.width,
         .height = r->layout.height,
@@ -531,7 +530,8 @@ static int open_compute(struct run *r, struct error *e)
         .guided = !!(job->refine & m->refine & REFINE_GUIDE),
         .background = r->image,
     };
-    model_input(p->models->model, &sampler.to_width, &sampler.to_height);
+    sampler.to_width = model_input(p->models->model)->width;
+    sampler.to_height = model_input(p->models->model)->height;
     compositor.low_width = sampler.to_width;
     compositor.low_height = sampler.to_height;
     memcpy(sampler.mean, m->mean, sizeof sampler.mean);
@@ -545,7 +545,7 @@ static int open_compute(struct run *r, struct error *e)
     memcpy(solver.mean, m->mean, sizeof solver.mean);
     memcpy(solver.std, m->std, sizeof solver.std);
     r->sampler = sampler_open(p->device, &sampler, e);
-    if (!r->sampler || (solver.refine && !(r->solver = solver_open(&solver, e))))
+    if (!r->sampler || (solver.refine && !(r->solver = solver_open(p->device, &solver, e))))
         return -1;
     r->compositor = compositor_open(p->device, &compositor, e);
     return r->compositor ? 0 : -1;

@@ -96,7 +96,6 @@ static int warm_up(struct models *models, const char *model, struct error *e)
     uint8_t digest[EVP_MAX_MD_SIZE];
     struct model_output output;
     struct choice choice;
-    int width, height;
     libav_start();
     if (!EVP_Digest("", 0, digest, NULL, EVP_sha256(), NULL))
         return error_set(e, "worker_failed", "There is no SHA-256 in this libcrypto.");
@@ -105,20 +104,23 @@ static int warm_up(struct models *models, const char *model, struct error *e)
         return -1;
     if (models_use(models, &choice, e))
         return -1;
-    float *input = model_input(models->model, &width, &height);
-    memset(input, 0, 3 * (size_t)width * (size_t)height * sizeof *input);
-    return model_run(models->model, &output, e);
+    const struct raster *input = model_input(models->model);
+    float *black = calloc(3 * (size_t)input->width * (size_t)input->height, sizeof *black);
+    int failed = !black ? error_retry(e, "out_of_memory", "There is no memory for a picture.")
+                        : raster_write(models->device, input, black, e) ||
+                              model_run(models->model, &output, e);
+    free(black);
+    return failed ? -1 : 0;
 }
 
 static void run_job(const struct worker_params *p, const struct job *job,
-    const struct job_files *files, struct device *device, struct models *models,
-    struct report *last)
+    const struct job_files *files, struct models *models, struct report *last)
 {
     struct pipeline_result result;
     struct pipeline_params pipeline = {
         .job = job,
         .files = *files,
-        .device = device,
+        .device = models->device,
         .models = models,
         .threads = p->threads,
         .report = report,
@@ -146,14 +148,14 @@ int worker_main(const struct worker_params *p)
         .manifest_count = p->manifest_count,
         .threads = p->threads,
     };
-    struct device *device = NULL;
     struct job job = { 0 };
     struct job_files files = { -1, -1, -1, -1 };
     /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
-    device = device_open(p->device, &last.error);
-    const int on_card = device && device_is_apart(device);
+    models.device = device_open(p->device, &last.error);
+    const int on_card = models.device && device_is_apart(models.device);
     models.budget = on_card ? 0 : p->budget;
-    if (!device || (p->sandbox && sandbox_isolate(on_card ? 0 : p->memory_limit, &last.error)) ||
+    if (!models.device ||
+        (p->sandbox && sandbox_isolate(on_card ? 0 : p->memory_limit, &last.error)) ||
         warm_up(&models, p->model, &last.error) ||
         (p->sandbox && sandbox_seal(p->control, &last.error))) {
         report((void *)p, &last);
@@ -162,8 +164,8 @@ int worker_main(const struct worker_params *p)
     if (report((void *)p, &(struct report) { .kind = REPORT_READY }) ||
         receive_job(p->control, &job, &files))
         return 1;
-    run_job(p, &job, &files, device, &models, &last);
+    run_job(p, &job, &files, &models, &last);
     models_close(&models);
-    device_close(device);
+    device_close(models.device);
     return report((void *)p, &last) ? 1 : 0;
 }

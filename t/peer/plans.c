@@ -39,7 +39,7 @@ static int take_inputs(char *given, struct nn_fixed *fixed, float *values)
 }
 
 static int plan_file(
-    char *path, const struct card *card, struct plan_cache *cache, int pad, struct error *e)
+    char *path, const struct target *card, struct plan_cache *cache, int pad, struct error *e)
 {
     struct nn_fixed fixed[INPUTS];
     float values[VALUES];
@@ -82,7 +82,7 @@ int main(int argc, char **argv)
     static char json[8192];
     struct error e;
     struct cudnn cudnn = { 0 };
-    struct card card = { 0 };
+    struct target card = { 0 };
     struct plan_cache cache = { .workspace_limit = WORKSPACE_LIMIT };
     const int pad = argc > 1 && !strcmp(argv[1], "-p");
     char **files = argv + 1 + pad;
@@ -92,7 +92,7 @@ int main(int argc, char **argv)
         return 2;
     }
     fclose(f);
-    int failed = cudnn_open(&cudnn, &e) || card_open(&card, &cudnn, json, *files, &e);
+    int failed = cudnn_open(&cudnn, &e) || target_open(&card, &cudnn, json, *files, &e);
     while (!failed && *++files)
         failed = plan_file(*files, &card, &cache, pad, &e);
     if (failed)
@@ -100,7 +100,7 @@ int main(int argc, char **argv)
     else
         print(&cudnn, &cache, card.sm);
     plan_cache_free(&cache);
-    card_close(&card);
+    target_close(&card);
     cudnn_close(&cudnn);
     return failed;
 }

@@ -23,7 +23,7 @@ enum { SMS = 6, JSON = 8192, LIMIT = 64 << 20 };
 
 static const int sms[SMS] = { 75, 80, 86, 89, 90, 120 };
 static struct cudnn cudnn;
-static struct card cards[SMS];
+static struct target cards[SMS];
 
 static void read_card(int sm, char json[JSON])
 {
@@ -52,7 +52,7 @@ static int open_all(void **state)
     keep_nvrtc();
     for (int i = 0; i < SMS; i++) {
         read_card(sms[i], json);
-        assert_int_equal(card_open(&cards[i], &cudnn, json, "card", &e), 0);
+        assert_int_equal(target_open(&cards[i], &cudnn, json, "card", &e), 0);
         assert_int_equal(cards[i].sm, sms[i]);
     }
     return 0;
@@ -62,7 +62,7 @@ static int close_all(void **state)
 {
     (void)state;
     for (int i = 0; i < SMS; i++)
-        card_close(&cards[i]);
+        target_close(&cards[i]);
     cudnn_close(&cudnn);
     return 0;
 }
@@ -249,12 +249,12 @@ static void refuses_what_is_no_card(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct error e = { 0 };
-        struct card card;
-        assert_int_equal(card_open(&card, &cudnn, bad[i].json, "nowhere.json", &e), -1);
+        struct target card;
+        assert_int_equal(target_open(&card, &cudnn, bad[i].json, "nowhere.json", &e), -1);
         if (!strstr(e.text, bad[i].text))
             fail_msg("%s", e.text);
         assert_string_equal(e.code, "bad_card");
-        card_close(&card);
+        target_close(&card);
     }
 }
 

@@ -13,7 +13,8 @@
 enum { FAKE_WIDTH = 64, FAKE_HEIGHT = 36, FAKE_PIXELS = FAKE_WIDTH * FAKE_HEIGHT };
 
 struct model {
-    float input[3 * FAKE_PIXELS], foreground[3 * FAKE_PIXELS], alpha[FAKE_PIXELS];
+    struct device *device;
+    struct raster input, alpha;
     int64_t runs;
 };
 
@@ -53,8 +54,24 @@ const struct manifest_file *model_file(const struct manifest *m, const struct mo
 struct model *model_open(
     const struct manifest *m, const struct model_params *params, struct error *e)
 {
-    (void)m, (void)params, (void)e;
-    return calloc(1, sizeof(struct model));
+    (void)m;
+    float alpha[FAKE_PIXELS];
+    struct model *model = calloc(1, sizeof *model);
+    if (!model)
+        return NULL;
+    for (int y = 0; y < FAKE_HEIGHT; y++)
+        for (int x = 0; x < FAKE_WIDTH; x++) {
+            float dx = (x + .5f) / FAKE_WIDTH - .5f, dy = (y + .5f) / FAKE_HEIGHT - .5f;
+            float a = 4 - 16 * (dx * dx + dy * dy) * 1.5f;
+            alpha[y * FAKE_WIDTH + x] = a < 0 ? 0 : a > 1 ? 1 : a;
+        }
+    model->device = params->device;
+    if (!raster_open(params->device, &model->input, FAKE_WIDTH, FAKE_HEIGHT, 3, e) &&
+        !raster_open(params->device, &model->alpha, FAKE_WIDTH, FAKE_HEIGHT, 1, e) &&
+        !raster_write(params->device, &model->alpha, alpha, e))
+        return model;
+    model_close(model);
+    return NULL;
 }
 
 int model_suits(
@@ -64,26 +81,17 @@ int model_suits(
     return 1;
 }
 
-float *model_input(struct model *model, int *width, int *height)
+const struct raster *model_input(const struct model *model)
 {
-    *width = FAKE_WIDTH;
-    *height = FAKE_HEIGHT;
-    return model->input;
+    return &model->input;
 }
 
 int model_run(struct model *model, struct model_output *out, struct error *e)
 {
     if (model->runs++ == fake_fail_at)
         return error_set(e, "model_failed", "The fake model fails here.");
-    for (int y = 0; y < FAKE_HEIGHT; y++)
-        for (int x = 0; x < FAKE_WIDTH; x++) {
-            float dx = (x + .5f) / FAKE_WIDTH - .5f, dy = (y + .5f) / FAKE_HEIGHT - .5f;
-            float a = 4 - 16 * (dx * dx + dy * dy) * 1.5f;
-            model->alpha[y * FAKE_WIDTH + x] = a < 0 ? 0 : a > 1 ? 1 : a;
-        }
-    memcpy(model->foreground, model->input, sizeof model->foreground);
     out->alpha = model->alpha;
-    out->foreground = model->foreground;
+    out->foreground = model->input;
     return 0;
 }
 
@@ -94,6 +102,8 @@ void model_reset(struct model *model)
 
 void model_close(struct model *model)
 {
+    raster_close(model->device, &model->input);
+    raster_close(model->device, &model->alpha);
     free(model);
 }
 

@@ -3,9 +3,7 @@
  * network of 512x288 that gives alpha. Where the library of kernels does not count these are 0.
  */
 #include "device/cuda/kernels/compose.h"
-#include "device/cuda/kernels/refine.h"
 #include "device/cuda/kernels/sample.h"
-#include "device/cuda/kernels/temporal.h"
 #include "device/taps.h"
 #include "kernel_picture.h"
 
@@ -13,7 +11,7 @@ enum { WIDTH = 1920, HEIGHT = 1080, LOW_WIDTH = 512, LOW_HEIGHT = 288, CHANNELS 
 
 static struct shown shown;
 static uint16_t *input, *low_alpha;
-static uint8_t *alpha, *alpha_before, *out;
+static uint8_t *out;
 static struct taps taps[4];
 
 /* Megabytes of a launch. */
@@ -59,28 +57,12 @@ static void see(void)
         taps_close(&taps[k]);
 }
 
-static void refine_alpha(void)
-{
-    struct refine_params p = { .picture = shown.picture,
-        .size = enlargement(WIDTH, HEIGHT, LOW_WIDTH, LOW_HEIGHT),
-        .guide = { input, low_alpha, CHANNELS, 1, { 0 }, { 1, 1, 1 } },
-        .out = alpha,
-        .out_pitch = WIDTH };
-    RUN(refine, &p);
-}
-
-static void calm(void)
-{
-    struct temporal_params p = { shown.picture, shown.picture, alpha_before, alpha, WIDTH };
-    RUN(temporal, &p);
-}
-
-static void compose_with(enum compose_alpha from)
+static void cut_out(void)
 {
     struct compose_params p = { .source = shown.picture,
         .size = enlargement(WIDTH, HEIGHT, LOW_WIDTH, LOW_HEIGHT),
-        .alpha_from = from,
         .guide = { input, low_alpha, CHANNELS, 1, { 0 }, { 1, 1, 1 } },
+        .guided = 1,
         .matrix = color_matrix(.2126f, .0722f),
         .canvas = { .y = out,
             .u = out + WIDTH * HEIGHT,
@@ -104,27 +86,17 @@ static void a_frame_of_1080p(void **state)
         WIDTH, WIDTH, WIDTH, HEIGHT, 0, 1, decoding(color_matrix(.2126f, .0722f), 0) };
     input = memory(small * CHANNELS * sizeof *input);
     low_alpha = random_halves(small, 0, 1);
-    alpha = memory(WIDTH * HEIGHT);
-    alpha_before = memory(WIDTH * HEIGHT);
     out = memory(frame);
     see();
     const double seen = moved("sample_picture");
-    compose_with(ALPHA_REFINED);
+    cut_out();
     const double composed = moved("compose");
-    refine_alpha();
-    const double refined = moved("refine");
-    calm();
-    const double calmed = moved("temporal");
     /* a picture read and the network's input written; read again and written, with the answer read */
     assert_true(seen <= (frame + small * CHANNELS * 2) * 1.01 / 1e6);
     assert_true(composed <= (2 * frame + small * (CHANNELS + 1) * 2) * 1.01 / 1e6);
-    assert_true(refined <= (frame + WIDTH * HEIGHT + small * (CHANNELS + 1) * 2) * 1.01 / 1e6);
-    assert_true(calmed <= (frame + 3 * WIDTH * HEIGHT) * 1.01 / 1e6);
     free(nv12);
     free(input);
     free(low_alpha);
-    free(alpha);
-    free(alpha_before);
     free(out);
 }
 

@@ -115,7 +115,7 @@ static void memory_is_used_again(void **state)
     }
     output("z");
     planned();
-    assert_int_equal(plan.arena_bytes, 2 * BYTES);
+    assert_int_equal(plan.places.bytes, 2 * BYTES);
     done();
 }
 

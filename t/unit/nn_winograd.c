@@ -70,7 +70,7 @@ static void agrees(void **state)
             fused();
             omp_set_num_threads(threads);
             assert_int_equal(plan_make(&p, &graph, &e), 0);
-            for (size_t k = 0; k < p.arena_bytes / sizeof *p.arena; k++)
+            for (size_t k = 0; k < p.places.bytes / sizeof *p.arena; k++)
                 p.arena[k] = uniform();
             int found = 0;
             for (int k = 0; k < p.step_count; k++) {

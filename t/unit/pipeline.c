@@ -41,7 +41,9 @@ static int run(const struct job *job, int input, int output, struct told *told,
     struct pipeline_result *r, struct error *e)
 {
     const struct manifest *manifests[] = { manifest };
-    struct models models = { .manifests = manifests, .manifest_count = 1, .threads = 1 };
+    struct models models = {
+        .manifests = manifests, .manifest_count = 1, .threads = 1, .device = device
+    };
     struct pipeline_params p = {
         .job = job,
         .files = { input, output, the_alpha, the_image },

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "device/solver.h"
+#include "device/device.h"
 
 enum { WIDTH = 61, HEIGHT = 43, N = WIDTH * HEIGHT };
 
@@ -52,9 +52,26 @@ static struct solver *solver_of(unsigned refine)
     struct solver_params p = { .width = WIDTH, .height = HEIGHT, .refine = refine };
     memcpy(p.mean, mean, sizeof mean);
     memcpy(p.std, std, sizeof std);
-    struct solver *solver = solver_open(&p, &e);
+    struct solver *solver = solver_open(device, &p, &e);
     assert_non_null(solver);
     return solver;
+}
+
+static struct compositor_low low_of(float *alpha, float *foreground, float *input)
+{
+    return (struct compositor_low) { { alpha, WIDTH, HEIGHT, 1, 0 },
+        { foreground, WIDTH, HEIGHT, 3, 0 }, { input, WIDTH, HEIGHT, 3, 0 } };
+}
+
+static const float *values(const struct raster *raster)
+{
+    return raster->data;
+}
+
+static void run(struct solver *solver, struct compositor_low *low)
+{
+    struct error e;
+    assert_int_equal(solver_run(solver, low, &e), 0);
 }
 
 /* A picture as a sampler gives it. */
@@ -152,17 +169,17 @@ static void solver_agrees_with_the_reference(void **state)
         }
     normalise(input, rgb);
     struct solver *solver = solver_of(REFINE_EDGES | REFINE_COLORS);
-    struct compositor_low low = { given, NULL, input };
-    solver_run(solver, &low);
+    struct compositor_low low = low_of(given, NULL, input);
+    run(solver, &low);
     for (int y = 0; y < HEIGHT; y++)
         for (int x = 0; x < WIDTH; x++)
             solved[y * WIDTH + x] = solved_alpha(rgb, alpha, x, y);
     for (int i = 0; i < N; i++)
-        assert_float_equal(low.alpha[i], solved[i], 2e-4);
+        assert_float_equal(values(&low.alpha)[i], solved[i], 2e-4);
     for (int y = 0; y < HEIGHT; y += 3)
         for (int x = 0; x < WIDTH; x += 3)
             for (int c = 0; c < 3; c++)
-                assert_float_equal(low.foreground[c * N + y * WIDTH + x],
+                assert_float_equal(values(&low.foreground)[c * N + y * WIDTH + x],
                     solved_color(rgb, solved, x, y, c), 2e-3);
     solver_close(solver);
 }
@@ -191,14 +208,14 @@ static void edges_are_decided_by_colour(void **state)
     strands(rgb, truth, given);
     normalise(input, rgb);
     struct solver *solver = solver_of(REFINE_EDGES);
-    struct compositor_low low = { given, NULL, input };
-    solver_run(solver, &low);
-    assert_null(low.foreground);
+    struct compositor_low low = low_of(given, NULL, input);
+    run(solver, &low);
+    assert_null(low.foreground.data);
     for (int i = 0; i < N; i++) {
         before += fabs((double)given[i] - truth[i]);
-        after += fabs((double)low.alpha[i] - truth[i]);
+        after += fabs((double)values(&low.alpha)[i] - truth[i]);
         if (i / WIDTH > 26 || i / WIDTH < 10) /* what is sure stays */
-            assert_float_equal(low.alpha[i], given[i], 0);
+            assert_float_equal(values(&low.alpha)[i], given[i], 0);
     }
     assert_true(after < .4 * before);
     solver_close(solver);
@@ -215,10 +232,10 @@ static void alike_colours_decide_nothing(void **state)
             rgb[i][c] = .5 + .02 * truth[i];
     normalise(input, rgb);
     struct solver *solver = solver_of(REFINE_EDGES);
-    struct compositor_low low = { given, NULL, input };
-    solver_run(solver, &low);
+    struct compositor_low low = low_of(given, NULL, input);
+    run(solver, &low);
     for (int i = 0; i < N; i++)
-        assert_float_equal(low.alpha[i], given[i], .01);
+        assert_float_equal(values(&low.alpha)[i], given[i], .01);
     solver_close(solver);
 }
 
@@ -233,19 +250,19 @@ static void colours_lose_the_old_background(void **state)
         given[i] = (float)truth[i];
     normalise(input, rgb);
     struct solver *solver = solver_of(REFINE_COLORS);
-    struct compositor_low low = { given, NULL, input };
-    solver_run(solver, &low);
+    struct compositor_low low = low_of(given, NULL, input);
+    run(solver, &low);
     for (int i = 0; i < N; i++)
         if (is_soft(truth[i]))
             for (int c = 0; c < 3; c++) {
                 before += fabs(rgb[i][c] - (c == 0 ? .9 : .1));
-                after += fabs((double)low.foreground[c * N + i] - (c == 0 ? .9 : .1));
+                after += fabs((double)values(&low.foreground)[c * N + i] - (c == 0 ? .9 : .1));
             }
     assert_true(after < .5 * before);
 
-    struct compositor_low known = { given, own, input };
-    solver_run(solver, &known);
-    assert_ptr_equal(known.foreground, own);
+    struct compositor_low known = low_of(given, own, input);
+    run(solver, &known);
+    assert_ptr_equal(known.foreground.data, own);
     solver_close(solver);
 }
 
@@ -264,14 +281,14 @@ static void stillness_is_calmed_and_motion_is_not(void **state)
                 rgb[i][c] = i % WIDTH < WIDTH / 2 ? .4 : frame % 2 ? .9 : .1;
         }
         normalise(input, rgb);
-        struct compositor_low low = { given, NULL, input };
-        solver_run(solver, &low);
+        struct compositor_low low = low_of(given, NULL, input);
+        run(solver, &low);
         for (int i = 0; frame > 6 && i < N; i++)
             if (i % WIDTH < WIDTH / 2 - 2) {
                 noise += pow((double)given[i] - .5, 2);
-                left += pow((double)low.alpha[i] - .5, 2);
+                left += pow((double)values(&low.alpha)[i] - .5, 2);
             } else if (i % WIDTH > WIDTH / 2 + 2) {
-                assert_float_equal(low.alpha[i], given[i], 1e-6);
+                assert_float_equal(values(&low.alpha)[i], given[i], 1e-6);
             }
     }
     /* a running mean of weight w leaves w / (2 - w) of the variance: a seventh */
@@ -320,7 +337,7 @@ static double edge_error(int guided)
     normalise(input, rgb);
     struct compositor *compositor = compositor_open(device, &p, &e);
     assert_non_null(compositor);
-    struct compositor_low low = { given, NULL, input };
+    struct compositor_low low = low_of(given, NULL, input);
     assert_int_equal(compositor_run(compositor, source, &low, output, &e), 0);
     for (int y = 0; y < BIG_HEIGHT; y++)
         for (int x = 0; x < BIG_WIDTH; x++)

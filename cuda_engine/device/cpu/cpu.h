@@ -2,7 +2,9 @@
 #ifndef MATTE_DEVICE_CPU_H
 #define MATTE_DEVICE_CPU_H
 
+#include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "../backend.h"
 #include "../compose_math.h"
@@ -16,6 +18,19 @@ static inline struct color_matrix cpu_matrix(enum frame_matrix matrix)
 static inline uint8_t *frame_row(const struct frame *f, int plane, int y)
 {
     return f->plane[plane] + (ptrdiff_t)y * f->stride[plane];
+}
+
+/* To the nearest half, of two the even one; x is within what halves can hold. */
+static inline float cpu_half(float x)
+{
+    uint32_t bits;
+    float rounded;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0xfff + (bits >> 13 & 1)) & ~(uint32_t)0x1fff;
+    memcpy(&rounded, &bits, sizeof bits);
+    return fabsf(x) < 0x1p-14f
+               ? x + .75f - .75f
+               : rounded; /* below it they lie as close as from 1/2 to 1 floats do */
 }
 
 /* One row along its axis. */
@@ -34,8 +49,20 @@ static inline void cpu_resize(float *restrict to, const float *restrict from, co
 struct sampler *cpu_sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e);
 int cpu_sampler_run(
-    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e);
+    struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e);
 void cpu_sampler_close(struct sampler *sampler);
+
+struct fit *cpu_fit_open(struct device *device, const struct fit_params *params, struct error *e);
+int cpu_fit_put(
+    struct fit *fit, const struct raster *picture, const struct raster *input, struct error *e);
+int cpu_fit_take(
+    struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
+void cpu_fit_close(struct fit *fit);
+
+struct solver *cpu_solver_open(
+    struct device *device, const struct solver_params *params, struct error *e);
+int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct error *e);
+void cpu_solver_close(struct solver *solver);
 
 /* The steps of a compositor; NULL: no memory. Each may be closed as NULL. */
 

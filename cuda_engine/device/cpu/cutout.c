@@ -63,9 +63,9 @@ static int axis_open(struct axis *a, int size, int grain, int low)
     if (!a->at || !a->weight)
         return -1;
     for (int i = 0; i < a->count; i++) {
-        double at = fmin(fmax((i + .5) * grain * low / size - .5, 0), a->last);
+        const float at = small_place_of((float)grain * ((float)i + .5f), size, low);
         a->at[i] = (int)at;
-        a->weight[i] = (float)(at - a->at[i]);
+        a->weight[i] = at - (float)a->at[i];
     }
     return 0;
 }
@@ -147,8 +147,8 @@ static void differences(struct cpu_cutout *c, const struct compositor_low *low)
     const struct color_matrix m = cpu_matrix(p.matrix);
     size_t n = (size_t)p.low_width * (size_t)p.low_height;
     float *restrict y = c->diff, *restrict u = y + n, *restrict v = u + n;
-    const float *fr = low->foreground, *fg = fr + n, *fb = fg + n;
-    const float *sr = low->input, *sg = sr + n, *sb = sg + n;
+    const float *fr = low->foreground.data, *fg = fr + n, *fb = fg + n;
+    const float *sr = low->input.data, *sg = sr + n, *sb = sg + n;
     for (size_t i = 0; i < n; i++) {
         float r = clamp_to(fr[i], 0, 1) - (sr[i] * p.std[0] + p.mean[0]);
         float g = clamp_to(fg[i], 0, 1) - (sg[i] * p.std[1] + p.mean[1]);
@@ -204,7 +204,7 @@ void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
     size_t plane = (size_t)p->low_width * (size_t)p->low_height;
     for (int i = 0; i < LOW_PLANES; i++)
         c->stretch[i].index[0] = c->stretch[i].index[1] = -1;
-    if (low->foreground)
+    if (low->foreground.data)
         differences(c, low);
     else
         memset(c->move, 0, (size_t)p->width * sizeof *c->move);
@@ -215,13 +215,13 @@ void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
         if (c->guide)
             guided_alpha(c, source, y);
         else
-            enlarge(&c->stretch[ALPHA], low->alpha, y, c->alpha);
+            enlarge(&c->stretch[ALPHA], low->alpha.data, y, c->alpha);
         write_alpha(frame_row(to, FRAME_A, y), c->alpha, p->width);
     }
     for (int i = FRAME_Y; i <= FRAME_V; i++) {
         int chroma = i != FRAME_Y, width = (p->width + chroma) >> chroma;
         for (int y = 0; y < (p->height + chroma) >> chroma; y++) {
-            if (low->foreground)
+            if (low->foreground.data)
                 enlarge(&c->stretch[DIFF_Y + i], c->diff + (size_t)i * plane, y, c->move);
             (chroma ? write_chroma : write_luma)(
                 frame_row(to, i, y), frame_row(source, i, y), c->move, width);

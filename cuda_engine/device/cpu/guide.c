@@ -70,12 +70,13 @@ void cpu_guide_run(struct cpu_guide *g, const struct compositor_params *p,
     const struct compositor_low *low, float *lines)
 {
     const size_t n = (size_t)g->width * (size_t)g->height;
+    const float *input = low->input.data, *alpha = low->alpha.data;
     for (size_t i = 0; i < n; i++)
         g->samples[i] = (struct line) {
-            low->input[i] * p->std[0] + p->mean[0],
-            low->input[n + i] * p->std[1] + p->mean[1],
-            low->input[2 * n + i] * p->std[2] + p->mean[2],
-            low->alpha[i],
+            input[i] * p->std[0] + p->mean[0],
+            input[n + i] * p->std[1] + p->mean[1],
+            input[2 * n + i] * p->std[2] + p->mean[2],
+            alpha[i],
         };
     for (int y = 0; y < g->height; y++)
         for (int x = 0; x < g->width; x++)

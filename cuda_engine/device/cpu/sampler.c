@@ -66,7 +66,7 @@ static void resize_row(struct cpu_sampler *s, const struct frame *f, int plane, 
 }
 
 int cpu_sampler_run(
-    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
+    struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e)
 {
     (void)e;
     struct cpu_sampler *s = (struct cpu_sampler *)sampler;
@@ -83,13 +83,13 @@ int cpu_sampler_run(
         for (int i = 0; i < 3; i++)
             resize_row(s, source, i, y);
         const float *restrict luma = s->row[0], *restrict u = s->row[1], *restrict v = s->row[2];
-        float *restrict r = rgb + (size_t)y * (size_t)width, *restrict g = r + plane,
+        float *restrict r = (float *)rgb->data + (size_t)y * (size_t)width, *restrict g = r + plane,
                         *restrict b = g + plane;
         for (int x = 0; x < width; x++) {
             struct rgb c = decode(d, luma[x], u[x], v[x]);
-            r[x] = c.r * scale[0] + bias[0];
-            g[x] = c.g * scale[1] + bias[1];
-            b[x] = c.b * scale[2] + bias[2];
+            r[x] = cpu_half(c.r * scale[0] + bias[0]);
+            g[x] = cpu_half(c.g * scale[1] + bias[1]);
+            b[x] = cpu_half(c.b * scale[2] + bias[2]);
         }
     }
     return 0;

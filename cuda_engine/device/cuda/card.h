@@ -13,6 +13,7 @@ struct card {
     struct cuda cuda;
     CUstream decode, compute, encode;
     void *codecs[2]; /* held for FFmpeg, which loads them when there may be no files any more */
+    struct crossing *crossing; /* raster.c's; NULL: nothing has crossed */
 };
 
 /* NULL: device is not a card. It lives as long as device. */

@@ -10,23 +10,16 @@
 #include "../refine_math.h"
 #include "backend.h"
 #include "kernels/compose.h"
-#include "kernels/copy.h"
 #include "kernels/fill.h"
 #include "kernels/place.h"
 #include "transfer.h"
 
-enum { CHANNELS = 4, LEVELS = 16 }; /* of colours as halves; of a picture of 2^15 pixels a side */
-
-/* What the network says, as floats in planes and as halves; pixels are those of its size. */
-enum { ALPHA, FOREGROUND, INPUT, ANSWERS };
-
-static const int planes[ANSWERS] = { 1, 3, 3 }, steps[ANSWERS] = { 1, CHANNELS, CHANNELS };
+enum { LEVELS = 16 }; /* of a picture of 2^15 pixels a side */
 
 struct cuda_compositor {
     struct compositor base;
     const struct card *card;
-    struct module modules[4];
-    KERNEL(to_halves);
+    struct module modules[3];
     KERNEL(compose);
     KERNEL(place);
     KERNEL(fill_first);
@@ -34,7 +27,6 @@ struct cuda_compositor {
     KERNEL(fill_finer);
     KERNEL(fill_canvas);
     struct enlargement size;
-    CUdeviceptr floats[ANSWERS], halves[ANSWERS];
     struct placed placed;
     struct device_axis x, y;               /* unless placed.whole */
     struct frame_pool *cuts, *backgrounds; /* of one */
@@ -49,35 +41,26 @@ static int load(struct cuda_compositor *o, struct error *e)
 {
     const struct cuda *c = &o->card->cuda;
     struct module *m = o->modules;
-    return module_load(&m[0], c, copy_fatbin, e) || module_load(&m[1], c, compose_fatbin, e) ||
-                   module_load(&m[2], c, place_fatbin, e) ||
-                   module_load(&m[3], c, fill_fatbin, e) ||
-                   KERNEL_FIND(&m[0], &o->to_halves, to_halves, 0, e) ||
-                   KERNEL_FIND(&m[1], &o->compose, compose, COMPOSE_SHARED, e) ||
-                   KERNEL_FIND(&m[2], &o->place, place, 0, e) ||
-                   KERNEL_FIND(&m[3], &o->fill_first, fill_first, 0, e) ||
-                   KERNEL_FIND(&m[3], &o->fill_coarser, fill_coarser, 0, e) ||
-                   KERNEL_FIND(&m[3], &o->fill_finer, fill_finer, 0, e) ||
-                   KERNEL_FIND(&m[3], &o->fill_canvas, fill_canvas, 0, e)
+    return module_load(&m[0], c, compose_fatbin, e) || module_load(&m[1], c, place_fatbin, e) ||
+                   module_load(&m[2], c, fill_fatbin, e) ||
+                   KERNEL_FIND(&m[0], &o->compose, compose, COMPOSE_SHARED, e) ||
+                   KERNEL_FIND(&m[1], &o->place, place, 0, e) ||
+                   KERNEL_FIND(&m[2], &o->fill_first, fill_first, 0, e) ||
+                   KERNEL_FIND(&m[2], &o->fill_coarser, fill_coarser, 0, e) ||
+                   KERNEL_FIND(&m[2], &o->fill_finer, fill_finer, 0, e) ||
+                   KERNEL_FIND(&m[2], &o->fill_canvas, fill_canvas, 0, e)
                ? -1
                : 0;
 }
 
-static int open_answers(
-    struct cuda_compositor *o, const struct compositor_params *p, struct error *e)
+static int open_size(struct cuda_compositor *o, const struct compositor_params *p, struct error *e)
 {
-    const struct cuda *c = &o->card->cuda;
-    size_t pixels = (size_t)p->low_width * (size_t)p->low_height;
     o->size = enlargement(p->width, p->height, p->low_width, p->low_height);
-    if (!o->size.tile_width || !o->size.tile_height)
-        return error_set(e, "too_small",
-            "A video of %dx%d is too small for a network of %dx%d on this card.", p->width,
-            p->height, p->low_width, p->low_height);
-    for (int i = 0; i < ANSWERS; i++)
-        if (CUDA(c, e, cuMemAlloc, &o->floats[i], pixels * (size_t)planes[i] * sizeof(float)) ||
-            CUDA(c, e, cuMemAlloc, &o->halves[i], pixels * (size_t)steps[i] * sizeof(uint16_t)))
-            return -1;
-    return 0;
+    if (o->size.tile_width && o->size.tile_height)
+        return 0;
+    return error_set(e, "too_small",
+        "A video of %dx%d is too small for a network of %dx%d on this card.", p->width, p->height,
+        p->low_width, p->low_height);
 }
 
 static int open_levels(
@@ -131,32 +114,11 @@ struct compositor *cuda_compositor_open(
     if (!o)
         return NULL;
     o->card = card_of(device);
-    if (!cuda_enter(&o->card->cuda, e) && !load(o, e) && !open_answers(o, p, e) &&
+    if (!cuda_enter(&o->card->cuda, e) && !load(o, e) && !open_size(o, p, e) &&
         !open_levels(o, p, e) && !open_places(o, device, p, e))
         return &o->base;
     cuda_compositor_close(&o->base);
     return NULL;
-}
-
-/* Floats in planes to halves, the channels of a pixel beside each other. */
-static int give(struct cuda_compositor *o, int which, const float *values, struct error *e)
-{
-    const struct compositor_params *p = &o->base.params;
-    int pixels = p->low_width * p->low_height;
-    struct to_halves_params params = {
-        .in = (const float *)o->floats[which],
-        .out = (uint16_t *)o->halves[which],
-        .n = 1,
-        .c = planes[which],
-        .pixels = pixels,
-        .stride_n = pixels * steps[which],
-        .stride_pixel = steps[which],
-    };
-    return CUDA(&o->card->cuda, e, cuMemcpyHtoDAsync, o->floats[which], values,
-               (size_t)pixels * (size_t)planes[which] * sizeof *values, o->card->compute) ||
-                   RUN(o, to_halves, o->card->compute, &params, e)
-               ? -1
-               : 0;
 }
 
 static struct canvas canvas_of(const struct cuda_compositor *o, const struct frame *f)
@@ -189,22 +151,22 @@ static int guides(const struct compositor_params *p)
     return p->guided && refine_guides(p->width, p->height, p->low_width, p->low_height);
 }
 
-static int cut_out(struct cuda_compositor *o, const struct frame *source, int has_foreground,
-    const struct canvas *canvas, int x, int y, struct error *e)
+static int cut_out(struct cuda_compositor *o, const struct frame *source,
+    const struct compositor_low *low, const struct canvas *canvas, int x, int y, struct error *e)
 {
     const struct compositor_params *p = &o->base.params;
     struct compose_params compose = {
         .source = picture_of(source, p->matrix),
         .size = o->size,
         .guide = {
-            .color = (const uint16_t *)o->halves[INPUT],
-            .alpha = (const uint16_t *)o->halves[ALPHA],
-            .color_step = steps[INPUT],
-            .alpha_step = steps[ALPHA],
+            .color = low->input.data,
+            .alpha = low->alpha.data,
+            .color_step = low->input.step,
+            .alpha_step = low->alpha.step,
         },
-        .alpha_from = guides(p) ? ALPHA_REFINED : ALPHA_ENLARGED,
-        .foreground = has_foreground ? (const uint16_t *)o->halves[FOREGROUND] : NULL,
-        .foreground_step = steps[FOREGROUND],
+        .guided = guides(p),
+        .foreground = low->foreground.data,
+        .foreground_step = low->foreground.step,
         .matrix = matrix_of(p->matrix),
         .canvas = *canvas,
         .x = x,
@@ -251,20 +213,20 @@ static int fill(struct cuda_compositor *o, const struct canvas *canvas, struct e
     return failed ? -1 : RUN(o, fill_canvas, stream, &last, e);
 }
 
-static int make(struct cuda_compositor *o, const struct frame *source, int has_foreground,
-    const struct frame *output, struct error *e)
+static int make(struct cuda_compositor *o, const struct frame *source,
+    const struct compositor_low *low, const struct frame *output, struct error *e)
 {
     const struct placement *at = &o->base.params.place;
     struct canvas canvas = canvas_of(o, output);
     if (o->cut) {
         struct canvas cut = canvas_of(o, o->cut);
         cut.opaque = 0;
-        if (cut_out(o, source, has_foreground, &cut, 0, 0, e) || put(o, &canvas, e))
+        if (cut_out(o, source, low, &cut, 0, 0, e) || put(o, &canvas, e))
             return -1;
     } else {
         int unseen = o->placed.x0 == o->placed.x1;
         int x = unseen ? (canvas.width + 1) / 2 * 2 : at->x, y = unseen ? 0 : at->y;
-        if (cut_out(o, source, has_foreground, &canvas, x, y, e))
+        if (cut_out(o, source, low, &canvas, x, y, e))
             return -1;
     }
     return o->levels ? fill(o, &canvas, e) : 0;
@@ -275,12 +237,8 @@ int cuda_compositor_run(struct compositor *compositor, const struct frame *sourc
 {
     struct cuda_compositor *o = (struct cuda_compositor *)compositor;
     CUstream stream = o->card->compute;
-    if (cuda_enter(&o->card->cuda, e) || give(o, ALPHA, low->alpha, e) ||
-        (low->foreground && give(o, FOREGROUND, low->foreground, e)) ||
-        ((low->foreground || guides(&o->base.params)) && give(o, INPUT, low->input, e)))
-        return -1;
-    return fence_write(output, stream, e) || fence_read(source, stream, e) ||
-                   make(o, source, low->foreground != NULL, output, e) ||
+    return cuda_enter(&o->card->cuda, e) || fence_write(output, stream, e) ||
+                   fence_read(source, stream, e) || make(o, source, low, output, e) ||
                    fence_done(source, stream, e) || fence_written(output, stream, e)
                ? -1
                : 0;
@@ -291,10 +249,6 @@ void cuda_compositor_close(struct compositor *compositor)
     struct cuda_compositor *o = (struct cuda_compositor *)compositor;
     const struct cuda *c = &o->card->cuda;
     cuda_enter(c, NULL);
-    for (int i = 0; i < ANSWERS; i++) {
-        c->cuMemFree(o->floats[i]);
-        c->cuMemFree(o->halves[i]);
-    }
     for (int i = 0; i < LEVELS; i++)
         c->cuMemFree(o->level_memory[i]);
     device_axis_close(&o->x, o->card);

@@ -28,6 +28,7 @@ static void cuda_device_close(struct device *device)
     for (size_t i = 0; i < CODECS; i++)
         if (card->codecs[i])
             dlclose(card->codecs[i]);
+    crossing_close(card);
     cuda_close(&card->cuda);
     free(card);
 }
@@ -124,9 +125,20 @@ const struct device_backend device_cuda = {
     .fence_close = fence_close,
     .fence_wait = cuda_fence_wait,
     .fetch = cuda_fetch,
+    .raster_open = cuda_raster_open,
+    .raster_close = cuda_raster_close,
+    .raster_read = cuda_raster_read,
+    .raster_write = cuda_raster_write,
     .sampler_open = cuda_sampler_open,
     .sampler_run = cuda_sampler_run,
     .sampler_close = cuda_sampler_close,
+    .fit_open = cuda_fit_open,
+    .fit_put = cuda_fit_put,
+    .fit_take = cuda_fit_take,
+    .fit_close = cuda_fit_close,
+    .solver_open = cuda_solver_open,
+    .solver_run = cuda_solver_run,
+    .solver_close = cuda_solver_close,
     .compositor_open = cuda_compositor_open,
     .compositor_run = cuda_compositor_run,
     .compositor_close = cuda_compositor_close,

@@ -32,6 +32,7 @@
     CALL(cuMemFree)                  \
     CALL(cuMemHostAlloc)             \
     CALL(cuMemFreeHost)              \
+    CALL(cuMemsetD8Async)            \
     CALL(cuMemcpyHtoDAsync)          \
     CALL(cuMemcpyDtoHAsync)          \
     CALL(cuMemcpy2DAsync)            \

@@ -1,20 +1,14 @@
-/* The picture at the network's size, on the card; the network, on the processor, gets it as floats. */
 #include <stdlib.h>
 
 #include "backend.h"
-#include "kernels/copy.h"
 #include "kernels/sample.h"
-
-enum { CHANNELS = 4 }; /* of the halves: three, and one that makes a pixel a word */
 
 struct cuda_sampler {
     struct sampler base;
     const struct card *card;
-    struct module sample, copy;
+    struct module sample;
     KERNEL(sample_picture);
-    KERNEL(to_floats);
     struct device_axis x[2], y[2]; /* luma, chroma */
-    CUdeviceptr halves, floats;
     int tile;
 };
 
@@ -35,18 +29,14 @@ static int open_axes(struct cuda_sampler *s, const struct sampler_params *p, str
 static int open_all(struct cuda_sampler *s, const struct sampler_params *p, struct error *e)
 {
     const struct cuda *c = &s->card->cuda;
-    size_t pixels = (size_t)p->to_width * (size_t)p->to_height;
     s->tile = sample_tile(p->width, p->to_width);
     if (!s->tile)
         return error_set(e, "too_large",
             "A video of %dx%d is too large for a network of %dx%d on this card.", p->width,
             p->height, p->to_width, p->to_height);
     return cuda_enter(c, e) || module_load(&s->sample, c, sample_fatbin, e) ||
-                   module_load(&s->copy, c, copy_fatbin, e) ||
                    KERNEL_FIND(&s->sample, &s->sample_picture, sample_picture, 0, e) ||
-                   KERNEL_FIND(&s->copy, &s->to_floats, to_floats, 0, e) || open_axes(s, p, e) ||
-                   CUDA(c, e, cuMemAlloc, &s->halves, pixels * CHANNELS * sizeof(uint16_t)) ||
-                   CUDA(c, e, cuMemAlloc, &s->floats, pixels * 3 * sizeof(float))
+                   open_axes(s, p, e)
                ? -1
                : 0;
 }
@@ -65,42 +55,28 @@ struct sampler *cuda_sampler_open(
 }
 
 int cuda_sampler_run(
-    struct sampler *sampler, const struct frame *source, float *rgb, struct error *e)
+    struct sampler *sampler, const struct frame *source, const struct raster *rgb, struct error *e)
 {
     struct cuda_sampler *s = (struct cuda_sampler *)sampler;
     const struct sampler_params *p = &sampler->params;
     const struct cuda *c = &s->card->cuda;
     CUstream stream = s->card->compute;
-    int pixels = p->to_width * p->to_height;
     struct sample_picture_params sample = {
         .picture = picture_of(source, p->matrix),
         .x = { s->x[0].axis, s->x[1].axis },
         .y = { s->y[0].axis, s->y[1].axis },
-        .out = (uint16_t *)s->halves,
+        .out = rgb->data,
         .width = p->to_width,
         .height = p->to_height,
-        .channels = CHANNELS,
+        .channels = rgb->step,
         .tile = s->tile,
     };
     for (int i = 0; i < 3; i++) {
         sample.scale[i] = 1 / p->std[i];
         sample.bias[i] = -p->mean[i] / p->std[i];
     }
-    struct to_floats_params floats = {
-        .in = (const uint16_t *)s->halves,
-        .out = (float *)s->floats,
-        .n = 1,
-        .c = 3,
-        .pixels = pixels,
-        .stride_n = pixels * CHANNELS,
-        .stride_pixel = CHANNELS,
-    };
     return cuda_enter(c, e) || fence_read(source, stream, e) ||
-                   RUN(s, sample_picture, stream, &sample, e) || fence_done(source, stream, e) ||
-                   RUN(s, to_floats, stream, &floats, e) ||
-                   CUDA(c, e, cuMemcpyDtoHAsync, rgb, s->floats, (size_t)pixels * 3 * sizeof(float),
-                       stream) ||
-                   CUDA(c, e, cuStreamSynchronize, stream)
+                   RUN(s, sample_picture, stream, &sample, e) || fence_done(source, stream, e)
                ? -1
                : 0;
 }
@@ -108,15 +84,11 @@ int cuda_sampler_run(
 void cuda_sampler_close(struct sampler *sampler)
 {
     struct cuda_sampler *s = (struct cuda_sampler *)sampler;
-    const struct cuda *c = &s->card->cuda;
-    cuda_enter(c, NULL);
+    cuda_enter(&s->card->cuda, NULL);
     for (int chroma = 0; chroma < 2; chroma++) {
         device_axis_close(&s->x[chroma], s->card);
         device_axis_close(&s->y[chroma], s->card);
     }
-    c->cuMemFree(s->halves);
-    c->cuMemFree(s->floats);
     module_unload(&s->sample);
-    module_unload(&s->copy);
     free(s);
 }

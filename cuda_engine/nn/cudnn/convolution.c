@@ -110,7 +110,8 @@ static cudnnBackendDescriptor_t add_pointwise(struct descriptors *d, cudnnPointw
 }
 
 /* The operation graph. The last operation's result is the output, those before exist inside the kernel only. */
-static cudnnBackendDescriptor_t add_graph(struct descriptors *d, const struct layer *s, int extras)
+static cudnnBackendDescriptor_t add_graph(
+    struct descriptors *d, const struct target *target, const struct layer *s, int extras)
 {
     const int weights[4] = { s->out[1], s->in[1] / s->group, s->kernel[0], s->kernel[1] };
     const int bias[4] = { 1, s->out[1], 1, 1 };
@@ -143,6 +144,7 @@ static cudnnBackendDescriptor_t add_graph(struct descriptors *d, const struct la
     }
     cudnnBackendDescriptor_t graph = MAKE(d, OPERATIONGRAPH);
     SET(d, graph, OPERATIONGRAPH_OPS, BACKEND_DESCRIPTOR, count, operations);
+    target_of_graph(target, d, graph);
     FINALIZE(d, graph);
     return graph;
 }
@@ -158,14 +160,14 @@ static void get(struct descriptors *d, cudnnBackendDescriptor_t from,
 }
 
 /* Makes a plan of a candidate; 1 if it finalizes and its workspace is small enough. */
-static int try_candidate(struct convolution *c, const struct card *card,
+static int try_candidate(struct convolution *c, const struct target *target,
     cudnnBackendDescriptor_t candidate, int64_t workspace_limit)
 {
     struct descriptors *d = &c->descriptors;
     int64_t count;
     cudnnBackendDescriptor_t plan = MAKE(d, EXECUTION_PLAN);
     SET_ONE(d, plan, EXECUTION_PLAN_ENGINE_CONFIG, BACKEND_DESCRIPTOR, candidate);
-    SET_ONE(d, plan, EXECUTION_PLAN_DEVICEPROP, BACKEND_DESCRIPTOR, card->properties);
+    target_of_plan(target, d, plan);
     FINALIZE(d, plan);
     get(d, plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count,
         &c->workspace);
@@ -182,7 +184,7 @@ static int try_candidate(struct convolution *c, const struct card *card,
 }
 
 /* The first candidate of a heuristic that will do; -1 and the reason in c->descriptors.error. */
-static int try_heuristic(struct convolution *c, const struct card *card,
+static int try_heuristic(struct convolution *c, const struct target *target,
     cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode, int64_t workspace_limit)
 {
     struct descriptors *d = &c->descriptors;
@@ -191,7 +193,7 @@ static int try_heuristic(struct convolution *c, const struct card *card,
     cudnnBackendDescriptor_t heuristic = MAKE(d, ENGINEHEUR);
     SET_ONE(d, heuristic, ENGINEHEUR_OPERATION_GRAPH, BACKEND_DESCRIPTOR, graph);
     SET_ONE(d, heuristic, ENGINEHEUR_MODE, HEUR_MODE, mode);
-    SET_ONE(d, heuristic, ENGINEHEUR_DEVICEPROP, BACKEND_DESCRIPTOR, card->properties);
+    target_of_heuristic(target, d, heuristic);
     FINALIZE(d, heuristic);
     for (int i = 0; i < CANDIDATES; i++)
         candidates[i] = MAKE(d, ENGINECFG);
@@ -203,7 +205,7 @@ static int try_heuristic(struct convolution *c, const struct card *card,
     const int kept = d->count;
     for (int64_t i = 0; i < count; i++) {
         descriptors_free(d, kept);
-        if (!try_candidate(c, card, candidates[i], workspace_limit))
+        if (!try_candidate(c, target, candidates[i], workspace_limit))
             continue;
         for (int k = 0; k < CANDIDATES; k++) /* half a MiB each shape */
             if (k != i)
@@ -214,19 +216,19 @@ static int try_heuristic(struct convolution *c, const struct card *card,
 }
 
 /* A plan with these extras; -1 and the reason in c->descriptors.error. */
-static int try_extras(struct convolution *c, const struct card *card, const struct layer *s,
+static int try_extras(struct convolution *c, const struct target *target, const struct layer *s,
     int extras, int64_t workspace_limit)
 {
     static const cudnnBackendHeurMode_t modes[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
     struct descriptors *d = &c->descriptors;
     descriptors_free(d, 0);
-    cudnnBackendDescriptor_t graph = add_graph(d, s, extras);
+    cudnnBackendDescriptor_t graph = add_graph(d, target, s, extras);
     if (d->failed)
         return -1;
     const int kept = d->count;
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         descriptors_free(d, kept);
-        if (!try_heuristic(c, card, graph, modes[i], workspace_limit)) {
+        if (!try_heuristic(c, target, graph, modes[i], workspace_limit)) {
             c->extras = extras;
             return 0;
         }
@@ -234,13 +236,13 @@ static int try_extras(struct convolution *c, const struct card *card, const stru
     return -1;
 }
 
-int convolution_plan(struct convolution *c, const struct card *card, const struct layer *shape,
+int convolution_plan(struct convolution *c, const struct target *target, const struct layer *shape,
     int64_t workspace_limit, struct error *e)
 {
-    *c = (struct convolution) { .descriptors.cudnn = card->descriptors.cudnn };
+    *c = (struct convolution) { .descriptors.cudnn = target->descriptors.cudnn };
     for (int kept = ADD_BIAS | ADD_TENSOR | THEN_RELU, tried = -1; tried; kept /= 2) {
         const int extras = shape->extras & kept;
-        if (extras != tried && !try_extras(c, card, shape, extras, workspace_limit))
+        if (extras != tried && !try_extras(c, target, shape, extras, workspace_limit))
             return 0;
         tried = extras;
     }

@@ -6,7 +6,7 @@
 #define MATTE_NN_CUDNN_CONVOLUTION_H
 
 #include "../graph.h"
-#include "card.h"
+#include "target.h"
 
 /* All that decides a convolution's plan on one card; integers only, so that memcmp() compares. */
 struct layer {
@@ -38,10 +38,10 @@ struct layer layer_of(const struct graph *g, const struct node *n);
 
 /*
  * The first plan of cuDNN's heuristics that finalizes and needs at most workspace_limit bytes, with as many extras as
- * there is a plan for. card must outlive c. -1 and in *e what cuDNN said of the bare convolution; convolution_free() is
+ * there is a plan for. target must outlive c. -1 and in *e what cuDNN said of the bare convolution; convolution_free() is
  * due in either case.
  */
-int convolution_plan(struct convolution *c, const struct card *card, const struct layer *shape,
+int convolution_plan(struct convolution *c, const struct target *target, const struct layer *shape,
     int64_t workspace_limit, struct error *e);
 void convolution_free(struct convolution *c);
 

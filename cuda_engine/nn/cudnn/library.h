@@ -14,6 +14,10 @@
     CALL(cudnnGetVersion)              \
     CALL(cudnnGetErrorString)          \
     CALL(cudnnGetLastErrorString)      \
+    CALL(cudnnCreate)                  \
+    CALL(cudnnDestroy)                 \
+    CALL(cudnnSetStream)               \
+    CALL(cudnnBackendExecute)          \
     CALL(cudnnBackendCreateDescriptor) \
     CALL(cudnnBackendSetAttribute)     \
     CALL(cudnnBackendGetAttribute)     \

@@ -22,8 +22,8 @@ static struct planned *find(const struct plan_cache *cache, int sm, const struct
 }
 
 /* A new plan into the cache; NULL and *e. */
-static struct planned *add(struct plan_cache *cache, const struct card *card, const struct node *n,
-    const struct layer *shape, struct error *e)
+static struct planned *add(struct plan_cache *cache, const struct target *target,
+    const struct node *n, const struct layer *shape, struct error *e)
 {
     struct error why;
     struct planned *p = calloc(1, sizeof *p);
@@ -31,16 +31,16 @@ static struct planned *add(struct plan_cache *cache, const struct card *card, co
         error_retry(e, "out_of_memory", "There is no memory for the plans of a network.");
         return NULL;
     }
-    p->sm = card->sm;
+    p->sm = target->sm;
     p->shape = *shape;
-    if (convolution_plan(&p->convolution, card, shape, cache->workspace_limit, &why))
+    if (convolution_plan(&p->convolution, target, shape, cache->workspace_limit, &why))
         p->refused = error_set(&p->error, "unsupported_model",
-            "The node %s (%s) has no plan for sm_%d: %s", n->name, n->op, card->sm, why.text);
+            "The node %s (%s) has no plan for sm_%d: %s", n->name, n->op, target->sm, why.text);
     p->next = cache->first;
     return cache->first = p;
 }
 
-int plan_convolutions(const struct graph *g, const struct card *card, struct plan_cache *cache,
+int plan_convolutions(const struct graph *g, const struct target *target, struct plan_cache *cache,
     const struct planned **of, struct error *e)
 {
     for (int i = 0; i < g->node_count; i++) {
@@ -49,8 +49,8 @@ int plan_convolutions(const struct graph *g, const struct card *card, struct pla
         if (n->kind != CONVOLUTION)
             continue;
         const struct layer shape = layer_of(g, n);
-        struct planned *p = find(cache, card->sm, &shape);
-        if (!p && !(p = add(cache, card, n, &shape, e)))
+        struct planned *p = find(cache, target->sm, &shape);
+        if (!p && !(p = add(cache, target, n, &shape, e)))
             return -1;
         p->layers++;
         of[i] = p;

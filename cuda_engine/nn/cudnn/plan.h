@@ -31,7 +31,7 @@ void plan_cache_free(struct plan_cache *cache);
  * Plans every convolution of g, which must be fused. of, of g->node_count elements, becomes each node's plan, the
  * cache's; NULL where the node is no convolution. That cuDNN refuses a shape is no error here. -1 and *e: no memory.
  */
-int plan_convolutions(const struct graph *g, const struct card *card, struct plan_cache *cache,
+int plan_convolutions(const struct graph *g, const struct target *target, struct plan_cache *cache,
     const struct planned **of, struct error *e);
 
 /* What a cache holds for one compute capability. */

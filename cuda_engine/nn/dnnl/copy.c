@@ -26,23 +26,12 @@ void view_copy(const struct view *to, const struct view *from)
                 from->data + n * from->stride_n + y * from->stride_h, from->stride_w, to->w, to->c);
 }
 
-/* The part of out that starts at offset (N, C, H, W) and is as large as part. */
-static struct view sub_view(struct view out, const int offset[4], const struct view *part)
-{
-    out.data += view_offset(&out, offset);
-    out.n = part->n;
-    out.h = part->h;
-    out.w = part->w;
-    out.c = part->c;
-    return out;
-}
-
 static void run_concat(const struct step *s)
 {
     const struct node *n = s->node;
     int offset[4] = { 0 };
     for (int k = 0; k < n->input_count; k++) {
-        struct view to = sub_view(s->out, offset, &s->in[k]);
+        struct view to = view_part(&s->out, offset, &s->in[k], sizeof(float));
         view_copy(&to, &s->in[k]);
         const int rows = to.layout == ROWS;
         const int size[4] = { to.n, rows ? to.h : to.c, rows ? to.w : to.h, rows ? to.c : to.w };
@@ -60,7 +49,7 @@ static void run_pad(const struct step *s)
                 for (int k = 0; k < v->c; k++)
                     v->data[n * v->stride_n + y * v->stride_h + x * v->stride_w + k] =
                         s->node->fill;
-    struct view to = sub_view(*v, s->node->offset, &s->in[0]);
+    struct view to = view_part(v, s->node->offset, &s->in[0], sizeof(float));
     view_copy(&to, &s->in[0]);
 }
 

@@ -7,36 +7,6 @@
 
 enum { BLOCK = 16 }; /* floats of a cache line */
 
-/* What comes next in memory, as indices in the file's order. */
-static struct copy in_file_order(const struct view *v)
-{
-    const ptrdiff_t plane = (ptrdiff_t)v->h * v->w;
-    if (v->layout == ROWS)
-        return (struct copy) { .rank = 1, .dims = { (int)(v->n * plane * v->c) }, .step = { 1 } };
-    return (struct copy) {
-        .rank = 4, .dims = { v->n, v->h, v->w, v->c }, .step = { plane * v->c, v->w, 1, plane }
-    };
-}
-
-/* The file's order, as places in memory. */
-static struct copy in_memory(const struct view *v)
-{
-    if (v->layout == ROWS)
-        return (struct copy) { .rank = 4,
-            .dims = { v->n, v->h, v->w, v->c },
-            .step = { v->stride_n, v->stride_h, v->stride_w, 1 } };
-    return (struct copy) { .rank = 4,
-        .dims = { v->n, v->c, v->h, v->w },
-        .step = { v->stride_n, 1, v->stride_h, v->stride_w } };
-}
-
-int move_find(const struct node *n, const struct view *in, const struct view *out, struct copy *c)
-{
-    const struct copy from = in_memory(in);
-    *c = in_file_order(out);
-    return copy_compose(c, &n->settings.copy) && copy_compose(c, &from);
-}
-
 /* Copies a block of rows x columns: rows are step apart in the input, and adjacent there are the elements of a column. */
 static void turn(float *to, ptrdiff_t to_row, const float *from, ptrdiff_t step, ptrdiff_t rows,
     ptrdiff_t columns)

@@ -9,18 +9,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-#include "../graph.h"
-
-/*
- * Where a tensor lies. Channels are adjacent; strides are in floats. One in rows has its four dimensions as n, h, w, c
- * in that order, so that what works element by element need not know.
- */
-struct view {
-    float *data;
-    enum layout layout;
-    int n, h, w, c;
-    ptrdiff_t stride_n, stride_h, stride_w;
-};
+#include "../place.h"
 
 struct winograd;
 
@@ -56,14 +45,15 @@ enum { CODE_BYTES = 80 << 10 };
 
 struct plan {
     struct graph *graph;
+    struct places places;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     struct view *views; /* of every tensor */
     struct step *steps;
     int step_count;
-    float *arena;                             /* activations */
-    void *scratch;                            /* oneDNN's, shared by all primitives */
-    size_t arena_bytes, scratch_bytes, bytes; /* bytes: of everything */
+    float *arena;                /* activations */
+    void *scratch;               /* oneDNN's, shared by all primitives */
+    size_t scratch_bytes, bytes; /* bytes: of everything */
     void **owned;
     int owned_count;
 };
@@ -120,21 +110,6 @@ void pointwise_apply(
 
 /* Frees what plan_alloc() gave since p->owned_count was count; p->bytes becomes bytes. */
 void plan_free_since(struct plan *p, int count, size_t bytes);
-
-/* rows.c: gives every tensor a layout, and adds copies where a tensor is needed in two. -1 and *e. */
-int layout_choose(struct graph *g, struct error *e);
-
-/* 1 if input k of n is read through a view; 0: weights, which the primitive packs. */
-int is_viewed(const struct graph *g, const struct node *n, int k);
-
-/* move.c: the copy that n is from in to out as they lie, dims in out's order. 1, or 0: it is not one. */
-int move_find(const struct node *n, const struct view *in, const struct view *out, struct copy *c);
-
-/* A tensor of its own, at data. */
-struct view dense_view(const struct tensor *t, enum layout layout, float *data);
-
-/* In floats, to what lies at offset (N, C, H, W of the file) of v. */
-ptrdiff_t view_offset(const struct view *v, const int offset[4]);
 
 /* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
 void view_copy(const struct view *to, const struct view *from);

@@ -39,6 +39,8 @@ static const char *const kinds[KINDS] = {
     [ENCODE_SESSIONS] = "encode sessions",
     [ENCODE_BUFFERS] = "encode buffers",
     [ENCODE_RESOURCES] = "registered encode resources",
+    [CUDNN_HANDLES] = "cuDNN handles",
+    [CUDNN_DESCRIPTORS] = "cuDNN descriptors",
 };
 
 /* CUEMU_FAIL=call[:n[:result]] */

@@ -1,5 +1,5 @@
 /*
- * What libnvcuvid and libnvidia-encode use of the emulated driver. Without <cuda.h>, beside which FFmpeg's headers of
+ * What libnvcuvid, libnvidia-encode and libcudnn use of the emulated driver. Without <cuda.h>, beside which FFmpeg's headers of
  * those libraries cannot stand: results are a CUresult's number, addresses a CUdeviceptr's.
  */
 #ifndef CUEMU_EMULATION_H
@@ -25,6 +25,8 @@ enum cuemu_kind {
     ENCODE_SESSIONS,
     ENCODE_BUFFERS,
     ENCODE_RESOURCES,
+    CUDNN_HANDLES,
+    CUDNN_DESCRIPTORS,
     KINDS,
 };
 

@@ -10,7 +10,7 @@
  */
 #include "canvas.cuh"
 #include "compose.h"
-#include "refine.cuh"
+#include "guide.cuh"
 
 #include "../../place_math.h"
 
@@ -30,7 +30,7 @@ DEVICE_FN struct answer answer_at(const struct compose_params &p, int x, int y)
 {
     const size_t index = (size_t)y * p.size.low_width + x;
     struct answer a = {};
-    if (p.alpha_from == ALPHA_ENLARGED)
+    if (!p.guided)
         a.alpha = __half2float(((const __half *)p.guide.alpha)[index * p.guide.alpha_step]);
     if (!p.foreground)
         return a;
@@ -90,9 +90,7 @@ DEVICE_FN struct quad cut_out(
         const struct answer a =
             enlarged(held.answers, held.patch, p.size, place_x, place_y, answer_mix);
         q.luma[k] = round_code(foreground_luma(limited_luma(p.source.decoding, codes[k]), a.y));
-        if (p.alpha_from == ALPHA_GIVEN)
-            q.alpha[k] = p.alpha[(size_t)y * p.alpha_pitch + x + k];
-        else if (p.alpha_from == ALPHA_REFINED)
+        if (p.guided)
             q.alpha[k] = refined(held.lines, held.patch, p.size, place_x, place_y,
                 decode(p.source.decoding, codes[k], k < 2 ? chroma.x : chroma.z,
                     k < 2 ? chroma.y : chroma.w));
@@ -165,7 +163,7 @@ KERNEL(compose, ENLARGE_THREADS, 3)
     struct held held = { patch_under(p.size, from_left, from_top, from_right, from_bottom, 0),
         (struct answer *)shared, shared };
 
-    if (p.alpha_from == ALPHA_REFINED) { /* in the second array, by way of the first */
+    if (p.guided) { /* in the second array, by way of the first */
         held.lines = shared + ENLARGE_SAMPLES;
         fit_lines(
             p.guide, p.size, from_left, from_top, from_right, from_bottom, held.lines, shared);

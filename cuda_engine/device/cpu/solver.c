@@ -2,11 +2,9 @@
  * The solver's planes are of the network's size. A sample is four floats, a colour times a weight and the weight, so that
  * a window's mean colour is one running sum; sums run down the columns, a row of them at a time, and then along the row.
  */
-#include "solver.h"
+#include "../solve_math.h"
+#include "cpu.h"
 
-#include "solve_math.h"
-
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +18,8 @@ struct means {
     sample *narrow, *wide;
 };
 
-struct solver {
-    struct solver_params params;
+struct cpu_solver {
+    struct solver base;
     int small_width, small_height; /* of wide means */
     float *alpha, *before;         /* of this frame and of the one before */
     float *picture, *seen;         /* R, G, B planes likewise */
@@ -34,9 +32,9 @@ struct solver {
 
 enum { FOREGROUND, BACKGROUND };
 
-static int allocate(struct solver *s)
+static int allocate(struct cpu_solver *s)
 {
-    const size_t n = (size_t)s->params.width * (size_t)s->params.height;
+    const size_t n = (size_t)s->base.params.width * (size_t)s->base.params.height;
     const size_t small = (size_t)s->small_width * (size_t)s->small_height;
     s->alpha = malloc(n * sizeof *s->alpha);
     s->before = malloc(n * sizeof *s->before);
@@ -46,7 +44,7 @@ static int allocate(struct solver *s)
     s->foreground = malloc(3 * n * sizeof *s->foreground);
     s->samples = aligned_alloc(sizeof(sample), n * sizeof(sample));
     s->small = aligned_alloc(sizeof(sample), small * sizeof(sample));
-    s->sums = aligned_alloc(sizeof(sample), (size_t)s->params.width * sizeof(sample));
+    s->sums = aligned_alloc(sizeof(sample), (size_t)s->base.params.width * sizeof(sample));
     int failed = !s->alpha || !s->before || !s->picture || !s->seen || !s->motion ||
                  !s->foreground || !s->samples || !s->small || !s->sums;
     for (int i = 0; i < 2; i++) {
@@ -57,20 +55,19 @@ static int allocate(struct solver *s)
     return failed;
 }
 
-struct solver *solver_open(const struct solver_params *p, struct error *e)
+struct solver *cpu_solver_open(
+    struct device *device, const struct solver_params *p, struct error *e)
 {
-    assert(p->width > 0 && p->height > 0);
-    struct solver *s = calloc(1, sizeof *s);
-    if (s) {
-        s->params = *p;
-        s->small_width = (p->width + SOLVE_WIDER - 1) / SOLVE_WIDER;
-        s->small_height = (p->height + SOLVE_WIDER - 1) / SOLVE_WIDER;
-        if (!allocate(s))
-            return s;
-    }
-    solver_close(s);
-    error_retry(
-        e, "out_of_memory", "There is no memory to refine an alpha of %dx%d.", p->width, p->height);
+    (void)device, (void)e;
+    struct cpu_solver *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->base.params = *p;
+    s->small_width = (p->width + SOLVE_WIDER - 1) / SOLVE_WIDER;
+    s->small_height = (p->height + SOLVE_WIDER - 1) / SOLVE_WIDER;
+    if (!allocate(s))
+        return &s->base;
+    cpu_solver_close(&s->base);
     return NULL;
 }
 
@@ -112,9 +109,9 @@ static void window_means(sample *restrict to, const sample *restrict from, sampl
 }
 
 /* Means of SOLVE_WIDER x SOLVE_WIDER samples; what lies outside is nothing. */
-static void shrink(const struct solver *s, sample *restrict to, const sample *restrict from)
+static void shrink(const struct cpu_solver *s, sample *restrict to, const sample *restrict from)
 {
-    const int width = s->params.width, height = s->params.height;
+    const int width = s->base.params.width, height = s->base.params.height;
     memset(to, 0, (size_t)s->small_width * (size_t)s->small_height * sizeof *to);
     for (int y = 0; y < height; y++) {
         sample *row = to + (size_t)(y / SOLVE_WIDER) * (size_t)s->small_width;
@@ -125,9 +122,9 @@ static void shrink(const struct solver *s, sample *restrict to, const sample *re
         to[i] *= 1.f / (SOLVE_WIDER * SOLVE_WIDER);
 }
 
-static void means_of(struct solver *s, struct means *m, int radius)
+static void means_of(struct cpu_solver *s, struct means *m, int radius)
 {
-    const struct solver_params *p = &s->params;
+    const struct solver_params *p = &s->base.params;
     window_means(m->narrow, s->samples, s->sums, p->width, p->height, radius);
     shrink(s, s->small, s->samples);
     window_means(m->wide, s->small, s->sums, s->small_width, s->small_height, radius);
@@ -135,11 +132,11 @@ static void means_of(struct solver *s, struct means *m, int radius)
 
 /* The mean colour at a pixel; *found: how much of it there is, as a mean weight of the wide window. */
 static struct rgb mean_color(
-    const struct solver *s, const struct means *m, int x, int y, float *found)
+    const struct cpu_solver *s, const struct means *m, int x, int y, float *found)
 {
     const sample wide =
         m->wide[(size_t)(y / SOLVE_WIDER) * (size_t)s->small_width + (size_t)(x / SOLVE_WIDER)];
-    sample c = m->narrow[(size_t)y * (size_t)s->params.width + (size_t)x];
+    sample c = m->narrow[(size_t)y * (size_t)s->base.params.width + (size_t)x];
     *found = wide[WEIGHT] > 0 ? wide[WEIGHT] : 0;
     c += wide * (SOLVE_WIDE / (*found + 1e-6f));
     const float weight = 1 / (c[WEIGHT] + 1e-9f);
@@ -147,13 +144,13 @@ static struct rgb mean_color(
 }
 
 /* Pixel i of a picture of the network's size. */
-static struct rgb color_of(const struct solver *s, const float *picture, size_t i)
+static struct rgb color_of(const struct cpu_solver *s, const float *picture, size_t i)
 {
-    const size_t n = (size_t)s->params.width * (size_t)s->params.height;
+    const size_t n = (size_t)s->base.params.width * (size_t)s->base.params.height;
     return (struct rgb) { picture[i], picture[n + i], picture[2 * n + i] };
 }
 
-static void take_samples(struct solver *s, size_t i, float weight)
+static void take_samples(struct cpu_solver *s, size_t i, float weight)
 {
     const struct rgb c = color_of(s, s->picture, i);
     s->samples[i] = (sample) { c.r, c.g, c.b, 1 } * weight;
@@ -162,9 +159,9 @@ static void take_samples(struct solver *s, size_t i, float weight)
 /* ---- steps ---- */
 
 /* What the network saw, as R'G'B'; the last picture becomes the one that was seen before. */
-static void restore(struct solver *s, const float *input)
+static void restore(struct cpu_solver *s, const float *input)
 {
-    const struct solver_params p = s->params;
+    const struct solver_params p = s->base.params;
     const size_t n = (size_t)p.width * (size_t)p.height;
     float *const last = s->picture;
     s->picture = s->seen;
@@ -178,9 +175,9 @@ static void restore(struct solver *s, const float *input)
 }
 
 /* Means over 5x5 pixels of how much the picture has changed, edges repeated. */
-static void measure_motion(struct solver *s)
+static void measure_motion(struct cpu_solver *s)
 {
-    const int width = s->params.width, height = s->params.height;
+    const int width = s->base.params.width, height = s->base.params.height;
     const size_t n = (size_t)width * (size_t)height;
     float *restrict along = s->motion + n, *restrict motion = s->motion;
     for (size_t i = 0; i < n; i++)
@@ -206,9 +203,9 @@ static void measure_motion(struct solver *s)
 }
 
 /* s->alpha: the network's, and where nothing moves what it was. */
-static void calm(struct solver *s, const float *alpha)
+static void calm(struct cpu_solver *s, const float *alpha)
 {
-    const size_t n = (size_t)s->params.width * (size_t)s->params.height;
+    const size_t n = (size_t)s->base.params.width * (size_t)s->base.params.height;
     if (s->past) {
         measure_motion(s);
         for (size_t i = 0; i < n; i++)
@@ -221,9 +218,9 @@ static void calm(struct solver *s, const float *alpha)
 }
 
 /* Of nine pixels, how many are soft: four and more are an edge. */
-static float softness(const struct solver *s, const float *alpha, int x, int y)
+static float softness(const struct cpu_solver *s, const float *alpha, int x, int y)
 {
-    const int width = s->params.width, height = s->params.height;
+    const int width = s->base.params.width, height = s->base.params.height;
     int soft = 0;
     for (int j = y > 0 ? y - 1 : 0; j <= at_most(y + 1, height - 1); j++)
         for (int i = x > 0 ? x - 1 : 0; i <= at_most(x + 1, width - 1); i++)
@@ -231,9 +228,9 @@ static float softness(const struct solver *s, const float *alpha, int x, int y)
     return at_most(soft, 4) / 4.f;
 }
 
-static void solve_edges(struct solver *s)
+static void solve_edges(struct cpu_solver *s)
 {
-    const int width = s->params.width, height = s->params.height;
+    const int width = s->base.params.width, height = s->base.params.height;
     const size_t n = (size_t)width * (size_t)height;
     float *const soft = s->motion; /* alpha as it was; motion is not needed any more */
     memcpy(soft, s->alpha, n * sizeof *soft);
@@ -257,9 +254,9 @@ static void solve_edges(struct solver *s)
         }
 }
 
-static void solve_colors(struct solver *s)
+static void solve_colors(struct cpu_solver *s)
 {
-    const int width = s->params.width, height = s->params.height;
+    const int width = s->base.params.width, height = s->base.params.height;
     const size_t n = (size_t)width * (size_t)height;
     float found;
     for (int side = FOREGROUND; side <= BACKGROUND; side++) {
@@ -285,28 +282,38 @@ static void solve_colors(struct solver *s)
         }
 }
 
-void solver_run(struct solver *s, struct compositor_low *low)
+static struct raster raster_of(const struct cpu_solver *s, float *planes, int channels)
 {
-    const struct solver_params *p = &s->params;
-    const size_t n = (size_t)p->width * (size_t)p->height;
-    restore(s, low->input);
-    if (p->refine & REFINE_CALM)
-        calm(s, low->alpha);
-    else
-        memcpy(s->alpha, low->alpha, n * sizeof *s->alpha);
-    if (p->refine & REFINE_EDGES)
-        solve_edges(s);
-    if (p->refine & REFINE_COLORS && !low->foreground) {
-        solve_colors(s);
-        low->foreground = s->foreground;
-    }
-    low->alpha = s->alpha;
+    const struct solver_params *p = &s->base.params;
+    return (struct raster) {
+        .data = planes, .width = p->width, .height = p->height, .channels = channels
+    };
 }
 
-void solver_close(struct solver *s)
+int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct error *e)
 {
-    if (!s)
-        return;
+    (void)e;
+    struct cpu_solver *s = (struct cpu_solver *)solver;
+    const struct solver_params *p = &s->base.params;
+    const size_t n = (size_t)p->width * (size_t)p->height;
+    restore(s, low->input.data);
+    if (p->refine & REFINE_CALM)
+        calm(s, low->alpha.data);
+    else
+        memcpy(s->alpha, low->alpha.data, n * sizeof *s->alpha);
+    if (p->refine & REFINE_EDGES)
+        solve_edges(s);
+    if (p->refine & REFINE_COLORS && !low->foreground.data) {
+        solve_colors(s);
+        low->foreground = raster_of(s, s->foreground, 3);
+    }
+    low->alpha = raster_of(s, s->alpha, 1);
+    return 0;
+}
+
+void cpu_solver_close(struct solver *solver)
+{
+    struct cpu_solver *s = (struct cpu_solver *)solver;
     free(s->alpha);
     free(s->before);
     free(s->picture);

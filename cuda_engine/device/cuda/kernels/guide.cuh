@@ -4,11 +4,11 @@
  * around). The fits at a tile's rim are made again by its neighbours: that costs a fifth of the arithmetic, which is
  * idle anyhow, and saves the lines a way through memory, where they would be the largest plane of all.
  */
-#ifndef MATTE_KERNELS_REFINE_CUH
-#define MATTE_KERNELS_REFINE_CUH
+#ifndef MATTE_KERNELS_GUIDE_CUH
+#define MATTE_KERNELS_GUIDE_CUH
 
 #include "enlarge.cuh"
-#include "refine.h"
+#include "guide.h"
 
 /* The window around a small sample, without what is outside the small picture. */
 #define FOR_WINDOW(size, x, y, i, j)                                           \

@@ -1,13 +1,10 @@
 /*
- * Guided upsampling and the temporal gate against references in double precision that share nothing with them: whole
- * small planes, equations solved by elimination, windows summed one by one.
+ * Guided upsampling, as compose does it, against a reference in double precision that shares nothing with it: whole small
+ * planes, equations solved by elimination, windows summed one by one.
  */
-#include "device/cuda/kernels/refine.h"
-#include "device/cuda/kernels/temporal.h"
+#include "device/cuda/kernels/compose.h"
 #include "device/refine_math.h"
 #include "kernel_picture.h"
-
-/* ---- guided upsampling ---- */
 
 struct small {
     int width, height;
@@ -96,13 +93,8 @@ static double refined(
     return clip(alpha, 0, 1);
 }
 
-static int plane_pitch(int width)
-{
-    return (width + 3) / 4 * 4 + 4 * random_below(3);
-}
-
 /* kind 0: noise; 1: grey, where the three colours say the same; 2: one colour and one alpha. */
-static struct small make_small(struct refine_params *p, int kind)
+static struct small make_small(struct compose_params *p, int kind)
 {
     static const float mean[3] = { .485f, .456f, .406f }, std[3] = { .229f, .224f, .225f };
     struct small s = { p->size.low_width, p->size.low_height, NULL, NULL };
@@ -132,7 +124,7 @@ static struct small make_small(struct refine_params *p, int kind)
 }
 
 static void check_refined(
-    const struct refine_params *p, const struct small *s, const struct shown *shown)
+    const struct compose_params *p, const struct small *s, const struct shown *shown)
 {
     const size_t count = (size_t)(s->width * s->height);
     double *means = malloc(count * 4 * sizeof *means);
@@ -142,16 +134,16 @@ static void check_refined(
     for (int y = 0; y < s->height; y++)
         for (int x = 0; x < s->width; x++)
             window_mean(s->line, s, x, y, means + (ptrdiff_t)(y * s->width + x) * 4);
-    for (int y = 0; y < p->picture.height; y++)
-        for (int x = 0; x < p->picture.width; x++) {
+    for (int y = 0; y < p->source.height; y++)
+        for (int x = 0; x < p->source.width; x++) {
             double want = refined(s, means, shown, x, y);
-            const double got = p->out[y * p->out_pitch + x];
+            const double got = p->canvas.a[y * p->canvas.a_pitch + x];
             if (fabs(want - .02) < 3e-4 || fabs(want - .98) < 3e-4)
                 continue; /* a rounding error decides */
             want = 255 * (want < .02 ? 0 : want > .98 ? 1 : want);
             if (!(fabs(got - want) < .5 + .1))
-                fail_msg("%dx%d from %dx%d: %g instead of %g at %d, %d", p->picture.width,
-                    p->picture.height, s->width, s->height, got, want, x, y);
+                fail_msg("%dx%d from %dx%d: %g instead of %g at %d, %d", p->source.width,
+                    p->source.height, s->width, s->height, got, want, x, y);
         }
     free(means);
 }
@@ -164,16 +156,30 @@ static void alpha_follows_the_picture(void **state)
         struct shown shown = show(width, height, i % LAYOUTS);
         const int low_width = width / 4 + 1 + random_below(width / 2 + 2);
         const int low_height = height / 4 + 1 + random_below(height / 2 + 2);
-        struct refine_params p = { .picture = shown.picture,
+        struct compose_params p = { .source = shown.picture,
             .size = enlargement(width, height, low_width, low_height),
             .guide = { .color_step = 3 + random_below(2) * 5, .alpha_step = 1 + random_below(4) },
-            .out_pitch = plane_pitch(width) };
+            .guided = 1,
+            .canvas = { .width = width,
+                .height = height,
+                .y_pitch = width,
+                .a_pitch = width,
+                .uv_pitch = (width + 1) / 2 } };
+        struct canvas *canvas = &p.canvas;
+        const size_t luma = (size_t)(width * height),
+                     chroma = (size_t)(canvas->uv_pitch * ((height + 1) / 2));
         assert_true(p.size.tile_width && p.size.tile_height);
         struct small small = make_small(&p, i % 7 < 3 ? i % 7 : 0);
-        p.out = malloc((size_t)(p.out_pitch * height) * sizeof *p.out);
-        RUN(refine, &p);
+        canvas->y = malloc(luma);
+        canvas->a = malloc(luma);
+        canvas->u = malloc(chroma);
+        canvas->v = malloc(chroma);
+        RUN(compose, &p);
         check_refined(&p, &small, &shown);
-        free(p.out);
+        free(canvas->y);
+        free(canvas->a);
+        free(canvas->u);
+        free(canvas->v);
         free((void *)p.guide.color);
         free((void *)p.guide.alpha);
         free(small.sample);
@@ -203,81 +209,11 @@ static void a_tile_fits_or_is_refused(void **state)
     assert_int_equal(enlarge_tile(10, 100, ENLARGE_LOW_HEIGHT), 0);
 }
 
-/* ---- the temporal gate ---- */
-
-static double motion(const struct shown *a, const struct shown *b, int x, int y)
-{
-    double sum = 0;
-    int count = 0;
-    for (int j = y - 2; j <= y + 2; j++)
-        for (int i = x - 2; i <= x + 2; i++) {
-            if (i < 0 || j < 0 || i >= a->picture.width || j >= a->picture.height)
-                continue;
-            double p[3], q[3];
-            color_at(a, i, j, p);
-            color_at(b, i, j, q);
-            sum += fmax(fabs(p[0] - q[0]), fmax(fabs(p[1] - q[1]), fabs(p[2] - q[2])));
-            count++;
-        }
-    return sum / count;
-}
-
-/* Moves some of the luma a little, so that the gate is open here and shut there. */
-static void disturb(struct shown *s)
-{
-    uint8_t *y = (uint8_t *)s->picture.y;
-    const int bytes = s->picture.wide ? 2 : 1;
-    for (int j = 0; j < s->picture.height; j++)
-        for (int i = s->picture.width / 3; i < s->picture.width; i++) {
-            uint8_t *at = y + (ptrdiff_t)j * s->picture.y_pitch + (ptrdiff_t)i * bytes + bytes - 1;
-            *at = (uint8_t)clip(*at + random_below(1 + i / 4) - i / 8., 0, 255);
-        }
-}
-
-static void still_alpha_is_averaged(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 12; i++) {
-        const int width = 1 + random_below(170), height = 1 + random_below(60);
-        const unsigned seed = (unsigned)rand();
-        srand(seed);
-        struct shown now = show(width, height, i % LAYOUTS);
-        srand(seed);
-        struct shown before = show(width, height, i % LAYOUTS);
-        disturb(&now);
-        struct temporal_params p = { now.picture, before.picture, NULL, NULL, plane_pitch(width) };
-        const size_t count = (size_t)(p.pitch * height);
-        uint8_t *alpha = malloc(count), *last = malloc(count), *given = malloc(count);
-        for (size_t k = 0; k < count; k++) {
-            alpha[k] = given[k] = (uint8_t)(k % 5 ? random_below(256) : k & 1 ? 255 : 0);
-            last[k] = (uint8_t)random_below(256);
-        }
-        p.alpha = alpha;
-        p.alpha_before = last;
-        RUN(temporal, &p);
-        for (int y = 0; y < height; y++)
-            for (int x = 0; x < width; x++) {
-                const double a = given[y * p.pitch + x], b = last[y * p.pitch + x];
-                const double w = .25 + .75 * fmin(1, motion(&now, &before, x, y) / .06);
-                const double want = a > 0 && a < 255 ? w * a + (1 - w) * b : a;
-                const double got = alpha[y * p.pitch + x];
-                if (!(fabs(got - want) < .5 + .01))
-                    fail_msg("%dx%d: %g instead of %g at %d, %d", width, height, got, want, x, y);
-            }
-        free(alpha);
-        free(given);
-        free(last);
-        hide(&now);
-        hide(&before);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alpha_follows_the_picture),
         cmocka_unit_test(a_tile_fits_or_is_refused),
-        cmocka_unit_test(still_alpha_is_averaged),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, load_kernels, NULL);
