@@ -214,11 +214,11 @@ struct model *model_open(
 int model_suits(
     const struct model *model, const struct manifest *m, const struct model_params *params)
 {
+    const struct manifest_file *file = model_file(m, params);
     int width, height;
-    if (model->manifest != m || model->file != model_file(m, params) ||
-        model->device != params->device)
+    if (model->manifest != m || !file || model->file != file || model->device != params->device)
         return 0;
-    picture_size(m, model->file, params, &width, &height);
+    picture_size(m, file, params, &width, &height);
     return model->input.device.width == width && model->input.device.height == height;
 }
 

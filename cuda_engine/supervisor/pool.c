@@ -377,7 +377,7 @@ static int send_or_kill(struct worker *w, const struct msghdr *message)
 
 int pool_send_job(struct worker *w, const struct job *job, struct job_files files)
 {
-    int *those[JOB_FILES], fds[JOB_FILES];
+    int *those[JOB_FILES], fds[JOB_FILES] = { 0 };
     const size_t count = (size_t)job_files(job, &files, those), sent = count * sizeof *fds;
     for (size_t i = 0; i < count; i++) {
         fds[i] = *those[i];

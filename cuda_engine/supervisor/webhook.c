@@ -99,7 +99,7 @@ static void link_json(const char *key, char text[LINK_BYTES + 2])
 {
     char url[LINK_BYTES];
     if (!*key || !config->link_secret.bytes) {
-        strcpy(text, "null");
+        memcpy(text, "null", sizeof "null");
         return;
     }
     link_url(&config->link_secret, config->public_url, key, time(0) + config->link_ttl / 1000, url);
