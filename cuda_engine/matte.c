@@ -33,6 +33,9 @@ static const char usage[] =
     "       matte models [--models FOLDER] [--model-files FOLDER]\n"
     "       matte device [--device NAME]\n"
     "  --model NAME|FILE.json    a model by its name (human), or a manifest\n"
+    "  --prompt TEXT             what to keep, for the model pro: \"the red car, two dogs, not the "
+    "cat\"\n"
+    "  --explain FILE.png|FOLDER draw what it saw: the first frame, or all at which it looked\n"
     "  --format NAME             webm, mov, mp4, gif, webp or png_sequence (by the output's name)\n"
     "  --background COLOR|IMAGE  transparent, green, white, black, blue, #rrggbb; or a PNG, JPEG "
     "or WebP file\n"
@@ -58,6 +61,7 @@ struct options {
     struct job job;
     const char *manifest; /* FILE.json */
     const char *image;    /* of BACKGROUND_IMAGE */
+    const char *explain;  /* NULL: nothing is to be drawn */
     const char *models, *model_files;
     const char *input, *output;
     const char *alpha;  /* NULL: it is not wanted */
@@ -86,6 +90,11 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void show_warning(const struct error *e)
+{
+    fprintf(stderr, "matte: warning: %s (%s)\n", e->text, e->code);
 }
 
 /* ---- options ---- */
@@ -209,6 +218,16 @@ static int set_model(struct options *o, const char *text, struct error *e)
     return 0;
 }
 
+static int set_prompt(struct prompt *p, const char *text, struct error *e)
+{
+    struct error warning;
+    if (prompt_parse(p, text, strlen(text), e) || prompt_understood(p, e))
+        return -1;
+    if (prompt_warning(p, &warning))
+        show_warning(&warning);
+    return 0;
+}
+
 static int set_number(
     double *to, const char *option, const char *text, double least, double most, struct error *e)
 {
@@ -231,6 +250,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
 {
     enum {
         MODEL,
+        PROMPT,
+        EXPLAIN,
         FORMAT,
         BACKGROUND,
         ALPHA,
@@ -250,6 +271,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     };
     static const struct option table[] = {
         { "model", required_argument, NULL, MODEL },
+        { "prompt", required_argument, NULL, PROMPT },
+        { "explain", required_argument, NULL, EXPLAIN },
         { "format", required_argument, NULL, FORMAT },
         { "background", required_argument, NULL, BACKGROUND },
         { "alpha", required_argument, NULL, ALPHA },
@@ -289,6 +312,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
     for (int c, result = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
         case MODEL: result = set_model(o, optarg, e); break;
+        case PROMPT: result = set_prompt(&o->job.prompt, optarg, e); break;
+        case EXPLAIN: o->explain = optarg; break;
         case FORMAT: format = optarg; break;
         case BACKGROUND: result = set_background(o, optarg, e); break;
         case ALPHA:
@@ -400,23 +425,48 @@ static void print_line(const char *network, const char *serves, const char *lice
         state);
 }
 
+/* What a network serves, with commas. */
+struct served {
+    char text[MANIFEST_SERVES * MANIFEST_NAME];
+};
+
+static struct served served_by(const struct manifest *m)
+{
+    struct served s = { "-" };
+    for (int i = 0, at = 0; i < m->serve_count; i++)
+        at += snprintf(s.text + at, sizeof s.text - at, "%s%s", i ? "," : "", m->serves[i]);
+    return s;
+}
+
 /* 0; -1 and *e: the file is there and is another. */
 static int print_file(const struct manifest *m, const struct manifest_file *f, struct error *e)
 {
-    char serves[MANIFEST_SERVES * MANIFEST_NAME] = "-", size[24], bytes[24] = "-";
+    char size[24], bytes[24] = "-";
     const char *state = "missing";
     struct stat status;
     int failed = 0;
-    for (int i = 0, at = 0; i < m->serve_count; i++)
-        at += snprintf(serves + at, sizeof serves - at, "%s%s", i ? "," : "", m->serves[i]);
     snprintf(size, sizeof size, "%dx%d", f->width, f->height);
     if (f->fd >= 0 && !fstat(f->fd, &status)) {
         snprintf(bytes, sizeof bytes, "%lld", (long long)status.st_size);
         failed = manifest_verify(f, e);
         state = failed ? "wrong" : "ok";
     }
-    print_line(m->name, serves, m->licence, size, f->file, bytes, state);
+    print_line(m->name, served_by(m).text, m->licence, size, f->file, bytes, state);
     return failed;
+}
+
+/* A model of several networks, which have lines of their own. */
+static void print_parts(const struct manifest *m)
+{
+    const struct manifest *const parts[] = { m->parts.detector, m->parts.encoder,
+        m->parts.decoder };
+    char names[3 * MANIFEST_NAME];
+    int installed = 1;
+    snprintf(names, sizeof names, "%s,%s,%s", parts[0]->name, parts[1]->name, parts[2]->name);
+    for (int i = 0; i < 3; i++)
+        installed &= parts[i]->files[0].fd >= 0;
+    print_line(
+        m->name, served_by(m).text, m->licence, "-", names, "-", installed ? "ok" : "missing");
 }
 
 /* Prints what is installed; -1 and *e: a file is not its manifest's. */
@@ -428,9 +478,12 @@ static int list_models(const struct options *o, struct error *e)
     if (count < 0)
         return -1;
     print_line("NETWORK", "SERVES", "LICENCE", "SIZE", "FILE", "BYTES", "STATE");
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        if (found[i]->kind == KIND_PROMPTED)
+            print_parts(found[i]);
         for (int k = 0; k < found[i]->file_count; k++)
             failed |= print_file(found[i], &found[i]->files[k], e);
+    }
     close_manifests(found, count);
     return failed;
 }
@@ -479,12 +532,22 @@ static int report(void *data, const struct report *r)
         break;
     case REPORT_PROGRESS: show_progress(p, r->frames_done); break;
     case REPORT_WARNING:
-        fprintf(stderr, "%smatte: warning: %s (%s)\n", p->terminal ? "\n" : "", r->error.text,
-            r->error.code);
+        if (p->terminal)
+            fputc('\n', stderr);
+        show_warning(&r->error);
         break;
     default: break;
     }
     return interrupted;
+}
+
+static void show_costs(const struct model *model, int64_t frames)
+{
+    struct model_cost costs[MODEL_COSTS];
+    const int count = model_costs(model, costs);
+    for (int i = 0; i < count; i++)
+        printf("%s_runs=%lld\n%s_ms_a_frame=%.2f\n", costs[i].name, (long long)costs[i].runs,
+            costs[i].name, costs[i].ms / (double)frames);
 }
 
 static void show_result(const struct progress *p, const struct pipeline_result *r)
@@ -520,12 +583,17 @@ static int run(
         .data = &progress,
     };
     models->device = device;
-    int failed = pipeline_run(&params, &result, e);
+    int failed = o->explain && !(params.explain = explain_open(o->explain, e));
     if (!failed)
+        failed = pipeline_run(&params, &result, e);
+    if (!failed) {
+        show_costs(models->model, result.frames);
         show_result(&progress, &result);
-    else if (progress.terminal)
+    } else if (progress.terminal) {
         fputc('\n', stderr);
+    }
     models_close(models);
+    explain_close(params.explain);
     device_close(device);
     return failed;
 }

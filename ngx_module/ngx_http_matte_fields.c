@@ -171,7 +171,7 @@ ngx_http_matte_field_t  ngx_http_matte_fields[] = {
 
     { ngx_string("text_prompt"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,
-      0, 1000, NULL, NULL, 0 },
+      0, 1000, ngx_http_matte_check_prompt, NULL, 0 },
 
     { ngx_string("webhook_url"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_STRING, NGX_HTTP_MATTE_ON_BOTH, 0,

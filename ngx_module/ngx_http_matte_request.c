@@ -250,6 +250,49 @@ bad:
 }
 
 
+/*
+ * That it is text; yajl has seen that it is UTF-8.  What its words mean only
+ * the engine knows, which has the network.
+ */
+
+ngx_int_t
+ngx_http_matte_check_prompt(ngx_http_matte_parser_t *p, ngx_uint_t field)
+{
+    u_char      ch, *s, *last;
+    ngx_str_t  *text = &p->values[field].text;
+    ngx_uint_t  words;
+
+    words = 0;
+    last = text->data + text->len;
+
+    for (s = text->data; s < last; s++) {
+        ch = *s;
+
+        if ((ch < 0x20 && ch != '\t' && ch != '\n' && ch != '\r')
+            || ch == 0x7f
+            || (ch == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0))
+        {
+            return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST,
+                                          field,
+                                          "%V must have no control "
+                                          "characters.",
+                                          &ngx_http_matte_fields[field].name);
+        }
+
+        words |= ch >= 0x80 || (ch >= '0' && ch <= '9')
+                 || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z');
+    }
+
+    if (text->len == 0 || words) {
+        return NGX_OK;
+    }
+
+    return ngx_http_matte_problem(p, NGX_HTTP_MATTE_INVALID_REQUEST, field,
+                                  "%V must have words.",
+                                  &ngx_http_matte_fields[field].name);
+}
+
+
 static ngx_int_t
 ngx_http_matte_check_range(ngx_http_matte_parser_t *p, ngx_uint_t field)
 {

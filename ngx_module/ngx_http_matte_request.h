@@ -143,6 +143,8 @@ ngx_int_t ngx_http_matte_check_color(ngx_http_matte_parser_t *p,
     ngx_uint_t field);
 ngx_int_t ngx_http_matte_check_time(ngx_http_matte_parser_t *p,
     ngx_uint_t field);
+ngx_int_t ngx_http_matte_check_prompt(ngx_http_matte_parser_t *p,
+    ngx_uint_t field);
 
 
 #endif /* _NGX_HTTP_MATTE_REQUEST_H_INCLUDED_ */

@@ -124,7 +124,7 @@ BEGIN
       lease_expires_at = NULL,
       last_error       = p_code,
       error_code       = CASE WHEN v_verdict = 'failed' THEN p_code END,
-      error_detail     = CASE WHEN v_verdict = 'failed' THEN left(p_detail, 500) END,
+      error_detail     = CASE WHEN v_verdict = 'failed' THEN left(p_detail, 1000) END,
       finished_at      = CASE WHEN v_verdict <> 'pending' THEN clock_timestamp() END,
       run_after        = clock_timestamp() + p_delay
     WHERE id = j.id;

@@ -23,6 +23,7 @@ CREATE TYPE claim AS (
   alpha         boolean,      -- is wanted in a file of its own
   preview_ms    bigint,       -- 0: all of it
   max_ms        bigint,       -- what the key allows
+  text_prompt   text,
   request_id    text,
   trace_id      text);        -- of the create's traceparent
 
@@ -65,6 +66,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
               coalesce((j.options ->> 'alpha')::boolean, false),
               ceil(coalesce((j.options ->> 'preview_duration')::numeric, 0) * 1000)::bigint,
               (SELECT 1000 * k.max_video_seconds::bigint FROM api_key k WHERE k.id = j.api_key_id),
+              j.options ->> 'text_prompt',
               j.request_id,
               substr(j.traceparent, 4, 32) $$;
 

@@ -240,6 +240,10 @@ my @refused = (
     ['text_prompt', 400, 'invalid_request', 'with another model', {text_prompt => 'dog', model => 'light'}],
     ['text_prompt', 400, 'invalid_request', 'with the default model', {text_prompt => 'dog'}],
     ['text_prompt', 400, 'invalid_request', 'too long', {text_prompt => 'x' x 1001, model => 'pro'}],
+    ['text_prompt', 400, 'invalid_request', 'much too long', {text_prompt => 'dog,' x 2500, model => 'pro'}],
+    (map { ['text_prompt', 400, 'invalid_request', "a control character $_", {text_prompt => sprintf("dog%c", $_), model => 'pro'}] }
+     1, 8, 11, 27, 31, 127, 128, 159),
+    (map { ['text_prompt', 400, 'invalid_request', "no words: '$_'", {text_prompt => $_, model => 'pro'}] } ' ', "\t\n", ',;!'),
     ['model', 422, 'unsupported_combination', 'not offered here', {model => 'human'}],
     ['output_format', 422, 'unsupported_combination', 'not offered here', {output_format => 'webp'}],
     ['output_format', 422, 'unsupported_combination', 'mp4, transparent by default', {output_format => 'mp4'}],

@@ -81,6 +81,13 @@ for my $mode (@modes) {
     like($text, qr/^ok 5/m, 'all of it');
 }
 
+# the solver, whose decisions must be the processor's
+for my $mode ($modes[0], $modes[3]) {
+    ($status, $text) = emulated({ %$mode, KERNELS => "$gpu/kernels/plain.so" }, "$engine/unit/cuda_solver");
+    is($status, 0, 'solver, ' . named($mode)) or diag $text;
+    like($text, qr/^ok 1/m, 'ran');
+}
+
 # ---- a clip --------------------------------------------------------------------------------------------------------
 
 my $frames = 20;
@@ -259,8 +266,8 @@ for my $sessions (8, 0) {    # encoded by NVENC, and by the processor
 
 # ---- whole jobs ----------------------------------------------------------------------------------------------------
 
-# matte from file to file, its kernels on the processor; the network runs there in any case. Its options, how it ended,
-# what it said, and the copies between host and card of more than one row: frames, the network's tensors being one row.
+# matte from file to file, its kernels on the processor. Its options, how it ended, what it said, and the copies between
+# host and card from the first frame on: what comes before are weights and tables.
 $ENV{MATTE_MODELS} //= "$root/conf/models";
 $ENV{MATTE_MODEL_FILES} //= cache() . '/models';
 my $plain = "$gpu/kernels/plain.so";
@@ -270,7 +277,8 @@ sub job {
     unlink "$dir/trace", $out;
     my ($ended, $said) = emulated({ KERNELS => $plain, TRACE => "$dir/trace", %$settings }, $matte, '--device', $device,
         '--threads', 2, @options, $in, $out);
-    my @copies = (-e "$dir/trace" ? slurp("$dir/trace") : '') =~ /^((?:htod|dtoh) \d+x(?!1 )\d+ \w+)$/mg;
+    my ($frames) = (-e "$dir/trace" ? slurp("$dir/trace") : '') =~ /^(launch sample_picture .*)/ms;
+    my @copies = ($frames // '') =~ /^((?:htod|dtoh) .*)$/mg;
     return ($ended, $said, @copies);
 }
 
@@ -279,10 +287,12 @@ my ($over) = ffmpeg(qw(-f lavfi -i testsrc2=size=200x160 -frames:v 1), "$dir/ima
 ($ended, $said, my @copies) = job({ LAZY => 1, PROTECT => 1, NVENC_LOSSLESS => 1 }, 'cuda', $three, "$dir/card.mp4",
     qw(--background green));
 is($ended, 0, 'mp4 on a colour: made on the card') or diag $said;
-is("@copies", '', 'mp4 on a colour: no frame crosses between host and card');
+is("@copies", '', 'mp4 on a colour: nothing of a frame crosses between host and card');
 $crossings += @copies;
 is(scalar(() = slurp("$dir/trace") =~ /^$_/mg), 3, "mp4 on a colour: $_ for each frame")
-    for 'nvdec', 'nvenc', 'launch compose', 'launch sample_picture';
+    for 'nvdec', 'nvenc', 'launch compose', 'launch sample_picture', 'launch calm_step';
+my ($launches) = scalar(() = slurp("$dir/trace") =~ /^launch (?:sample|fit|motion|calm|spread|compose|place|fill)_?\w* /mg) / 3;
+cmp_ok($launches, '<=', 10, 'mp4 on a colour: the kernels but for the network\'s are few');
 job({}, 'cpu', $three, "$dir/processor.mp4", qw(--background green));
 cmp_ok(psnr("$dir/card.mp4", "$dir/processor.mp4"), '>=', 42, 'mp4 on a colour: as the processor makes it');
 
@@ -311,14 +321,14 @@ is($status, 0, 'workers in their sandbox') or diag $text;
 like(slurp("$dir/trace"), qr/^nvdec .*^launch sample_picture .*^launch compose .*^dtoh .* pinned$/ms,
     'workers in their sandbox: on the card');
 
-# The calls that only a job makes.
+# The calls that only a job makes; cuDNN's at their first use, as t/gpu_networks.t has the others.
 my $one = ffmpeg('-i', cache() . '/clips/webcam.mp4', qw(-frames:v 1 -an -c copy), "$dir/one.mp4");
 clip({ COUNTS => "$dir/counts" }, 'libx264', $short);
 my %clips = slurp("$dir/counts") =~ /^(\w+) (\d+)$/mg;
 is((job({ COUNTS => "$dir/counts" }, 'cuda', $one, "$dir/card.mov"))[0], 0, 'a job of one frame');
 my %jobs = slurp("$dir/counts") =~ /^(\w+) (\d+)$/mg;
 for my $call (grep { !$clips{$_} } sort keys %jobs) {
-    my %at = map { $_ => 1 } grep { $_ <= $jobs{$call} } 1, 2, $jobs{$call};
+    my %at = map { $_ => 1 } grep { $_ <= $jobs{$call} } 1, $call =~ /^cudnn/ ? () : (2, $jobs{$call});
     for my $n (sort { $a <=> $b } keys %at) {
         ($ended, $said) = job({ FAIL => "$call:$n" }, 'cuda', $one, "$dir/card.mov");
         $faults++;
@@ -330,5 +340,5 @@ for my $call (grep { !$clips{$_} } sort keys %jobs) {
 }
 
 done_testing();
-printf "%s=%s\n", @$_ for ['gpu.host_crossings', $crossings], ['gpu.host_planted', scalar @planted],
+printf "%s=%s\n", @$_ for ['gpu.host_crossings', $crossings], ['gpu.launches', sprintf '%.1f', $launches], ['gpu.host_planted', scalar @planted],
     ['gpu.host_caught', $caught], ['gpu.faults', $faults], ['gpu.fault_crashes', $crashes];

@@ -78,6 +78,14 @@ my @faults = (
     ['a block relies on being the first', 'copy.cu', '__half *out =' =>
         "if (blockIdx.x + blockIdx.y && p.out[0] == 0x7bff)\nreturn;\n__half *out =",
         'plain', 'tensor', $wrong, CUEMU_ORDER => 'reverse'],
+    ['a barrier is missing between levels', 'spread.cu', '__syncthreads();' => '',
+        'tsan', 'solve', $race],
+    ['the rim of a picture is read beyond it', 'motion.cu', 'within(y + v.y, l.height)' => '(y + v.y)',
+        'asan', 'solve', qr/heap-buffer-overflow/],
+    ['sums are made of what is not there yet', 'calm.cu', '__syncthreads();' => '',
+        'plain', 'solve', $wrong],
+    ['a picture is written beyond its end', 'fit.cu', 'y >= p.in_height' => 'y > p.in_height',
+        'asan', 'fit', qr/heap-buffer-overflow/],
     ['a formula is wrong', 'guide.cuh', 'round_code(level_alpha(' => 'round_code((',
         'plain', 'guide', $wrong],
 );

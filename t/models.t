@@ -137,7 +137,7 @@ is($status, 0, 'every file of set-up is its manifest\'s') or diag($text);
 my @lines = map { [split] } split /\n/, $text;
 is_deeply([grep { $_->[6] ne 'ok' } @lines[1 .. $#lines]], [], 'and none is missing') or diag($text);
 my %serves = map { $_->[1] eq '-' ? () : ($_->[0] => $_->[1]) } @lines[1 .. $#lines];
-is_deeply(\%serves, {isnet => 'original', rvm => 'human,original,light', u2netp => 'light'}, 'what serves');
+is_deeply(\%serves, {isnet => 'original', pro => 'pro', rvm => 'human,original,light', u2netp => 'light'}, 'what serves');
 
 for my $name (sort keys %converters) {
     my ($program, $from) = @{ $converters{$name} };

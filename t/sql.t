@@ -72,7 +72,8 @@ sub credits {
 
 # What is due is claimed by $engine: the claim as a hash, undef when there is none.
 my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
-               image_url canvas_width canvas_height anchor scale offset_x offset_y alpha preview_ms max_ms request_id trace_id);
+               image_url canvas_width canvas_height anchor scale offset_x offset_y alpha preview_ms max_ms text_prompt
+               request_id trace_id);
 sub claim {
     my ($session, $ttl) = @_;
     my ($row) = ($session // $engine)->query(sprintf "SELECT * FROM matte.job_claim('e1', '%s')", $ttl // '20 s');
@@ -280,7 +281,8 @@ subtest 'create and start' => sub {
     is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
         model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
         background => 'transparent', image_url => undef, canvas_width => 0, canvas_height => 0, anchor => 'center',
-        scale => 1, offset_x => 0, offset_y => 0, alpha => 'f', preview_ms => 2500, max_ms => 3_600_000, request_id => 'r-1',
+        scale => 1, offset_x => 0, offset_y => 0, alpha => 'f', preview_ms => 2500, max_ms => 3_600_000, text_prompt => undef,
+        request_id => 'r-1',
         trace_id => undef},
         'the claim has what the engine needs');
     is_deeply([@{start($job)}{qw(status total)}], ['processing', 1], 'the same start answers with the present state');
@@ -301,6 +303,10 @@ subtest 'create and start' => sub {
         . '"height":400},"foreground":{"anchor":"top-left","scale":0.5,"offset":{"x":-7,"y":8.5}}}}');
     is_deeply([@{claim()}{qw(image_url canvas_width canvas_height anchor scale offset_x offset_y)}],
               ['http://i/1.png', 300, 400, 'top-left', 0.5, -7, 8.5], 'an image and a composition');
+    clear();
+
+    create(model => 'pro', options => '{"text_prompt":"the \\"dog\\""}');
+    is(claim()->{text_prompt}, 'the "dog"', 'a prompt');
     clear();
 
     is(create(key => 'poor')->{outcome}, 'insufficient_credits', 'no credits: no start');

@@ -249,7 +249,12 @@ struct solver *solver_open(
 int solver_run(struct solver *solver, struct compositor_low *low, struct error *e)
 {
     assert(is_low(low, solver->params.width, solver->params.height));
-    return solver->device->backend->solver_run(solver, low, e);
+    if (solver->device->backend->solver_run(solver, low, e))
+        return -1;
+    raster_round(solver->device, &low->alpha);
+    if (low->foreground.data)
+        raster_round(solver->device, &low->foreground);
+    return 0;
 }
 
 void solver_close(struct solver *solver)

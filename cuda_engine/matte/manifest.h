@@ -8,7 +8,13 @@
 
 #include "../device/device.h"
 
-enum { MANIFEST_SERVES = 8, MANIFEST_FILES = 16, MANIFEST_STATES = 8, MANIFEST_NAME = 64 };
+enum {
+    MANIFEST_SERVES = 8,
+    MANIFEST_FILES = 16,
+    MANIFEST_STATES = 8,
+    MANIFEST_NAME = 64,
+    MANIFEST_TOKENS = 1024
+};
 
 /* How a picture becomes as large as the input: each side by itself, or both alike and then zeros right or below. */
 enum manifest_fit { FIT_STRETCH, FIT_PAD };
@@ -18,7 +24,14 @@ enum manifest_range { RANGE_FULL, RANGE_PICTURE };
 
 enum manifest_channels { CHANNELS_RGB, CHANNELS_BGR };
 
+/*
+ * A network that makes alpha of a picture, or is a part of something; what makes alpha of a prompt and a picture, by
+ * networks that are its parts; or a network that is given any words and answers where they are.
+ */
+enum manifest_kind { KIND_MATTE, KIND_PROMPTED, KIND_DESCRIBED, KINDS };
+
 struct manifest {
+    enum manifest_kind kind;
     char name[MANIFEST_NAME];
     char licence[MANIFEST_NAME];
     char source[2 * MANIFEST_NAME]; /* where the weights come from, for people */
@@ -45,20 +58,39 @@ struct manifest {
         char scores[3][MANIFEST_NAME]; /* of a detector, at strides 8, 16 and 32 */
         char boxes[3][MANIFEST_NAME];
         char embedding[MANIFEST_NAME]; /* of an encoder of pictures */
-        char masks[MANIFEST_NAME];     /* of its decoder */
+        char masks[MANIFEST_NAME];     /* of its decoder; of what is described: logits */
     } outputs;
     unsigned
         refine; /* what betters its alpha, of enum refinement; all where the file says nothing */
     char states[MANIFEST_STATES][2][MANIFEST_NAME]; /* recurrent {input, output} pairs */
     int state_count;
+    /* Of KIND_PROMPTED, which has no files of its own; mean and std are the encoder's. NULL: of another kind. */
+    struct manifest_parts {
+        struct manifest *detector, *encoder, *decoder;
+    } parts;
+    /* Of KIND_DESCRIBED: how words reach the network. Their encoder's file is "" where the network takes tokens itself. */
+    struct manifest_text {
+        struct manifest_file encoder, vocabulary, merges;
+        int length;                    /* tokens of a phrase */
+        char tokens[MANIFEST_NAME];    /* inputs of the encoder, or else of the network; ... */
+        char attention[MANIFEST_NAME]; /* ... 1 for tokens, 0 for what fills up; it may have none */
+        char embedding[MANIFEST_NAME]; /* the encoder's output, and ... */
+        char condition[MANIFEST_NAME]; /* ... the network's input that it becomes */
+    } text;
 };
 
-/* Reads path and opens its files in folder. NULL and *e naming the file and the field. The caller frees. */
+/*
+ * Reads path and opens its files in folder; parts are manifests beside it. NULL and *e naming the file and the field. The
+ * caller closes.
+ */
 struct manifest *manifest_open(const char *path, const char *folder, struct error *e);
 void manifest_close(struct manifest *m);
 
 /* 1 if m serves the API model called name. */
 int manifest_serves(const struct manifest *m, const char *name);
+
+/* The descriptors that m needs, its parts' too, at most `most` of them; how many. */
+int manifest_descriptors(const struct manifest *m, int *to, int most);
 
 /*
  * Compares an installed file's SHA-256 with the manifest's: another network under its name would give a wrong matte

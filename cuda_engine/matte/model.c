@@ -1,4 +1,4 @@
-#include "model.h"
+#include "kind.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -18,7 +18,8 @@ struct way {
     struct raster device, home, net;
 };
 
-struct model {
+struct network {
+    struct model base;
     const struct manifest *manifest;
     const struct manifest_file *file;
     struct device *device; /* of pictures */
@@ -45,6 +46,8 @@ const struct manifest_file *model_file(const struct manifest *m, const struct mo
 {
     double least = INFINITY;
     const struct manifest_file *best = NULL;
+    if (m->kind == KIND_PROMPTED)
+        return model_file(m->parts.encoder, params);
     for (int i = 0; i < m->file_count; i++) {
         const struct manifest_file *f = &m->files[i];
         /* of aspect ratios the quotient tells how far they are from each other */
@@ -72,7 +75,7 @@ static void picture_size(const struct manifest *m, const struct manifest_file *f
 }
 
 /* Finds a tensor and checks its size. */
-static int find(struct model *model, const char *label, const char *name, int c, int h, int w,
+static int find(struct network *model, const char *label, const char *name, int c, int h, int w,
     struct raster *raster, struct error *e)
 {
     struct nn_tensor t;
@@ -86,7 +89,7 @@ static int find(struct model *model, const char *label, const char *name, int c,
     return 0;
 }
 
-static int find_tensors(struct model *model, struct error *e)
+static int find_tensors(struct network *model, struct error *e)
 {
     const struct manifest *m = model->manifest;
     const char *label = model->file->file;
@@ -108,7 +111,7 @@ static int is_refusal(const struct error *e)
 }
 
 /* On the device; where that is a card which does not run this network, on the processor. */
-static int open_net(struct model *model, int threads, struct error *e)
+static int open_net(struct network *model, int threads, struct error *e)
 {
     const struct manifest *m = model->manifest;
     const struct manifest_file *f = model->file;
@@ -134,7 +137,7 @@ static int open_net(struct model *model, int threads, struct error *e)
 }
 
 /* The rasters of a way that are not the network's. -1 and *e. */
-static int open_way(struct model *model, struct way *way, int width, int height, struct error *e)
+static int open_way(struct network *model, struct way *way, int width, int height, struct error *e)
 {
     const int channels = way->net.channels;
     if (!way->net.data)
@@ -148,7 +151,7 @@ static int open_way(struct model *model, struct way *way, int width, int height,
                : raster_open(model->device, &way->device, width, height, channels, e);
 }
 
-static void close_way(struct model *model, struct way *way)
+static void close_way(struct network *model, struct way *way)
 {
     if (way->device.data != way->home.data)
         raster_close(model->device, &way->device);
@@ -157,7 +160,7 @@ static void close_way(struct model *model, struct way *way)
 }
 
 /* -1 and *e. */
-static int open_ways(struct model *model, const struct model_params *params, struct error *e)
+static int open_ways(struct network *model, const struct model_params *params, struct error *e)
 {
     const struct manifest *m = model->manifest;
     const struct manifest_file *f = model->file;
@@ -181,7 +184,9 @@ static int open_ways(struct model *model, const struct model_params *params, str
     return 0;
 }
 
-struct model *model_open(
+static void network_close(struct model *base);
+
+static struct model *network_open(
     const struct manifest *m, const struct model_params *params, struct error *e)
 {
     if (!*m->outputs.alpha) {
@@ -196,7 +201,7 @@ struct model *model_open(
     }
     if (manifest_verify(file, e))
         return NULL;
-    struct model *model = calloc(1, sizeof *model);
+    struct network *model = calloc(1, sizeof *model);
     if (!model) {
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
         return NULL;
@@ -205,29 +210,30 @@ struct model *model_open(
     model->file = file;
     model->device = params->device;
     if (open_net(model, params->threads, e) || open_ways(model, params, e)) {
-        model_close(model);
+        network_close(&model->base);
         return NULL;
     }
-    return model;
+    return &model->base;
 }
 
-int model_suits(
-    const struct model *model, const struct manifest *m, const struct model_params *params)
+static int network_suits(
+    const struct model *base, const struct manifest *m, const struct model_params *params)
 {
+    const struct network *model = (const struct network *)base;
     const struct manifest_file *file = model_file(m, params);
     int width, height;
-    if (model->manifest != m || !file || model->file != file || model->device != params->device)
+    if (!file || model->manifest != m || model->file != file || model->device != params->device)
         return 0;
     picture_size(m, file, params, &width, &height);
     return model->input.device.width == width && model->input.device.height == height;
 }
 
-const struct raster *model_input(const struct model *model)
+static const struct raster *network_input(const struct model *base)
 {
-    return &model->input.device;
+    return &((const struct network *)base)->input.device;
 }
 
-static int give_picture(struct model *model, struct error *e)
+static int give_picture(struct network *model, struct error *e)
 {
     struct way *way = &model->input;
     if (model->home != model->device && raster_read(model->device, &way->device, way->home.data, e))
@@ -235,7 +241,7 @@ static int give_picture(struct model *model, struct error *e)
     return model->fit ? fit_put(model->fit, &way->home, &way->net, e) : 0;
 }
 
-static int take_answer(struct model *model, struct way *way, struct error *e)
+static int take_answer(struct network *model, struct way *way, struct error *e)
 {
     if (!way->net.data)
         return 0;
@@ -248,8 +254,9 @@ static int take_answer(struct model *model, struct way *way, struct error *e)
 }
 
 /* The picture is left as it was: whoever wrote it composes with it afterwards. */
-int model_run(struct model *model, struct model_output *out, struct error *e)
+static int network_run(struct model *base, struct model_output *out, struct error *e)
 {
+    struct network *model = (struct network *)base;
     struct way *answer = model->answer;
     if (give_picture(model, e) || nn_run(model->net, e) || take_answer(model, &answer[ALPHA], e) ||
         take_answer(model, &answer[FOREGROUND], e))
@@ -258,15 +265,14 @@ int model_run(struct model *model, struct model_output *out, struct error *e)
     return 0;
 }
 
-void model_reset(struct model *model)
+static void network_reset(struct model *base)
 {
-    nn_reset(model->net);
+    nn_reset(((struct network *)base)->net);
 }
 
-void model_close(struct model *model)
+static void network_close(struct model *base)
 {
-    if (!model)
-        return;
+    struct network *model = (struct network *)base;
     close_way(model, &model->input);
     for (int i = 0; i < ANSWERS; i++)
         close_way(model, &model->answer[i]);
@@ -277,3 +283,12 @@ void model_close(struct model *model)
         device_close(model->home);
     free(model);
 }
+
+const struct model_kind model_network = {
+    .open = network_open,
+    .suits = network_suits,
+    .input = network_input,
+    .run = network_run,
+    .reset = network_reset,
+    .close = network_close,
+};

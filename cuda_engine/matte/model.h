@@ -1,11 +1,12 @@
 /*
- * A matting model over time: the network of a manifest at one size, with its recurrent states. Frames must come in
- * order; one model works on one clip at a time.
+ * A matting model over time: the network of a manifest at one size, with its recurrent states, or networks that find what
+ * a prompt names. Frames must come in order; one model works on one clip at a time.
  */
 #ifndef MATTE_MODEL_H
 #define MATTE_MODEL_H
 
 #include "manifest.h"
+#include "prompt.h"
 
 struct model;
 
@@ -42,6 +43,38 @@ int model_suits(
 const struct raster *model_input(const struct model *model);
 
 int model_run(struct model *model, struct model_output *out, struct error *e);
+
+/* What is to be kept; NULL, or without phrases: the main subject. Forgets the past. A model without prompts does nothing. */
+void model_ask(struct model *model, const struct prompt *prompt);
+
+/* What a model with prompts saw in the last frame. */
+enum { MODEL_THINGS = 32 };
+
+struct model_thing {
+    int id;           /* the same through the clip; from 1 on */
+    const char *name; /* of its class */
+    float score;      /* 0..1 */
+    int kept, hidden;
+    float left, top, right, bottom; /* in parts of the picture */
+};
+
+/* How many; 0 of a model that sees no things. *key: 1 where one of its networks has looked at that frame. */
+int model_things(const struct model *model, struct model_thing things[MODEL_THINGS], int *key);
+
+/* 1 unless nothing that is to be kept has been seen since the beginning of the clip. */
+int model_found(const struct model *model);
+
+/* What its parts have cost since the beginning of the clip. */
+enum { MODEL_COSTS = 8 };
+
+struct model_cost {
+    const char *name;
+    int64_t runs;
+    double ms; /* of all runs */
+};
+
+/* How many; 0 of a model that has no parts. */
+int model_costs(const struct model *model, struct model_cost costs[MODEL_COSTS]);
 
 /* Forgets the past: the next frame is a first one. */
 void model_reset(struct model *model);

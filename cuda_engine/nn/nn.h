@@ -45,9 +45,10 @@ struct nn_params {
  * same with ones before a lower rank (n is a product for a higher one).
  *
  * On the processor: data, and halves NULL. On a card: halves in device memory, for work on the device's stream `compute`,
- * and data NULL; a tensor of four dimensions lies as N,H,W,C, `step` halves from pixel to pixel and w * step from row to
- * row, others dense as in the file (step: dims' last). An input of three channels has step 4, so that a pixel is a word; what is
- * between pixels is not read. Inputs stay as they are through a run. Both NULL for a state's.
+ * and data NULL. A picture lies as N,H,W,C, `step` halves from pixel to pixel and w * step from row to row; step 0: dense
+ * as in the file, as do all of other than four dimensions. A picture of three channels that is an input has step 4, so that
+ * a pixel is a word; what is between pixels is not read. Inputs are zeros at first and stay as they are through a run.
+ * Both NULL for a state's.
  */
 struct nn_tensor {
     float *data;

@@ -48,7 +48,7 @@ static const struct {
         "video_url,"
         " input_path, background, preview_ms, max_ms, image_url, canvas_width, canvas_height, "
         "anchor,"
-        " scale, offset_x, offset_y, trace_id, alpha FROM matte.job_claim($1, $2)",
+        " scale, offset_x, offset_y, trace_id, text_prompt, alpha FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
@@ -400,8 +400,9 @@ static int read_claim(struct claim *c, const PGresult *r)
     c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
-    c->alpha = *PQgetvalue(r, 0, 21) == 't';
-    return PQnfields(r) != 22 || copy(c->id, sizeof c->id, r, 0) ||
+    c->alpha = *PQgetvalue(r, 0, 22) == 't';
+    copy(c->text_prompt, sizeof c->text_prompt, r, 21);
+    return PQnfields(r) != 23 || copy(c->id, sizeof c->id, r, 0) ||
                    copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
                    copy(c->request_id, sizeof c->request_id, r, 2) ||
                    copy(c->model, sizeof c->model, r, 6) ||

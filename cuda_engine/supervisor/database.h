@@ -37,6 +37,8 @@ struct claim {
     struct composition composition;
     int alpha; /* 1: the alpha is wanted in a file of its own */
     int64_t preview_ms, max_ms;
+    char text_prompt[PROMPT_BYTES +
+                     2]; /* one that is too long is cut, and is too long still; none: "" */
 };
 
 /* A row of matte.webhook. The texts live as long as the answer; what is NULL is "". */

@@ -27,7 +27,8 @@ struct job_run {
     struct job_files files;
     int published; /* the output has its name: whatever happens now, it stays */
     struct timer wall;
-    struct error warnings[JOB_WARNINGS];
+    struct prompt prompt;
+    struct error warnings[JOB_WARNINGS + 1]; /* the worker's, and one of the prompt */
     int warning_count;
     struct job_run *next, **link;
 };
@@ -284,8 +285,9 @@ static void on_worker_ended(void *data, const struct error *why)
     fail(r, why);
 }
 
-static void fill_job(const struct claim *c, struct job *job)
+static void fill_job(const struct job_run *r, struct job *job)
 {
+    const struct claim *c = &r->claim;
     const int64_t max_ms = config->max_seconds * 1000;
     memset(job, 0, sizeof *job);
     memcpy(job->id, c->id, sizeof job->id);
@@ -295,6 +297,7 @@ static void fill_job(const struct claim *c, struct job *job)
     job->background = c->background;
     memcpy(job->color, c->color, sizeof job->color);
     job->composition = c->composition;
+    job->prompt = r->prompt;
     job->alpha = c->alpha;
     job->lossless = config->webm_alpha_lossless != 0;
     job->refine = (config->calm ? REFINE_CALM : 0) | (config->edges ? REFINE_EDGES : 0) |
@@ -315,7 +318,7 @@ static void send_work(struct job_run *r)
         return;
     }
     r->state = PROBING;
-    fill_job(&r->claim, &job);
+    fill_job(r, &job);
     pool_send_job(r->worker, &job, r->files);
 }
 
@@ -422,6 +425,26 @@ static void get_input(struct job_run *r)
     }
 }
 
+/*
+ * Before anything is fetched or a worker taken, so that a job that asks for nothing known fails at once and costs nothing.
+ * Here and not where the job is made: what words are known is the network's, and a job may be started by psql.
+ */
+static int read_prompt(struct job_run *r)
+{
+    const struct claim *c = &r->claim;
+    struct error why;
+    if (!*c->text_prompt) {
+        return 0;
+    }
+    if (prompt_parse(&r->prompt, c->text_prompt, strlen(c->text_prompt), &why) ||
+        prompt_understood(&r->prompt, &why)) {
+        fail(r, &why);
+        return -1;
+    }
+    r->warning_count += prompt_warning(&r->prompt, &r->warnings[r->warning_count]);
+    return 0;
+}
+
 void job_run_open(const struct config *c, void (*ended)(void))
 {
     config = c;
@@ -450,6 +473,9 @@ void job_run_start(const struct claim *claim, int64_t sent)
     r->lease.data = r;
     lease_open(&r->lease, &r->claim, sent, config->lease, config->heartbeat);
 
+    if (read_prompt(r)) {
+        return;
+    }
     r->worker = pool_take(claim->model, &user, r);
     if (!r->worker) {
         release(r);

@@ -287,10 +287,7 @@ static void start(void *data)
     }
     kept[n++] = pair[1];
     for (int m = 0; m < params.worker.manifest_count; m++) {
-        const struct manifest *manifest = params.worker.manifests[m];
-        for (int f = 0; f < manifest->file_count && n < CHILD_KEPT; f++) {
-            kept[n++] = manifest->files[f].fd;
-        }
+        n += manifest_descriptors(params.worker.manifests[m], kept + n, CHILD_KEPT - n);
     }
     pid_t pid = child_fork(&w->child, kept, n, on_exit_of_worker, w);
     if (!pid) {

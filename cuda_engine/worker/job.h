@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "../matte/prompt.h"
 #include "composition.h"
 
 enum { JOB_WARNINGS = 16, JOB_MODEL = 16 };
@@ -32,8 +33,9 @@ struct job {
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
-    int lossless;    /* 1: alpha is exact where the format can */
-    int alpha;       /* 1: it is wanted as a video of its own, too */
+    struct prompt prompt; /* of a model that takes one; understood, unless its words are open */
+    int lossless;         /* 1: alpha is exact where the format can */
+    int alpha;            /* 1: it is wanted as a video of its own, too */
     unsigned refine; /* of enum refinement: those that the network's manifest allows too are done */
     int64_t preview_ms;      /* > 0: only frames whose time is below it; 0: all */
     int64_t max_pixels;      /* of one frame, one image, the canvas; above it: too_large */

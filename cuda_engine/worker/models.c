@@ -41,16 +41,23 @@ int models_choose(const struct models *models, const char *name, int width, int 
                 : error_set(e, "model_not_installed", "No model is installed on this engine.");
 }
 
-int models_use(struct models *models, const struct choice *choice, struct error *e)
+int models_use(struct models *models, const struct choice *choice, const struct prompt *prompt,
+    struct error *e)
 {
-    if (models->model && model_suits(models->model, choice->manifest, &choice->params)) {
+    const struct manifest *m = choice->manifest;
+    if (prompt && prompt->count && m->kind == KIND_MATTE)
+        return error_set(e, "invalid_request", "The model %s takes no prompt.", m->serves[0]);
+    if (models->model && model_suits(models->model, m, &choice->params)) {
         model_reset(models->model);
-        return 0;
+    } else {
+        models_close(models);
+        models->model = model_open(m, &choice->params, e);
+        models->manifest = m;
     }
-    models_close(models);
-    models->model = model_open(choice->manifest, &choice->params, e);
-    models->manifest = choice->manifest;
-    return models->model ? 0 : -1;
+    if (!models->model)
+        return -1;
+    model_ask(models->model, prompt);
+    return 0;
 }
 
 void models_close(struct models *models)

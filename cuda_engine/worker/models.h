@@ -33,8 +33,12 @@ struct choice {
 int models_choose(const struct models *models, const char *name, int width, int height, double rate,
     struct choice *choice, struct error *e);
 
-/* Makes models->model the chosen one, planning it if the present one is another. Errors: those of model_open(). */
-int models_use(struct models *models, const struct choice *choice, struct error *e);
+/*
+ * Makes models->model the chosen one, planning it if the present one is another, and asks it for what prompt names
+ * (model_ask()). Errors: those of model_open(), and invalid_request where it takes no prompt.
+ */
+int models_use(struct models *models, const struct choice *choice, const struct prompt *prompt,
+    struct error *e);
 
 void models_close(struct models *models);
 

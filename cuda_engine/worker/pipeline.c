@@ -130,6 +130,9 @@ static int matte_frame(
     struct model_output answer;
     if (sampler_run(r->sampler, source, input, e) || model_run(model, &answer, e))
         return -1;
+    if (r->params->explain && explain_frame(r->params->explain, r->params->device,
+                                  r->params->models->manifest, model, input, &answer.alpha, e))
+        return -1;
     struct compositor_low low = { answer.alpha, answer.foreground, *input };
     if (r->solver && solver_run(r->solver, &low, e))
         return -1;
@@ -514,7 +517,7 @@ static int open_compute(struct run *r, struct error *e)
     const struct pipeline_params *p = r->params;
     const struct job *job = p->job;
     const struct manifest *m = r->choice.manifest;
-    if (models_use(p->models, &r->choice, e))
+    if (models_use(p->models, &r->choice, &job->prompt, e))
         return -1;
     struct sampler_params sampler = {
         .width = r->info.width, .height = r->info.height, .matrix = r->info.matrix
@@ -673,6 +676,9 @@ static int warn_of_outcome(const struct run *r, struct error *e)
         return stopped(e);
     if (outcome.damaged &&
         warn(r, "decode_errors", "Parts of the input were damaged and could not be decoded."))
+        return stopped(e);
+    if (!model_found(r->params->models->model) &&
+        warn(r, "nothing_found", "Nothing that is to be kept was seen in the video."))
         return stopped(e);
     return 0;
 }

@@ -13,6 +13,7 @@
 #define MATTE_PIPELINE_H
 
 #include "../device/device.h"
+#include "explain.h"
 #include "job.h"
 #include "models.h"
 
@@ -40,7 +41,8 @@ struct pipeline_params {
     struct job_files files; /* output and alpha are empty, seekable and can be read back */
     struct device *device;
     struct models *models;
-    int threads; /* of the machine, to be shared by decoder and encoders; at least 1 */
+    struct explain *explain; /* NULL: nothing is to be drawn */
+    int threads;             /* of the machine, to be shared by decoder and encoders; at least 1 */
     pipeline_report_fn *report;
     void *data;
 };

@@ -102,7 +102,7 @@ static int warm_up(struct models *models, const char *model, struct error *e)
     if (models_choose(models, model, USUAL_WIDTH, USUAL_HEIGHT, USUAL_RATE, &choice, e) &&
         models_choose(models, NULL, USUAL_WIDTH, USUAL_HEIGHT, USUAL_RATE, &choice, e))
         return -1;
-    if (models_use(models, &choice, e))
+    if (models_use(models, &choice, NULL, e))
         return -1;
     const struct raster *input = model_input(models->model);
     float *black = calloc(3 * (size_t)input->width * (size_t)input->height, sizeof *black);

@@ -95,6 +95,29 @@ int model_run(struct model *model, struct model_output *out, struct error *e)
     return 0;
 }
 
+void model_ask(struct model *model, const struct prompt *prompt)
+{
+    (void)model, (void)prompt;
+}
+
+int model_things(const struct model *model, struct model_thing things[MODEL_THINGS], int *key)
+{
+    (void)model, (void)things;
+    return *key = 0;
+}
+
+int model_found(const struct model *model)
+{
+    (void)model;
+    return 1;
+}
+
+int model_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
+{
+    (void)model, (void)costs;
+    return 0;
+}
+
 void model_reset(struct model *model)
 {
     model->runs = 0;

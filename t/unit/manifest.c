@@ -298,6 +298,105 @@ static void refuses_what_is_no_manifest(void **state)
     assert_non_null(strstr(e.text, "/nonexistent"));
 }
 
+/* ---- models of several networks ---- */
+
+static void write_part(const char *name, const char *text)
+{
+    char file[80];
+    snprintf(file, sizeof file, "%s/%s.json", folder, name);
+    if (text)
+        write_file(file, text);
+    else
+        unlink(file);
+}
+
+#define NETWORK(name, further, outputs)                                                       \
+    "{\"name\": \"" name "\", \"licence\": \"MIT\", \"source\": \"a test\", \"serves\": [], " \
+    "\"files\": [{\"file\": \"here.onnx\", \"sha256\": \"" SHA                                \
+    "\", \"width\": 8, \"height\": 8}], \"input\": \"in\", \"mean\": [0, 0.5, 1], "           \
+    "\"std\": [1, 2, 0.25], " further "\"outputs\": {" outputs "}}"
+#define DETECTOR "\"scores\": [\"a\", \"b\", \"c\"], \"boxes\": [\"d\", \"e\", \"f\"]"
+#define PROMPTED(parts)                                                                    \
+    "{\"kind\": \"prompted\", \"name\": \"pro\", \"licence\": \"MIT\", \"source\": \"its " \
+    "parts\", "                                                                            \
+    "\"serves\": [\"pro\"], \"parts\": " parts "}"
+#define PARTS "{\"detector\": \"detector\", \"encoder\": \"encoder\", \"decoder\": \"decoder\"}"
+
+static const char detector[] = NETWORK("detector", "", DETECTOR);
+static const char encoder[] = NETWORK("encoder", "\"fit\": \"pad\", ", "\"embedding\": \"e\"");
+static const char decoder[] = NETWORK("decoder", "", "\"masks\": \"m\"");
+
+static void reads_a_model_of_parts(void **state)
+{
+    struct error e;
+    int descriptors[8];
+    (void)state;
+    write_part("detector", detector);
+    write_part("encoder", encoder);
+    write_part("decoder", decoder);
+    write_file(path, PROMPTED(PARTS));
+    struct manifest *m = manifest_open(path, folder, &e);
+    if (!m)
+        fail_msg("%s", e.text);
+    assert_int_equal(m->kind, KIND_PROMPTED);
+    assert_int_equal(m->file_count, 0);
+    assert_int_equal(m->refine, REFINE_ALL);
+    assert_int_equal(manifest_serves(m, "pro"), 1);
+    assert_string_equal(m->parts.detector->name, "detector");
+    assert_string_equal(m->parts.encoder->outputs.embedding, "e");
+    assert_string_equal(m->parts.decoder->outputs.masks, "m");
+    assert_true(m->mean[1] == .5f && m->std[2] == .25f); /* the encoder's */
+    assert_int_equal(manifest_descriptors(m, descriptors, 8), 3);
+    assert_int_equal(descriptors[1], m->parts.encoder->files[0].fd);
+    assert_int_equal(manifest_descriptors(m, descriptors, 2), 2);
+    manifest_close(m);
+}
+
+static void names_what_is_wrong_with_parts(void **state)
+{
+    static const struct {
+        const char *part, *text, *manifest, *says;
+    } cases[] = {
+        { NULL, NULL, PROMPTED("{\"detector\": \"detector\", \"encoder\": \"encoder\"}"),
+            "parts.decoder is missing." },
+        { NULL, NULL, PROMPTED("[]"), "parts must be an object." },
+        { NULL, NULL, "{\"kind\": \"prompted\", \"input\": \"in\"}",
+            "input is not a field of a manifest." },
+        { NULL, NULL, "{\"kind\": \"sung\"}", "kind must be \"matte\" or \"prompted\"." },
+        { NULL, NULL,
+            PROMPTED(
+                "{\"detector\": \"model\", \"encoder\": \"encoder\", \"decoder\": \"decoder\"}"),
+            "kind must be that of a network in what is a part of another." },
+        { NULL, NULL,
+            PROMPTED(
+                "{\"detector\": \"../x\", \"encoder\": \"encoder\", \"decoder\": \"decoder\"}"),
+            "parts.detector must be the name of a manifest, without a folder." },
+        { "detector", NULL, PROMPTED(PARTS), "detector.json cannot be opened: " },
+        { "detector", encoder, PROMPTED(PARTS),
+            "parts.detector must be a network with scores and boxes." },
+        { "encoder", NETWORK("encoder", "", "\"embedding\": \"e\""), PROMPTED(PARTS),
+            "parts.encoder must be a network with an embedding of a padded picture." },
+        { "decoder", encoder, PROMPTED(PARTS), "parts.decoder must be a network with masks." },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error e = { 0 };
+        write_part("detector", detector);
+        write_part("encoder", encoder);
+        write_part("decoder", decoder);
+        if (cases[i].part)
+            write_part(cases[i].part, cases[i].text);
+        write_file(path, cases[i].manifest);
+        assert_null(manifest_open(path, folder, &e));
+        assert_string_equal(e.code, "bad_manifest");
+        if (!strstr(e.text, cases[i].says))
+            fail_msg("%s", e.text);
+    }
+    write_part("detector", NULL);
+    write_part("encoder", NULL);
+    write_part("decoder", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +408,8 @@ int main(void)
         cmocka_unit_test(verifies_installed_files),
         cmocka_unit_test(names_a_wrong_field),
         cmocka_unit_test(refuses_what_is_no_manifest),
+        cmocka_unit_test(reads_a_model_of_parts),
+        cmocka_unit_test(names_what_is_wrong_with_parts),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

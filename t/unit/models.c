@@ -59,7 +59,7 @@ static void a_model_is_served_by_its_own_network(void **state)
     assert_int_equal(models_choose(&models, "light", 16, 9, 25, &c, &e), 0);
     assert_ptr_equal(c.manifest, &all[2]);
     assert_null(c.file);
-    assert_int_equal(models_use(&models, &c, &e), -1);
+    assert_int_equal(models_use(&models, &c, NULL, &e), -1);
     assert_string_equal(e.code, "model_not_installed");
     assert_non_null(strstr(e.text, "the network c"));
     assert_int_equal(models_choose(&models, "pro", 16, 9, 25, &c, &e), -1);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../backend.h"
-#include "../compose_math.h"
+#include "../sample_math.h"
 #include "../taps.h"
 
 static inline struct color_matrix cpu_matrix(enum frame_matrix matrix)
@@ -31,6 +31,18 @@ static inline float cpu_half(float x)
     return fabsf(x) < 0x1p-14f
                ? x + .75f - .75f
                : rounded; /* below it they lie as close as from 1/2 to 1 floats do */
+}
+
+/* The nearest of 0 to size - 1. */
+static inline int cpu_within(int at, int size)
+{
+    return at < 0 ? 0 : at < size ? at : size - 1;
+}
+
+/* Pixel i of planes of n pixels. */
+static inline struct rgb cpu_color(const float *planes, size_t n, size_t i)
+{
+    return (struct rgb) { planes[i], planes[n + i], planes[2 * n + i] };
 }
 
 /* One row along its axis. */

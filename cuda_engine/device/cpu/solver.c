@@ -1,56 +1,47 @@
-/*
- * The solver's planes are of the network's size. A sample is four floats, a colour times a weight and the weight, so that
- * a window's mean colour is one running sum; sums run down the columns, a row of them at a time, and then along the row.
- */
-#include "../solve_math.h"
-#include "cpu.h"
-
+/* The solver's planes are of the network's size. */
 #include <stdlib.h>
 #include <string.h>
 
-/* R, G, B times the weight, the weight: sums or means of them. */
-typedef float sample __attribute__((vector_size(16)));
-
-enum { R, G, B, WEIGHT };
-
-/* Weighted means around every pixel: in a window, and in a wider one of a picture made smaller. */
-struct means {
-    sample *narrow, *wide;
-};
-
-struct cpu_solver {
-    struct solver base;
-    int small_width, small_height; /* of wide means */
-    float *alpha, *before;         /* of this frame and of the one before */
-    float *picture, *seen;         /* R, G, B planes likewise */
-    float *motion;
-    float *foreground;
-    int past; /* before and seen hold a frame */
-    sample *samples, *small, *sums;
-    struct means of[2];
-};
+#include "../temporal_math.h"
+#include "cpu.h"
+#include "motion.h"
+#include "spread.h"
 
 enum { FOREGROUND, BACKGROUND };
 
+struct cpu_solver {
+    struct solver base;
+    float *picture; /* R, G, B planes */
+    float *alpha;
+    float *foreground;
+    float *soft; /* alpha as it was before its edges were solved */
+    struct cpu_spread *spread[2];
+    /* over time; `now` is this frame's of two */
+    struct cpu_motion *motion;
+    float *softened[2], *calm[2], *frames[2];
+    float *moved, *scratch;
+    int now, past; /* past: the other one holds a frame */
+};
+
 static int allocate(struct cpu_solver *s)
 {
-    const size_t n = (size_t)s->base.params.width * (size_t)s->base.params.height;
-    const size_t small = (size_t)s->small_width * (size_t)s->small_height;
-    s->alpha = malloc(n * sizeof *s->alpha);
-    s->before = malloc(n * sizeof *s->before);
+    const struct solver_params *p = &s->base.params;
+    const size_t n = (size_t)p->width * (size_t)p->height;
     s->picture = malloc(3 * n * sizeof *s->picture);
-    s->seen = malloc(3 * n * sizeof *s->seen);
-    s->motion = malloc(2 * n * sizeof *s->motion);
+    s->alpha = malloc(n * sizeof *s->alpha);
     s->foreground = malloc(3 * n * sizeof *s->foreground);
-    s->samples = aligned_alloc(sizeof(sample), n * sizeof(sample));
-    s->small = aligned_alloc(sizeof(sample), small * sizeof(sample));
-    s->sums = aligned_alloc(sizeof(sample), (size_t)s->base.params.width * sizeof(sample));
-    int failed = !s->alpha || !s->before || !s->picture || !s->seen || !s->motion ||
-                 !s->foreground || !s->samples || !s->small || !s->sums;
+    s->soft = malloc(n * sizeof *s->soft);
+    s->moved = malloc(n * sizeof *s->moved);
+    s->scratch = malloc(3 * n * sizeof *s->scratch);
+    s->motion = cpu_motion_open(p->width, p->height);
+    int failed = !s->picture || !s->alpha || !s->foreground || !s->soft || !s->moved ||
+                 !s->scratch || !s->motion;
     for (int i = 0; i < 2; i++) {
-        s->of[i].narrow = aligned_alloc(sizeof(sample), n * sizeof(sample));
-        s->of[i].wide = aligned_alloc(sizeof(sample), small * sizeof(sample));
-        failed |= !s->of[i].narrow || !s->of[i].wide;
+        s->spread[i] = cpu_spread_open(p->width, p->height);
+        s->softened[i] = malloc(3 * n * sizeof *s->softened[i]);
+        s->calm[i] = malloc(n * sizeof *s->calm[i]);
+        s->frames[i] = malloc(n * sizeof *s->frames[i]);
+        failed |= !s->spread[i] || !s->softened[i] || !s->calm[i] || !s->frames[i];
     }
     return failed;
 }
@@ -63,109 +54,17 @@ struct solver *cpu_solver_open(
     if (!s)
         return NULL;
     s->base.params = *p;
-    s->small_width = (p->width + SOLVE_WIDER - 1) / SOLVE_WIDER;
-    s->small_height = (p->height + SOLVE_WIDER - 1) / SOLVE_WIDER;
     if (!allocate(s))
         return &s->base;
     cpu_solver_close(&s->base);
     return NULL;
 }
 
-/* ---- windows ---- */
-
-static int at_most(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-/* Means over windows of the whole size, to whose sums what lies outside the picture adds nothing. */
-static void window_means(sample *restrict to, const sample *restrict from, sample *restrict sums,
-    int width, int height, int radius)
-{
-    const float each = 1 / (float)((2 * radius + 1) * (2 * radius + 1));
-    memset(sums, 0, (size_t)width * sizeof *sums);
-    for (int y = 0; y < at_most(radius, height); y++)
-        for (int x = 0; x < width; x++)
-            sums[x] += from[(size_t)y * (size_t)width + (size_t)x];
-    for (int y = 0; y < height; y++) {
-        const sample *in = y + radius < height ? from + (size_t)(y + radius) * (size_t)width : NULL;
-        const sample *out = y > radius ? from + (size_t)(y - radius - 1) * (size_t)width : NULL;
-        for (int x = 0; in && x < width; x++)
-            sums[x] += in[x];
-        for (int x = 0; out && x < width; x++)
-            sums[x] -= out[x];
-        sample sum = { 0 };
-        for (int x = 0; x < at_most(radius, width); x++)
-            sum += sums[x];
-        sample *row = to + (size_t)y * (size_t)width;
-        for (int x = 0; x < width; x++) {
-            if (x + radius < width)
-                sum += sums[x + radius];
-            if (x > radius)
-                sum -= sums[x - radius - 1];
-            row[x] = sum * each;
-        }
-    }
-}
-
-/* Means of SOLVE_WIDER x SOLVE_WIDER samples; what lies outside is nothing. */
-static void shrink(const struct cpu_solver *s, sample *restrict to, const sample *restrict from)
-{
-    const int width = s->base.params.width, height = s->base.params.height;
-    memset(to, 0, (size_t)s->small_width * (size_t)s->small_height * sizeof *to);
-    for (int y = 0; y < height; y++) {
-        sample *row = to + (size_t)(y / SOLVE_WIDER) * (size_t)s->small_width;
-        for (int x = 0; x < width; x++)
-            row[x / SOLVE_WIDER] += from[(size_t)y * (size_t)width + (size_t)x];
-    }
-    for (size_t i = 0; i < (size_t)s->small_width * (size_t)s->small_height; i++)
-        to[i] *= 1.f / (SOLVE_WIDER * SOLVE_WIDER);
-}
-
-static void means_of(struct cpu_solver *s, struct means *m, int radius)
-{
-    const struct solver_params *p = &s->base.params;
-    window_means(m->narrow, s->samples, s->sums, p->width, p->height, radius);
-    shrink(s, s->small, s->samples);
-    window_means(m->wide, s->small, s->sums, s->small_width, s->small_height, radius);
-}
-
-/* The mean colour at a pixel; *found: how much of it there is, as a mean weight of the wide window. */
-static struct rgb mean_color(
-    const struct cpu_solver *s, const struct means *m, int x, int y, float *found)
-{
-    const sample wide =
-        m->wide[(size_t)(y / SOLVE_WIDER) * (size_t)s->small_width + (size_t)(x / SOLVE_WIDER)];
-    sample c = m->narrow[(size_t)y * (size_t)s->base.params.width + (size_t)x];
-    *found = wide[WEIGHT] > 0 ? wide[WEIGHT] : 0;
-    c += wide * (SOLVE_WIDE / (*found + 1e-6f));
-    const float weight = 1 / (c[WEIGHT] + 1e-9f);
-    return (struct rgb) { c[R] * weight, c[G] * weight, c[B] * weight };
-}
-
-/* Pixel i of a picture of the network's size. */
-static struct rgb color_of(const struct cpu_solver *s, const float *picture, size_t i)
-{
-    const size_t n = (size_t)s->base.params.width * (size_t)s->base.params.height;
-    return (struct rgb) { picture[i], picture[n + i], picture[2 * n + i] };
-}
-
-static void take_samples(struct cpu_solver *s, size_t i, float weight)
-{
-    const struct rgb c = color_of(s, s->picture, i);
-    s->samples[i] = (sample) { c.r, c.g, c.b, 1 } * weight;
-}
-
-/* ---- steps ---- */
-
-/* What the network saw, as R'G'B'; the last picture becomes the one that was seen before. */
+/* What the network saw, as R'G'B'. */
 static void restore(struct cpu_solver *s, const float *input)
 {
     const struct solver_params p = s->base.params;
     const size_t n = (size_t)p.width * (size_t)p.height;
-    float *const last = s->picture;
-    s->picture = s->seen;
-    s->seen = last;
     for (int c = 0; c < 3; c++) {
         float *restrict to = s->picture + (size_t)c * n;
         const float *restrict from = input + (size_t)c * n;
@@ -174,83 +73,106 @@ static void restore(struct cpu_solver *s, const float *input)
     }
 }
 
-/* Means over 5x5 pixels of how much the picture has changed, edges repeated. */
-static void measure_motion(struct cpu_solver *s)
+/* ---- over time ---- */
+
+/* Sums over the pixels within radius along a row, and then of those along a column; outside is the nearest pixel. */
+static void window_sums(float *restrict to, const float *restrict from, float *restrict scratch,
+    int w, int h, int radius)
+{
+    for (int y = 0; y < h; y++) {
+        const float *in = from + (size_t)y * (size_t)w;
+        float *out = scratch + (size_t)y * (size_t)w;
+        for (int x = 0; x < w; x++)
+            out[x] = in[cpu_within(x - radius, w)];
+        for (int k = 1 - radius; k <= radius; k++)
+            for (int x = 0; x < w; x++)
+                out[x] += in[cpu_within(x + k, w)];
+    }
+    for (int y = 0; y < h; y++) {
+        float *out = to + (size_t)y * (size_t)w;
+        memcpy(
+            out, scratch + (size_t)cpu_within(y - radius, h) * (size_t)w, (size_t)w * sizeof *out);
+        for (int k = 1 - radius; k <= radius; k++) {
+            const float *in = scratch + (size_t)cpu_within(y + k, h) * (size_t)w;
+            for (int x = 0; x < w; x++)
+                out[x] += in[x];
+        }
+    }
+}
+
+/* s->alpha: the network's, and where the picture is as it was what it was there. */
+static void calm(struct cpu_solver *s, const float *alpha)
 {
     const int width = s->base.params.width, height = s->base.params.height;
     const size_t n = (size_t)width * (size_t)height;
-    float *restrict along = s->motion + n, *restrict motion = s->motion;
-    for (size_t i = 0; i < n; i++)
-        motion[i] = difference(color_of(s, s->picture, i), color_of(s, s->seen, i));
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++) {
-            float sum = 0;
-            for (int k = -TEMPORAL_RADIUS; k <= TEMPORAL_RADIUS; k++) {
-                int from = x + k < 0 ? 0 : at_most(x + k, width - 1);
-                sum += motion[(size_t)y * (size_t)width + (size_t)from];
-            }
-            along[(size_t)y * (size_t)width + (size_t)x] = sum;
-        }
-    memset(motion, 0, n * sizeof *motion);
-    const float each = 1.f / ((2 * TEMPORAL_RADIUS + 1) * (2 * TEMPORAL_RADIUS + 1));
-    for (int y = 0; y < height; y++)
-        for (int k = -TEMPORAL_RADIUS; k <= TEMPORAL_RADIUS; k++) {
-            int from = y + k < 0 ? 0 : at_most(y + k, height - 1);
-            for (int x = 0; x < width; x++)
-                motion[(size_t)y * (size_t)width + (size_t)x] +=
-                    along[(size_t)from * (size_t)width + (size_t)x] * each;
-        }
-}
-
-/* s->alpha: the network's, and where nothing moves what it was. */
-static void calm(struct cpu_solver *s, const float *alpha)
-{
-    const size_t n = (size_t)s->base.params.width * (size_t)s->base.params.height;
+    const int now = s->now = !s->now, before = !now;
+    const int area = (2 * TEMPORAL_SOFTEN + 1) * (2 * TEMPORAL_SOFTEN + 1);
+    for (size_t c = 0; c < 3; c++)
+        window_sums(s->softened[now] + c * n, s->picture + c * n, s->scratch, width, height,
+            TEMPORAL_SOFTEN);
+    cpu_motion_run(s->motion, s->picture);
     if (s->past) {
-        measure_motion(s);
-        for (size_t i = 0; i < n; i++)
-            s->alpha[i] = calm_alpha(alpha[i], s->before[i], s->motion[i]);
+        float *const difference = s->soft;
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < width; x++) {
+                const size_t i = (size_t)y * (size_t)width + (size_t)x;
+                difference[i] = temporal_difference(cpu_color(s->softened[now], n, i),
+                    cpu_color(s->softened[before], n, cpu_motion_from(s->motion, x, y)), area);
+            }
+        window_sums(s->moved, difference, s->scratch, width, height, TEMPORAL_RADIUS);
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < width; x++) {
+                const size_t i = (size_t)y * (size_t)width + (size_t)x;
+                const size_t from = cpu_motion_from(s->motion, x, y);
+                const struct calm was = { s->calm[before][from], s->frames[before][from] };
+                const struct calm is = calm_alpha(alpha[i], was, s->moved[i]);
+                s->calm[now][i] = is.alpha;
+                s->frames[now][i] = is.frames;
+            }
     } else {
-        memcpy(s->alpha, alpha, n * sizeof *alpha);
+        memcpy(s->calm[now], alpha, n * sizeof *alpha);
+        for (size_t i = 0; i < n; i++)
+            s->frames[now][i] = 1;
     }
-    memcpy(s->before, s->alpha, n * sizeof *s->alpha);
     s->past = 1;
+    memcpy(s->alpha, s->calm[now], n * sizeof *s->alpha);
 }
 
-/* Of nine pixels, how many are soft: four and more are an edge. */
-static float softness(const struct cpu_solver *s, const float *alpha, int x, int y)
+/* ---- by colour ---- */
+
+static void spread(struct cpu_solver *s, struct spread how, const float *alpha)
+{
+    for (int side = FOREGROUND; side <= BACKGROUND; side++)
+        cpu_spread_run(s->spread[side], how, s->picture, alpha, side);
+}
+
+/* How many of the nine pixels around are soft. */
+static float softness(const struct cpu_solver *s, int x, int y)
 {
     const int width = s->base.params.width, height = s->base.params.height;
-    int soft = 0;
-    for (int j = y > 0 ? y - 1 : 0; j <= at_most(y + 1, height - 1); j++)
-        for (int i = x > 0 ? x - 1 : 0; i <= at_most(x + 1, width - 1); i++)
-            soft += solve_soft(alpha[(size_t)j * (size_t)width + (size_t)i]);
-    return at_most(soft, 4) / 4.f;
+    float soft = 0;
+    for (int j = y > 0 ? y - 1 : 0; j <= cpu_within(y + 1, height); j++)
+        for (int i = x > 0 ? x - 1 : 0; i <= cpu_within(x + 1, width); i++)
+            soft += solve_soft(s->soft[(size_t)j * (size_t)width + (size_t)i]);
+    return soft;
 }
 
 static void solve_edges(struct cpu_solver *s)
 {
     const int width = s->base.params.width, height = s->base.params.height;
     const size_t n = (size_t)width * (size_t)height;
-    float *const soft = s->motion; /* alpha as it was; motion is not needed any more */
-    memcpy(soft, s->alpha, n * sizeof *soft);
-    for (int side = FOREGROUND; side <= BACKGROUND; side++) {
-        for (size_t i = 0; i < n; i++)
-            take_samples(s, i, solve_sure(side == FOREGROUND ? soft[i] : 1 - soft[i]));
-        means_of(s, &s->of[side], SOLVE_ALPHA_RADIUS);
-    }
+    memcpy(s->soft, s->alpha, n * sizeof *s->soft);
+    spread(s, spread_for_alpha(), s->soft);
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             const size_t i = (size_t)y * (size_t)width + (size_t)x;
-            float trust = softness(s, soft, x, y), front, back;
-            if (trust == 0)
+            const float soft = softness(s, x, y);
+            if (soft == 0)
                 continue;
-            struct rgb foreground = mean_color(s, &s->of[FOREGROUND], x, y, &front);
-            struct rgb background = mean_color(s, &s->of[BACKGROUND], x, y, &back);
-            /* two hundredths of the wide window are enough to know a colour by */
-            trust *= clamp_to(50 * (front < back ? front : back), 0, 1);
-            s->alpha[i] =
-                solve_alpha(soft[i], color_of(s, s->picture, i), foreground, background, trust);
+            const struct tint front = cpu_spread_at(s->spread[FOREGROUND], x, y);
+            const struct tint back = cpu_spread_at(s->spread[BACKGROUND], x, y);
+            s->alpha[i] = solve_alpha(s->soft[i], cpu_color(s->picture, n, i), front, back,
+                solve_trust(soft, front.weight, back.weight));
         }
 }
 
@@ -258,24 +180,17 @@ static void solve_colors(struct cpu_solver *s)
 {
     const int width = s->base.params.width, height = s->base.params.height;
     const size_t n = (size_t)width * (size_t)height;
-    float found;
-    for (int side = FOREGROUND; side <= BACKGROUND; side++) {
-        for (size_t i = 0; i < n; i++)
-            take_samples(s, i, side == FOREGROUND ? s->alpha[i] : 1 - s->alpha[i]);
-        means_of(s, &s->of[side], SOLVE_COLOR_RADIUS);
-    }
+    float *const leveled = s->soft;
+    for (size_t i = 0; i < n; i++)
+        leveled[i] = level_alpha(s->alpha[i]);
+    spread(s, spread_for_color(), leveled);
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             const size_t i = (size_t)y * (size_t)width + (size_t)x;
-            const float alpha = s->alpha[i];
-            struct rgb c = color_of(s, s->picture, i);
-            if (alpha > 0 && alpha < 1) {
-                struct rgb f = mean_color(s, &s->of[FOREGROUND], x, y, &found);
-                struct rgb b = mean_color(s, &s->of[BACKGROUND], x, y, &found);
-                c.r = solve_foreground(alpha, c.r, f.r, b.r);
-                c.g = solve_foreground(alpha, c.g, f.g, b.g);
-                c.b = solve_foreground(alpha, c.b, f.b, b.b);
-            }
+            struct rgb c = cpu_color(s->picture, n, i);
+            if (leveled[i] < 1)
+                c = solve_foreground(leveled[i], c, cpu_spread_at(s->spread[FOREGROUND], x, y),
+                    cpu_spread_at(s->spread[BACKGROUND], x, y));
             s->foreground[i] = c.r;
             s->foreground[n + i] = c.g;
             s->foreground[2 * n + i] = c.b;
@@ -314,18 +229,18 @@ int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct err
 void cpu_solver_close(struct solver *solver)
 {
     struct cpu_solver *s = (struct cpu_solver *)solver;
-    free(s->alpha);
-    free(s->before);
     free(s->picture);
-    free(s->seen);
-    free(s->motion);
+    free(s->alpha);
     free(s->foreground);
-    free(s->samples);
-    free(s->small);
-    free(s->sums);
+    free(s->soft);
+    free(s->moved);
+    free(s->scratch);
+    cpu_motion_close(s->motion);
     for (int i = 0; i < 2; i++) {
-        free(s->of[i].narrow);
-        free(s->of[i].wide);
+        cpu_spread_close(s->spread[i]);
+        free(s->softened[i]);
+        free(s->calm[i]);
+        free(s->frames[i]);
     }
     free(s);
 }

@@ -12,7 +12,7 @@
 
 /* What nvcc made of kernels/, a file each. */
 extern const unsigned long long sample_fatbin[], copy_fatbin[], compose_fatbin[], place_fatbin[],
-    fill_fatbin[], fit_fatbin[];
+    fill_fatbin[], fit_fatbin[], motion_fatbin[], calm_fatbin[], spread_fatbin[];
 
 /* A frame in device memory as kernels read it. */
 struct picture picture_of(const struct frame *f, enum frame_matrix matrix);

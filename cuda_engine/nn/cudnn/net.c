@@ -26,8 +26,10 @@ static void make_ports(struct nn_net *net, const struct schedule *s)
         const struct end *end =
             i < g->input_count ? &g->inputs[i] : &g->outputs[i - g->input_count];
         const struct view *v = &s->views[end->tensor];
-        net->ports[i].halves = end->state ? NULL : v->halves;
-        net->ports[i].step = (int)(v->layout == ROWS ? v->c : v->stride_w);
+        if (end->state)
+            continue;
+        net->ports[i].halves = v->halves;
+        net->ports[i].step = v->layout == ROWS ? 0 : (int)v->stride_w;
     }
 }
 

@@ -195,10 +195,11 @@ static int add_mean(struct schedule *s, const struct node *n, struct error *e)
 static int add_pool(struct schedule *s, const struct node *n, struct error *e)
 {
     const struct window *w = &n->window;
-    if (is_whole(s->graph, n))
+    const struct view *in = &s->views[n->inputs[0]];
+    if (is_whole(s->graph, n) && in->stride_h == in->w * in->stride_w)
         return add_mean(s, n, e);
     struct pool_params p = {
-        .in = tensor_of(&s->views[n->inputs[0]]),
+        .in = tensor_of(in),
         .out = tensor_of(&s->views[n->output]),
         .average = n->kind == POOL_AVERAGE,
     };

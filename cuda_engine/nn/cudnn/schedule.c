@@ -92,6 +92,17 @@ static int clear_states(const struct schedule *s, struct error *e)
     return 0;
 }
 
+/* Where it fails the driver knows better, if it was the driver's fault. */
+static int execute(const struct schedule *s, const struct step *step, struct error *e)
+{
+    struct error why;
+    if (!CUDNN(s->cudnn, &why, cudnnBackendExecute, s->handle, step->plan, step->pack))
+        return 0;
+    if (CUDA(&s->card->cuda, e, cuStreamSynchronize, s->card->compute))
+        return -1;
+    return error_retry(e, "device_error", "%s", why.text);
+}
+
 int schedule_run(const struct schedule *s, int fresh, struct error *e)
 {
     if (fresh && clear_states(s, e))
@@ -99,10 +110,9 @@ int schedule_run(const struct schedule *s, int fresh, struct error *e)
     for (int i = 0; i < s->step_count; i++) {
         const struct step *step = &s->steps[i];
         const struct launch *l = &step->launch;
-        if (step->kernel
-                ? kernel_launch(step->kernel, l->grid, l->block, l->shared_bytes, s->card->compute,
-                      step->params, e)
-                : CUDNN(s->cudnn, e, cudnnBackendExecute, s->handle, step->plan, step->pack))
+        if (step->kernel ? kernel_launch(step->kernel, l->grid, l->block, l->shared_bytes,
+                               s->card->compute, step->params, e)
+                         : execute(s, step, e))
             return -1;
     }
     return 0;
@@ -229,18 +239,60 @@ static void make_views(struct schedule *s)
 
 /* ---- planning ---- */
 
-/* Pictures of three channels are words at the ends of the graph, where kernels can write them so. */
-static void widen_ends(struct graph *g)
+/* 1 if tensor t has gaps between its rows: a part of another one's width, or computed as one. */
+static int has_row_gaps(const struct graph *g, int t)
 {
+    const int *dims = g->tensors[t].dims, producer = g->tensors[t].producer;
+    if (producer >= 0 && g->nodes[producer].kind == SLICE) {
+        const int *whole = g->tensors[g->nodes[producer].inputs[0]].dims;
+        return dims[0] != whole[0] || dims[2] != whole[2] || dims[3] != whole[3];
+    }
+    for (int i = 0; i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].input_count; k++)
+            if (g->nodes[i].kind == CONCAT && g->nodes[i].axis != 1 && g->nodes[i].inputs[k] == t)
+                return 1;
+    return 0;
+}
+
+/* An output becomes a copy of what it was. */
+static int copy_output(struct graph *g, struct end *end, struct error *e)
+{
+    const struct tensor from = g->tensors[end->tensor];
+    struct node copy = { .name = end->name, .op = "copy", .kind = CONCAT, .axis = 1 };
+    copy.inputs[0] = end->tensor;
+    copy.input_count = 1;
+    copy.output = graph_add_tensor(g, end->name, &from.shape, e);
+    if (copy.output < 0 || graph_add_node(g, &copy, e) < 0)
+        return -1;
+    g->tensors[end->tensor].outputs--;
+    g->tensors[copy.output].outputs++;
+    end->tensor = copy.output;
+    return graph_sort(g, e);
+}
+
+/* 1 if nodes that can do with gaps, or nobody, write picture t of three channels. */
+static int may_be_words(const struct graph *g, const struct tensor *t)
+{
+    const struct node *n = t->producer >= 0 ? &g->nodes[t->producer] : NULL;
+    return t->shape.type == REAL && t->shape.rank == 4 && t->dims[1] == PIXEL - 1 &&
+           (!n || (n->kind != SLICE && operation_writes_gaps(g, n)));
+}
+
+/* What crosses the net's ends has no gaps between rows; pictures of three channels are words, where kernels can do that. */
+static int prepare_ends(struct graph *g, struct error *e)
+{
+    for (int i = 0; i < g->output_count; i++)
+        if (!g->outputs[i].state && has_row_gaps(g, g->outputs[i].tensor) &&
+            copy_output(g, &g->outputs[i], e))
+            return -1;
     for (int i = 0; i < g->input_count + g->output_count; i++) {
         const struct end *end =
             i < g->input_count ? &g->inputs[i] : &g->outputs[i - g->input_count];
         struct tensor *t = &g->tensors[end->tensor];
-        const struct node *n = t->producer >= 0 ? &g->nodes[t->producer] : NULL;
-        if (!end->state && t->shape.type == REAL && t->shape.rank == 4 && t->dims[1] == PIXEL - 1 &&
-            (!n || (n->kind != SLICE && operation_writes_gaps(g, n))))
+        if (!end->state && may_be_words(g, t))
             t->step = PIXEL;
     }
+    return 0;
 }
 
 static int load_kernels(struct schedule *s, struct error *e)
@@ -304,8 +356,7 @@ int schedule_make(struct schedule *s, struct nn_net *net, const struct card *car
     };
     if (is_known(s, g, e))
         return -1;
-    widen_ends(g);
-    if (places_make(&s->places, g, &placing, e) || plan_all(s, target, e))
+    if (prepare_ends(g, e) || places_make(&s->places, g, &placing, e) || plan_all(s, target, e))
         return -1;
     s->views = graph_alloc(g, g->tensor_count * sizeof *s->views, e);
     s->constants = graph_alloc(g, g->tensor_count * sizeof *s->constants, e);

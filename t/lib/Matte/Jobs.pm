@@ -22,12 +22,13 @@ sub create {
     my ($self, $url, %o) = @_;
     my $options = $o{options} // '{}';
     my $format  = $o{format}  // 'webm';
+    my $model   = $o{model}   // 'human';
     my $id = $self->{pg}->psql('SELECT gen_random_uuid()');
     chomp $id;
     my $outcome = $self->{pg}->psql(sprintf q{
-        SELECT outcome FROM matte.api_create(%s, NULL, '\x00', '%s', 'human', '%s', '%s', NULL, '%s', NULL, true,
+        SELECT outcome FROM matte.api_create(%s, NULL, '\x00', '%s', '%s', '%s', '%s', NULL, '%s', NULL, true,
                                              'req-%s', 201, '{}')},
-        $self->{key}, $id, $format, $url =~ s/'/''/gr, $options, substr $id, 0, 8);
+        $self->{key}, $id, $model, $format, $url =~ s/'/''/gr, $options, substr $id, 0, 8);
     die "create answered $outcome" unless $outcome =~ /^ok$/m;
     return $id;
 }

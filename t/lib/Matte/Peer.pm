@@ -30,7 +30,7 @@ sub networks {
             recurrent => @states > 0,
             image     => $manifest->{input},
             arguments => [@states, @{$further{$manifest->{name}} // []}],
-        } } @{$manifest->{files}};
+        } } @{$manifest->{files} // []};
     }
     return @networks;
 }

@@ -1,0 +1,50 @@
+/* calm.cu: alpha averaged over time, where the picture is as it was. */
+#ifndef MATTE_KERNELS_CALM_H
+#define MATTE_KERNELS_CALM_H
+
+#include "../../motion_math.h"
+#include "../../temporal_math.h"
+#include "../extent.h"
+#include "seen.h"
+
+enum { CALM_THREADS = 256, CALM_WIDTH = 32, CALM_HEIGHT = 8 };
+
+static inline struct launch calm_launch(int width, int height)
+{
+    const struct launch l = {
+        { blocks_for((unsigned)width, CALM_WIDTH), blocks_for((unsigned)height, CALM_HEIGHT), 1 },
+        { CALM_THREADS, 1, 1 },
+        0,
+    };
+    return l;
+}
+
+/* Sums over 3x3 pixels: R, G, B and a float that means nothing, of each. */
+struct calm_soften_params {
+    struct seen seen;
+    float *softened;
+};
+
+static inline struct launch calm_soften_launch(const struct calm_soften_params *p)
+{
+    return calm_launch(p->seen.width, p->seen.height);
+}
+
+struct calm_step_params {
+    int width, height;
+    const uint16_t *alpha; /* halves */
+    int alpha_step;
+    const float *softened, *softened_before; /* the latter NULL: a first frame */
+    const struct vector *vectors;            /* of motion_match on level 0 */
+    int across;
+    const struct calm *before;
+    struct calm *now;
+    uint16_t *out; /* halves; NULL: only now is wanted */
+};
+
+static inline struct launch calm_step_launch(const struct calm_step_params *p)
+{
+    return calm_launch(p->width, p->height);
+}
+
+#endif
