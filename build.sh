@@ -29,7 +29,7 @@ die() { echo "build.sh: $*" >&2; exit 1; }
 # ---- deps -----------------------------------------------------------------------------------------------------------
 
 packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-dev libssl-dev zlib1g-dev libavformat-dev
-    libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libcurl4-openssl-dev
+    libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libwebp-dev libcurl4-openssl-dev
     libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl wordnet-base ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
 packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck

@@ -39,6 +39,8 @@ static const char usage[] =
     "  --format NAME             webm, mov, mp4, gif, webp or png_sequence (by the output's name)\n"
     "  --background COLOR|IMAGE  transparent, green, white, black, blue, #rrggbb; or a PNG, JPEG "
     "or WebP file\n"
+    "  --alpha FILE.mp4          the alpha too, as a lossless grey video\n"
+    "  --lossless                WebM's alpha exact, and not nearly so\n"
     "  --canvas WIDTHxHEIGHT     the output's size (the video's)\n"
     "  --anchor ANCHOR           where the video is on it: top-left, ... center, ... bottom-right "
     "(center)\n"
@@ -63,6 +65,7 @@ struct options {
     const char *explain;  /* NULL: nothing is to be drawn */
     const char *models, *model_files;
     const char *input, *output;
+    const char *alpha;  /* NULL: it is not wanted */
     const char *device; /* as device_open() takes it */
     int threads;
     int64_t budget; /* pixels */
@@ -242,6 +245,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         EXPLAIN,
         FORMAT,
         BACKGROUND,
+        ALPHA,
+        LOSSLESS,
         CANVAS,
         ANCHOR,
         SCALE,
@@ -261,6 +266,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         { "explain", required_argument, NULL, EXPLAIN },
         { "format", required_argument, NULL, FORMAT },
         { "background", required_argument, NULL, BACKGROUND },
+        { "alpha", required_argument, NULL, ALPHA },
+        { "lossless", no_argument, NULL, LOSSLESS },
         { "canvas", required_argument, NULL, CANVAS },
         { "anchor", required_argument, NULL, ANCHOR },
         { "scale", required_argument, NULL, SCALE },
@@ -300,6 +307,11 @@ static int parse(int argc, char **argv, struct options *o, struct error *e)
         case EXPLAIN: o->explain = optarg; break;
         case FORMAT: format = optarg; break;
         case BACKGROUND: result = set_background(o, optarg, e); break;
+        case ALPHA:
+            o->alpha = optarg;
+            o->job.alpha = 1;
+            break;
+        case LOSSLESS: o->job.lossless = 1; break;
         case CANVAS: result = set_canvas(&o->job.composition, optarg, e); break;
         case ANCHOR: result = set_anchor(&o->job.composition, optarg, e); break;
         case SCALE:
@@ -545,11 +557,8 @@ static void show_result(const struct progress *p, const struct pipeline_result *
 
 /* ---- the work ---- */
 
-struct files {
-    int input, output, image;
-};
-
-static int run(struct options *o, struct models *models, const struct files *files, struct error *e)
+static int run(
+    struct options *o, struct models *models, const struct job_files *files, struct error *e)
 {
     struct progress progress = { .total = 1, .start = now(), .terminal = isatty(STDERR_FILENO) };
     struct pipeline_result result;
@@ -559,9 +568,7 @@ static int run(struct options *o, struct models *models, const struct files *fil
     models->budget = o->budget;
     struct pipeline_params params = {
         .job = &o->job,
-        .input = files->input,
-        .output = files->output,
-        .image = files->image,
+        .files = *files,
         .device = device,
         .models = models,
         .threads = o->threads,
@@ -584,26 +591,57 @@ static int run(struct options *o, struct models *models, const struct files *fil
     return failed;
 }
 
-/* Into a file beside the output that takes its name when it is whole. */
-static int write_output(
-    struct options *o, struct models *models, struct files *files, struct error *e)
+/* A file beside the one that is to be, which takes its name when it is whole. */
+struct part {
+    const char *path; /* NULL: there is none */
+    char name[4096];
+    int fd;
+};
+
+static int open_part(struct part *p, const char *path, struct error *e)
 {
-    char part[4096];
-    if (snprintf(part, sizeof part, "%s.XXXXXX", o->output) >= (int)sizeof part)
+    p->fd = -1;
+    if (!path)
+        return 0;
+    if (snprintf(p->name, sizeof p->name, "%s.XXXXXX", path) >= (int)sizeof p->name)
         return error_set(e, "invalid_request", "The output's path is too long.");
-    int output = files->output = mkostemp(part, O_CLOEXEC);
-    if (output < 0)
-        return error_set(e, "storage_error", "%s cannot be made: %s.", part, strerror(errno));
+    p->fd = mkostemp(p->name, O_CLOEXEC);
+    if (p->fd < 0)
+        return error_set(e, "storage_error", "%s cannot be made: %s.", p->name, strerror(errno));
+    p->path = path;
+    return 0;
+}
+
+static int finish_part(const struct part *p, struct error *e)
+{
     mode_t mask = umask(0);
     umask(mask);
-    int failed = run(o, models, files, e);
-    if (!failed && (fchmod(output, 0666 & ~mask) || fsync(output) || rename(part, o->output)))
-        failed =
-            error_set(e, "storage_error", "%s cannot be written: %s.", o->output, strerror(errno));
-    close(output);
+    if (!p->path || (!fchmod(p->fd, 0666 & ~mask) && !fsync(p->fd) && !rename(p->name, p->path)))
+        return 0;
+    return error_set(e, "storage_error", "%s cannot be written: %s.", p->path, strerror(errno));
+}
+
+static void close_part(struct part *p, int failed)
+{
+    if (!p->path)
+        return;
+    close(p->fd);
     if (failed)
-        unlink(part);
-    return failed;
+        unlink(p->name);
+}
+
+static int write_output(
+    struct options *o, struct models *models, struct job_files *files, struct error *e)
+{
+    struct part output = { 0 }, alpha = { 0 };
+    int failed = open_part(&output, o->output, e) || open_part(&alpha, o->alpha, e);
+    files->output = output.fd;
+    files->alpha = alpha.fd;
+    failed =
+        failed || run(o, models, files, e) || finish_part(&alpha, e) || finish_part(&output, e);
+    close_part(&output, failed);
+    close_part(&alpha, failed);
+    return failed ? -1 : 0;
 }
 
 static int open_file(const char *path, struct error *e)
@@ -618,7 +656,7 @@ static int work(struct options *o, struct error *e)
     int count = find_models(o, found, e);
     if (count < 0)
         return -1;
-    struct files files = { open_file(o->input, e), -1, -1 };
+    struct job_files files = { open_file(o->input, e), -1, -1, -1 };
     if (files.input < 0 || (o->image && (files.image = open_file(o->image, e)) < 0))
         return -1;
     struct models models = {

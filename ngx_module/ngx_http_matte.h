@@ -203,6 +203,7 @@ typedef struct {
     ngx_str_t                  code;
     ngx_str_t                  body;
     ngx_str_t                  output_key;
+    ngx_str_t                  alpha_key;
     ngx_str_t                  total;
 } ngx_http_matte_row_t;
 
@@ -453,7 +454,7 @@ void ngx_http_matte_engine_cancel(ngx_http_matte_engine_t *e, ngx_str_t *job);
 /* signed links: ngx_http_matte_files.c */
 
 ngx_int_t ngx_http_matte_files_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_matte_link(ngx_http_request_t *r, ngx_str_t *output_key,
+ngx_int_t ngx_http_matte_link(ngx_http_request_t *r, ngx_str_t *key,
     ngx_str_t *url);
 char *ngx_http_matte_link_secret(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

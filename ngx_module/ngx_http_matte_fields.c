@@ -185,6 +185,10 @@ ngx_http_matte_field_t  ngx_http_matte_fields[] = {
       NGX_HTTP_MATTE_NUMBER, NGX_HTTP_MATTE_ON_BOTH, 0,
       0.001, 86400, NULL, NULL, 0 },
 
+    { ngx_string("alpha"), NGX_HTTP_MATTE_TOP,
+      NGX_HTTP_MATTE_BOOL, NGX_HTTP_MATTE_ON_BOTH, 0,
+      0, 0, NULL, NULL, 0 },
+
     { ngx_string("metadata"), NGX_HTTP_MATTE_TOP,
       NGX_HTTP_MATTE_OBJECT, NGX_HTTP_MATTE_ON_CREATE, 0,
       0, 4096, NULL, NULL, 0 },

@@ -13,7 +13,7 @@
 #define NGX_HTTP_MATTE_FILES       "/files/"
 #define NGX_HTTP_MATTE_INTERNAL_URI  "/_matte/"
 #define NGX_HTTP_MATTE_SECRET_MIN  16
-#define NGX_HTTP_MATTE_EXT_MAX     8
+#define NGX_HTTP_MATTE_EXT_MAX     16
 #define NGX_HTTP_MATTE_SIG_LEN     64
 
 
@@ -47,8 +47,7 @@ ngx_http_matte_sign(ngx_http_request_t *r, ngx_http_matte_secret_t *secret,
 
 
 ngx_int_t
-ngx_http_matte_link(ngx_http_request_t *r, ngx_str_t *output_key,
-    ngx_str_t *url)
+ngx_http_matte_link(ngx_http_request_t *r, ngx_str_t *key, ngx_str_t *url)
 {
     u_char                       sig[NGX_HTTP_MATTE_SIG_LEN];
     u_char                       time[NGX_TIME_T_LEN];
@@ -63,12 +62,12 @@ ngx_http_matte_link(ngx_http_request_t *r, ngx_str_t *output_key,
     }
 
     path.data = ngx_pnalloc(r->pool, sizeof(NGX_HTTP_MATTE_FILES)
-                                     + output_key->len);
+                                     + key->len);
     if (path.data == NULL) {
         return NGX_ERROR;
     }
 
-    path.len = ngx_sprintf(path.data, NGX_HTTP_MATTE_FILES "%V", output_key)
+    path.len = ngx_sprintf(path.data, NGX_HTTP_MATTE_FILES "%V", key)
                - path.data;
 
     exp.data = time;
@@ -146,7 +145,10 @@ ngx_http_matte_verify(ngx_http_request_t *r)
 }
 
 
-/* <tenant>/<job>/<attempt>.<ext>, and the name that a download gets */
+/*
+ * <tenant>/<job>/<attempt>.<ext>, where ext may have parts, and the name that
+ * a download gets
+ */
 
 static ngx_int_t
 ngx_http_matte_output_key(ngx_http_request_t *r, ngx_str_t *key,
@@ -186,6 +188,11 @@ ngx_http_matte_output_key(ngx_http_request_t *r, ngx_str_t *key,
     }
 
     for (p = dot + 1; p < last; p++) {
+
+        if (*p == '.' && p[-1] != '.' && p + 1 != last) {
+            continue;
+        }
+
         if ((*p < 'a' || *p > 'z') && (*p < '0' || *p > '9')) {
             return NGX_DECLINED;
         }

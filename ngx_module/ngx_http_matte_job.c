@@ -679,50 +679,73 @@ ngx_http_matte_answer_start(ngx_http_request_t *r, ngx_http_matte_ctx_t *ctx,
 }
 
 
-/* job_json() with the signed link as its first member */
+/* "<name>":"<signed link>", or null where there is no key */
+
+static ngx_int_t
+ngx_http_matte_gen_link(ngx_http_request_t *r, yajl_gen g, const char *name,
+    ngx_str_t *key)
+{
+    ngx_str_t  url;
+
+    yajl_gen_string(g, (u_char *) name, ngx_strlen(name));
+
+    if (key->data == NULL) {
+        yajl_gen_null(g);
+        return NGX_OK;
+    }
+
+    if (ngx_http_matte_link(r, key, &url) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_matte_gen(g, &url);
+
+    return NGX_OK;
+}
+
+
+/* job_json() with the signed links as its first members */
 
 static ngx_int_t
 ngx_http_matte_render_job(ngx_http_request_t *r, ngx_http_matte_row_t *row,
     ngx_str_t *text)
 {
     u_char     *p;
-    size_t      escape;
-    ngx_str_t   url;
+    yajl_gen    g;
+    ngx_str_t   links;
 
-    ngx_str_null(&url);
-    escape = 0;
-
-    if (row->output_key.data) {
-
-        if (ngx_http_matte_link(r, &row->output_key, &url) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        escape = ngx_escape_json(NULL, url.data, url.len);
+    g = yajl_gen_alloc(NULL);
+    if (g == NULL) {
+        return NGX_ERROR;
     }
 
-    text->data = ngx_pnalloc(r->pool, sizeof("{\"output_url\":null,") + url.len
-                                      + escape + row->body.len);
+    yajl_gen_map_open(g);
+
+    if (ngx_http_matte_gen_link(r, g, "output_url", &row->output_key) != NGX_OK
+        || ngx_http_matte_gen_link(r, g, "alpha_url", &row->alpha_key)
+           != NGX_OK)
+    {
+        yajl_gen_free(g);
+        return NGX_ERROR;
+    }
+
+    yajl_gen_map_close(g);
+
+    if (ngx_http_matte_gen_done(g, r->pool, &links) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    text->len = links.len + row->body.len - 1;
+    text->data = ngx_pnalloc(r->pool, text->len);
     if (text->data == NULL) {
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(text->data, "{\"output_url\":",
-                   sizeof("{\"output_url\":") - 1);
+    /* two objects become one */
 
-    if (url.len) {
-        *p++ = '"';
-        p = (u_char *) ngx_escape_json(p, url.data, url.len);
-        *p++ = '"';
-
-    } else {
-        p = ngx_cpymem(p, "null", 4);
-    }
-
-    *p++ = ',';
-    p = ngx_cpymem(p, row->body.data + 1, row->body.len - 1);
-
-    text->len = p - text->data;
+    p = ngx_cpymem(text->data, links.data, links.len);
+    p[-1] = ',';
+    ngx_memcpy(p, row->body.data + 1, row->body.len - 1);
 
     return NGX_OK;
 }

@@ -10,8 +10,8 @@
 
 #define NGX_HTTP_MATTE_COLUMNS                                                \
     "SELECT outcome, key_id, tenant_id, rate_per_min, burst, starts_per_min," \
-    " starts_burst, scope, job_id, status, code, body, output_key, total"     \
-    " FROM matte."
+    " starts_burst, scope, job_id, status, code, body, output_key,"           \
+    " alpha_key, total FROM matte."
 
 
 static void ngx_http_matte_query_timeout(ngx_event_t *ev);

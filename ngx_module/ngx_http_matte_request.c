@@ -604,6 +604,13 @@ ngx_http_matte_options(ngx_http_matte_parser_t *p,
         ngx_http_matte_gen_double(g, v->list[0]);
     }
 
+    v = &p->values[NGX_HTTP_MATTE_ALPHA];
+
+    if (v->type) {
+        ngx_http_matte_gen_literal(g, "alpha");
+        yajl_gen_bool(g, v->text.len != 0);
+    }
+
     v = &p->values[NGX_HTTP_MATTE_PROMPT];
 
     if (v->text.len) {

@@ -101,7 +101,7 @@ CREATE TABLE job (
   output_format  text NOT NULL,
   video_url      text NOT NULL,                     -- http(s)://... or upload://<upload.id>
   webhook_url    text,
-  options        jsonb NOT NULL DEFAULT '{}',       -- background, composition, text_prompt, preview_duration
+  options        jsonb NOT NULL DEFAULT '{}',       -- background, composition, text_prompt, preview_duration, alpha
   metadata       json,                              -- json, not jsonb: given back byte for byte
   start_sha256   bytea,                             -- of what the start meant: tells 200 from 409 on a second start
 
@@ -134,7 +134,9 @@ CREATE TABLE job (
   output_width   int,
   output_height  int,
   output_frames  int,
-  output_removed_at timestamptz,                    -- by retention: no route names it any more, its file goes
+  alpha_bytes    bigint,                            -- of the alpha's own file, lease_no.alpha.mp4 beside the output
+  alpha_sha256   bytea,
+  output_removed_at timestamptz,                    -- by retention: no route names it any more, its files go
 
   request_id     text,                              -- of the create
   traceparent    text,                              -- W3C Trace Context, of the create
@@ -162,6 +164,8 @@ CREATE TABLE job (
                                       AND (engine_id IS NULL) = (lease_expires_at IS NULL)),
   CONSTRAINT finished_iff_terminal CHECK ((status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
   CONSTRAINT output_iff_completed  CHECK ((output_key IS NOT NULL) = (status = 'completed')),
+  CONSTRAINT alpha_with_output     CHECK ((alpha_bytes IS NULL) = (alpha_sha256 IS NULL)
+                                      AND (alpha_bytes IS NULL OR output_key IS NOT NULL)),
   CONSTRAINT output_of_this_lease  CHECK (starts_with(output_key, format('%s/%s/%s.', tenant_id, id, lease_no))),
   CONSTRAINT error_iff_failed      CHECK ((error_code IS NOT NULL) = (status = 'failed')),
   CONSTRAINT price_once_started    CHECK (rate_mc_s IS NOT NULL OR status IN ('created', 'cancelled')),

@@ -23,9 +23,15 @@ RETURN CASE p_options #>> '{background,type}'
                                             + (p_options #>> '{background,color,2}')::int), 6, '0')
          ELSE 'transparent' END;
 
--- The key of its output, for as long as there is one.
+-- The key of its alpha's own file. NULL: it has none.
+CREATE FUNCTION alpha_key(j job) RETURNS text IMMUTABLE
+RETURN CASE WHEN j.alpha_bytes IS NOT NULL THEN regexp_replace(j.output_key, '[.][a-z0-9]+$', '.alpha.mp4') END;
+
+-- The keys of its output and of its alpha, for as long as there are such files.
 CREATE FUNCTION output_of(j job) RETURNS text STABLE
 RETURN CASE WHEN j.output_removed_at IS NULL THEN j.output_key END;
+CREATE FUNCTION alpha_of(j job) RETURNS text STABLE
+RETURN CASE WHEN j.output_removed_at IS NULL THEN alpha_key(j) END;
 
 -- Seconds of output that a job takes from its key's month; what is released takes none.
 CREATE FUNCTION billed_seconds(j job) RETURNS bigint IMMUTABLE
@@ -51,8 +57,8 @@ RETURN coalesce(nullif(current_setting('matte.backoff_scale', true), '')::float8
 CREATE FUNCTION utc_z(p_time timestamptz) RETURNS text STABLE
 RETURN to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
--- The API's job object, the only rendering of it, in the contract's order and without output_url, which is signed by
--- whoever sends it. row_to_json writes no blanks. Both subqueries run only for jobs that need them: a poll of a job
+-- The API's job object, the only rendering of it, in the contract's order and without output_url and alpha_url, which are
+-- signed by whoever sends it. row_to_json writes no blanks. Both subqueries run only for jobs that need them: a poll of a job
 -- without a webhook reads one row.
 CREATE FUNCTION job_json(j job) RETURNS json LANGUAGE plpgsql STABLE STRICT SET search_path = matte, pg_temp AS $$
 BEGIN
@@ -88,7 +94,9 @@ BEGIN
       encode(j.output_sha256, 'hex')                  AS sha256,
       j.output_width                                  AS width,
       j.output_height                                 AS height,
-      j.output_frames                                 AS frames) o) END
+      j.output_frames                                 AS frames,
+      j.alpha_bytes                                   AS alpha_bytes,
+      encode(j.alpha_sha256, 'hex')                   AS alpha_sha256) o) END
                                                       AS output,
     CASE WHEN j.status = 'pending' THEN
       (SELECT count(*) FROM (SELECT FROM job q        -- 1: the client's next; counted up to 100 to stay cheap
@@ -158,10 +166,11 @@ BEGIN
   RETURN true;
 END $$;
 
--- Of a deleted job its output, and its upload unless another job may still want that.
+-- Of a deleted job its files, and its upload unless another job may still want that.
 CREATE FUNCTION job_forget(j job) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO removal (path) SELECT 'outputs/' || j.output_key WHERE j.output_key IS NOT NULL
+  INSERT INTO removal (path)
+    SELECT 'outputs/' || key FROM unnest(ARRAY[j.output_key, alpha_key(j)]) key WHERE key IS NOT NULL
     ON CONFLICT DO NOTHING;
   PERFORM upload_forget(upload_of(j.video_url), NULL);
 END $$;

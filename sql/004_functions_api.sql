@@ -17,6 +17,7 @@ CREATE TYPE answer AS (
   code           smallint,
   body           text,
   output_key     text,
+  alpha_key      text,
   total          bigint);     -- of a list: items; of rate_limited: seconds to wait
 
 -- ---- who is asking ------------------------------------------------------------------------------------------------
@@ -73,8 +74,8 @@ BEGIN
     a := key_check(p_key, 'read');
     IF a.outcome <> 'ok' THEN RETURN a; END IF;
   END IF;
-  SELECT 'ok',      j.id,     j.status, job_json(j), output_of(j)
-    INTO a.outcome, a.job_id, a.status, a.body,      a.output_key
+  SELECT 'ok',      j.id,     j.status, job_json(j), output_of(j), alpha_of(j)
+    INTO a.outcome, a.job_id, a.status, a.body,      a.output_key, a.alpha_key
     FROM job j WHERE j.id = p_job AND j.tenant_id = coalesce(p_tenant, a.tenant_id) AND j.deleted_at IS NULL;
   IF NOT FOUND THEN a.outcome := 'not_found'; END IF;
   RETURN a;
@@ -98,7 +99,7 @@ BEGIN
        WHERE j.tenant_id = v_tenant AND j.deleted_at IS NULL AND (p_status IS NULL OR j.status = p_status::job_status)
        ORDER BY j.created_at DESC, j.id DESC LIMIT p_limit OFFSET p_offset)
     SELECT 'ok', a.key_id, a.tenant_id, a.rate_per_min, a.burst, a.starts_per_min, a.starts_burst, a.scope,
-           (job).id, (job).status::text, NULL::smallint, job_json(job)::text, output_of(job), n.total
+           (job).id, (job).status::text, NULL::smallint, job_json(job)::text, output_of(job), alpha_of(job), n.total
       FROM (SELECT count(*) AS total FROM job j
              WHERE j.tenant_id = v_tenant AND j.deleted_at IS NULL
                AND (p_status IS NULL OR j.status = p_status::job_status)) n
@@ -418,8 +419,8 @@ BEGIN
                  cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
     WHERE id = p_job AND tenant_id = a.tenant_id AND deleted_at IS NULL
       AND status IN ('created', 'pending', 'processing');
-  SELECT j.id,     j.status, job_json(j), output_of(j)
-    INTO a.job_id, a.status, a.body,      a.output_key
+  SELECT j.id,     j.status, job_json(j), output_of(j), alpha_of(j)
+    INTO a.job_id, a.status, a.body,      a.output_key, a.alpha_key
     FROM job j WHERE j.id = p_job AND j.tenant_id = a.tenant_id AND j.deleted_at IS NULL;
   IF NOT FOUND THEN a.outcome := 'not_found'; END IF;
   RETURN a;

@@ -20,6 +20,7 @@ CREATE TYPE claim AS (
   scale         float8,
   offset_x      float8,       -- pixels
   offset_y      float8,
+  alpha         boolean,      -- is wanted in a file of its own
   preview_ms    bigint,       -- 0: all of it
   max_ms        bigint,       -- what the key allows
   text_prompt   text,
@@ -62,6 +63,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
               coalesce((j.options #>> '{composition,foreground,scale}')::float8, 1),
               coalesce((j.options #>> '{composition,foreground,offset,x}')::float8, 0),
               coalesce((j.options #>> '{composition,foreground,offset,y}')::float8, 0),
+              coalesce((j.options ->> 'alpha')::boolean, false),
               ceil(coalesce((j.options ->> 'preview_duration')::numeric, 0) * 1000)::bigint,
               (SELECT 1000 * k.max_video_seconds::bigint FROM api_key k WHERE k.id = j.api_key_id),
               j.options ->> 'text_prompt',
@@ -113,9 +115,10 @@ BEGIN
   RETURN 'insufficient_credits';
 END $$;
 
--- The output p_key must be in its place before this is called. Never charges more than was held.
+-- The output p_key, and its alpha, must be in their places before this is called. Never charges more than was held.
 CREATE FUNCTION job_complete(p_job uuid, p_lease bigint, p_output_ms bigint, p_key text, p_bytes bigint, p_sha bytea,
-                             p_width int, p_height int, p_frames int, p_warnings jsonb) RETURNS boolean
+                             p_width int, p_height int, p_frames int, p_warnings jsonb,
+                             p_alpha_bytes bigint DEFAULT NULL, p_alpha_sha bytea DEFAULT NULL) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
   UPDATE job SET status        = 'completed',
                  progress      = 100,
@@ -129,6 +132,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
                  output_width  = p_width,
                  output_height = p_height,
                  output_frames = p_frames,
+                 alpha_bytes   = p_alpha_bytes,
+                 alpha_sha256  = p_alpha_sha,
                  finished_at   = clock_timestamp(),
                  engine_id     = NULL,
                  lease_expires_at = NULL
@@ -196,8 +201,11 @@ BEGIN
      WHERE status = 'completed' AND output_removed_at IS NULL AND deleted_at IS NULL AND finished_at < now() - p_outputs
      ORDER BY finished_at LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
   marked AS (
-    UPDATE job SET output_removed_at = now() WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING output_key)
-  INSERT INTO removal (path) SELECT 'outputs/' || output_key FROM marked ON CONFLICT DO NOTHING;
+    UPDATE job SET output_removed_at = now() WHERE id = ANY (ARRAY(SELECT id FROM old))
+      RETURNING output_key, alpha_key(job))
+  INSERT INTO removal (path)
+    SELECT 'outputs/' || key FROM marked, unnest(ARRAY[output_key, alpha_key]) key WHERE key IS NOT NULL
+    ON CONFLICT DO NOTHING;
   WITH next AS MATERIALIZED (SELECT path FROM removal ORDER BY at LIMIT p_max FOR UPDATE SKIP LOCKED),
        last AS (UPDATE removal SET at = clock_timestamp()       -- one that cannot be removed holds up no other
                  WHERE path = ANY (ARRAY(SELECT path FROM next)) RETURNING path)
@@ -228,13 +236,13 @@ CREATE FUNCTION sweep_unclaimed(p_paths text) RETURNS text
 LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
   SELECT string_agg(path, E'\n')
     FROM unnest(string_to_array(p_paths, E'\n')) path,
-         regexp_match(path, '^(outputs|uploads)/([0-9a-f-]{36})/([0-9a-f-]{36})(/[0-9]+[.][a-z0-9]+)?$') part
+         regexp_match(path, '^(outputs|uploads)/([0-9a-f-]{36})/([0-9a-f-]{36})(/[0-9]+([.]alpha)?[.][a-z0-9]+)?$') part
    WHERE CASE WHEN part[1] = 'uploads' AND part[4] IS NULL THEN
                 NOT EXISTS (SELECT FROM upload u WHERE u.id = part[3]::uuid AND u.tenant_id = part[2]::uuid
                                                    AND u.deleted_at IS NULL)
               WHEN part[1] = 'outputs' AND part[4] IS NOT NULL THEN
                 NOT EXISTS (SELECT FROM job j WHERE j.id = part[3]::uuid
-                                                AND 'outputs/' || j.output_key = path AND output_of(j) IS NOT NULL)
+                                                AND path IN ('outputs/' || output_of(j), 'outputs/' || alpha_of(j)))
               ELSE false END $$;
 
 -- ---- webhooks -----------------------------------------------------------------------------------------------------
@@ -250,6 +258,7 @@ CREATE TYPE webhook AS (
   at         text,            -- of the event
   data       text,
   output_key text,            -- of a completed job whose output is still there
+  alpha_key  text,            -- the same, of its alpha
   secrets    text,            -- whsec_..., the newest first
   request_id text,
   traceparent text);
@@ -322,6 +331,7 @@ BEGIN
         WHERE w.id IN (SELECT due.id FROM due) AND j.id = w.job_id
         RETURNING w.id, w.attempts, w.job_id, w.event, w.url, utc_z(w.created_at), w.data::text,
                   CASE WHEN w.event = 'job.completed' THEN output_of(j) END,
+                  CASE WHEN w.event = 'job.completed' THEN alpha_of(j) END,
                   (SELECT string_agg('whsec_' || encode(s.secret, 'base64'), ' ' ORDER BY s.expires_at DESC)
                      FROM webhook_secret s
                     WHERE s.tenant_id = w.tenant_id AND (s.expires_at IS NULL OR s.expires_at > now())),

@@ -121,6 +121,18 @@ my @compositions = (
     ['one side of an offset', {foreground => {offset => {y => -12}}}, {foreground => placed(offset => {x => 0, y => -12})}],
     ['what nobody knows', {x => {y => [1]}, foreground => {z => 1, anchor => 'top-left'}}, {foreground => placed(anchor => 'top-left')}],
 );
+subtest 'alpha' => sub {
+    my $alpha = sub { return decode_json(column($_[0], 'options'))->{alpha} };
+    is($alpha->(draft({})), undef, 'nothing said, nothing stored');
+    is($alpha->(draft({alpha => undef})), undef, 'null is the same');
+    my $id = draft({alpha => $true});
+    is($alpha->($id), $true, 'wanted');
+    is($nginx->post("/v1/jobs/$id/start", {alpha => $false})->{status}, 200);
+    is($alpha->($id), $false, 'and not any more at the start');
+    my $answer = create({alpha => 'yes'});
+    is("$answer->{status} $answer->{json}{error}{field}", '400 alpha', 'true or false');
+};
+
 subtest 'compositions' => sub {
     for (@compositions) {
         my ($name, $sent, $stored) = @$_;

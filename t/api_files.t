@@ -34,7 +34,9 @@ sub completed {
     spew("$dir/state/outputs/$output", $bytes);
     $pg->psql("SELECT matte.job_hold('$id', $lease, 1500, 45)");
     my $size = length $bytes;
-    is($pg->psql("SELECT matte.job_complete('$id', $lease, 1500, '$output', $size, sha256('x'), 64, 36, 45, '[]')"), 't');
+    spew("$dir/state/outputs/$tenant/$id/$lease.alpha.mp4", 'grey');
+    is($pg->psql("SELECT matte.job_complete('$id', $lease, 1500, '$output', $size, sha256('x'), 64, 36, 45, '[]',
+                                            4, sha256('grey'))"), 't');
     return ($id, $output);
 }
 
@@ -60,6 +62,11 @@ subtest 'links' => sub {
         is_deeply([sort keys %{$download->{json}}], [qw(download_url output_format success)]);
         is($nginx->get($download->{json}{download_url}, 'X-Api-Key' => undef)->{content}, $bytes, 'without a key it serves');
     }
+    like($list->[0]{alpha_url}, qr{^\Q$base\E/files/[^?]+\.alpha\.mp4\?exp=}, 'and of the alpha, too');
+    my $alpha = $nginx->get($job->{alpha_url}, 'X-Api-Key' => undef);
+    is_deeply([$alpha->{content}, @{$alpha->{headers}}{qw(content-type content-disposition)}],
+              ['grey', 'video/mp4', "attachment; filename=\"$id.alpha.mp4\""], 'which is served under its own name');
+    is($nginx->get($job->{alpha_url} =~ s/alpha[.]mp4/alpha.mov/r, 'X-Api-Key' => undef)->{status}, 404, 'and no other');
     my $named = $nginx->raw("GET /v1/jobs/$id HTTP/1.1\r\nHost: video.example\r\nX-Api-Key: $key\r\nConnection: close\r\n\r\n");
     like($named, qr{"output_url":"http://video\.example/files/}, 'under the name that the client wrote');
     my $quote = $nginx->raw("GET /v1/jobs/$id HTTP/1.1\r\nHost: a\"b\r\nX-Api-Key: $key\r\nConnection: close\r\n\r\n");

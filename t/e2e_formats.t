@@ -2,6 +2,7 @@
 # Every output format, a canvas and an image background through the whole product: by HTTP, by the sandboxed worker.
 use strict;
 use warnings;
+use Digest::SHA qw(sha256_hex);
 use JSON::PP;
 use Matte::Media;
 use Matte::Stack;
@@ -50,6 +51,22 @@ for (
         is +(command('unzip', '-tq', $file))[0], 0, 'a zip file' if $format eq 'png_sequence';
     };
 }
+
+# ---- alpha ----
+
+subtest 'the alpha, too' => sub {
+    my $job = job(output_format => 'mp4', bg_type => 'green', alpha => JSON::PP::true);
+    is $job->{status}, 'completed', 'completed' or return diag($job->{error});
+    my $answer = HTTP::Tiny->new->get($job->{alpha_url});
+    is $answer->{headers}{'content-type'}, 'video/mp4', 'video/mp4';
+    is length $answer->{content}, $job->{output}{alpha_bytes}, 'output.alpha_bytes';
+    is sha256_hex($answer->{content}), $job->{output}{alpha_sha256}, 'output.alpha_sha256';
+    my $file = spew("$dir/alpha.mp4", $answer->{content});
+    is join(' ', frame_times($file)), join(' ', frame_times($stack->download($job))), 'at the output\'s times';
+    my @grey = unpack 'C*', raw_video($file, 'select=eq(n\,0),extractplanes=y', 'gray');
+    ok $grey[200 * 400 + 205] > 250 && $grey[0] < 5, 'white where the face is, black where the wall is';
+    is job()->{alpha_url}, undef, 'no other job has one';
+};
 
 # ---- composition ----
 

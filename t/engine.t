@@ -33,10 +33,10 @@ my $jobs = Matte::Jobs->new($pg, $pg->admin_key('acme', credits => 1000));
 # Starts a job whose worker follows these lines; returns its id.
 my $scripts = 0;
 sub script {
-    my (@lines) = @_;
+    my ($options, @lines) = ref $_[0] ? @_ : ({}, @_);
     my $name = 'script' . ++$scripts;
     spew("$dir/www/$name", join '', map { "$_\n" } @lines);
-    return $jobs->create($origin->base . "/$name?token=secret");
+    return $jobs->create($origin->base . "/$name?token=secret", %$options);
 }
 
 sub good { return ('probe 10 2000', 'write video', 'done 10 2000') }
@@ -91,6 +91,18 @@ subtest 'a job from its claim to its end' => sub {
     is $ended->{trace_id}, '', 'and no trace where there is none';
     unlike slurp($engine->log), qr/token|secret/, 'and no query string';
     settled('completed');
+};
+
+subtest 'a job whose alpha is wanted, too' => sub {
+    my $id = script({options => '{"alpha": true}'}, 'probe 10 2000', 'write hello', 'alpha grey', 'done 10 2000');
+    my $job = $jobs->over($id);
+    is $job->{status}, 'completed' or return diag($job->{error_detail});
+    is_deeply [@$job{qw(output_bytes alpha_bytes alpha_sha256)}], [5, 4, '\x' . 'cd' x 32];
+    is output($job), 'hello';
+    is slurp("$state/outputs/$job->{tenant_id}/$id/1.alpha.mp4"), 'grey', 'beside the output';
+    $job = $jobs->over(script({options => '{"alpha": true}'}, 'probe 10 2000', 'write hello', 'alpha grey', 'fail bad_luck 0 Bad luck.'));
+    is_deeply [glob "$state/outputs/$job->{tenant_id}/$job->{id}/*"], [], 'of one that fails nothing is kept';
+    settled('alpha');
 };
 
 subtest 'what the worker says is what the client reads' => sub {

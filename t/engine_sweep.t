@@ -77,24 +77,25 @@ sub rounds {
 sub good { return ('probe 10 2000', 'write video', 'done 10 2000') }
 my $scripts = 0;
 sub completed {
+    my (@lines) = @_;
     my $name = 'script' . ++$scripts;
-    spew("$dir/www/$name", join '', map { "$_\n" } good());
-    my $job = $jobs->over($jobs->create($origin->base . "/$name"));
+    spew("$dir/www/$name", join '', map { "$_\n" } @lines ? @lines : good());
+    my $job = $jobs->over($jobs->create($origin->base . "/$name", @lines ? (options => '{"alpha": true}') : ()));
     is($job->{status}, 'completed') or diag(explain $job);
     return $job;
 }
 
 subtest 'a deleted job' => sub {
-    my $job = completed();
-    my $path = "outputs/$job->{output_key}";
-    ok(is_there($path), 'its output is there');
+    my $job = completed('probe 10 2000', 'write video', 'alpha grey', 'done 10 2000');
+    my @paths = ("outputs/$job->{output_key}", "outputs/$tenant/$job->{id}/1.alpha.mp4");
+    is(grep({ is_there($_) } @paths), 2, 'its output is there, and its alpha');
     rounds();
-    ok(is_there($path), 'and stays');
+    is(grep({ is_there($_) } @paths), 2, 'and stay');
     my ($id, $upload) = upload('1 minute', join '', map { "$_\n" } good());
     my $of_upload = $jobs->over($jobs->create("upload://$id"));
     is($of_upload->{status}, 'completed', 'a job of an upload');
     $pg->psql("SELECT matte.api_delete($jobs->{key}, '$_->{id}')") for $job, $of_upload;
-    gone($_) for $path, "outputs/$of_upload->{output_key}", $upload;
+    gone($_) for @paths, "outputs/$of_upload->{output_key}", $upload;
     gone("outputs/$tenant/$job->{id}");
     pass('files and folder are gone');
     my ($said) = $engines[0]->events('files_removed');

@@ -78,6 +78,25 @@ my $exact = 0;
     $exact++;
 }
 
+# ---- alpha alone ----
+
+# Beside an opaque output and a transparent one it is what the compositor made, at the output's times.
+for (['over.mp4', '--background', 'green'], ['beside.gif']) {
+    my ($name, @args) = @$_;
+    my ($file) = matte($name, @args, '--alpha', "$dir/alpha.mp4");
+    is(join(' ', map { video("$dir/alpha.mp4", $_) } qw(codec_name pix_fmt color_range)), 'vp9 yuv420p pc', "alpha of $name: VP9, full range");
+    is(join(' ', frame_times("$dir/alpha.mp4")), join(' ', frame_times($file)), "alpha of $name: its times");
+    is(raw_video("$dir/alpha.mp4", 'extractplanes=y', 'gray'), $truth, "alpha of $name: exact");
+    is(raw_video("$dir/alpha.mp4", 'format=gray', 'gray'), $truth, "alpha of $name: as any reader sees it");
+    like(slurp("$dir/alpha.mp4"), qr/^.{4}ftyp.*?moov.*mdat/s, "alpha of $name: the index comes first");
+}
+{
+    my ($status, $text) = command($matte, '--alpha', "$dir/none/alpha.mp4", $source, "$dir/no.webm");
+    is($status, 1, 'alpha where no file can be made: refused');
+    like($text, qr/\(storage_error\)/, 'and said');
+    is(join(' ', glob "$dir/no.webm*"), '', 'and nothing is left');
+}
+
 # ---- MOV ----
 
 {
@@ -162,6 +181,8 @@ sub webp_alpha {
     my $opaque = ($truth ^ "\xff" x length $truth) =~ tr/\0-\xff/\xff\0/r;
     my $fallen = (($alpha ^ "\xff" x length $alpha) & $opaque) =~ tr/\x06-\xff//;
     cmp_ok($fallen, '<=', 0.001 * ($opaque =~ tr/\xff//), "webm: and one ($fallen do not)");
+    ($file) = matte('exact.webm', '--lossless');
+    ok(raw_video($file, 'alphaextract', 'gray', '-c:v', 'libvpx-vp9') eq $truth, 'webm, lossless: alpha is exact');
     printf "matte.webm_alpha_psnr_db=%.1f\nmatte.exact_formats=%d\n", $psnr, $exact;
 }
 

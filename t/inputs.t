@@ -288,9 +288,53 @@ case 'a size that jumps to 71 megapixels in the middle' => sub {
     refused(spew("$dir/jump.ts", slurp("$dir/b1.ts") . slurp("$dir/b2.ts")), 'too_large');
 };
 
-case 'an animated WebP, which is not read' => sub {
-    refused(made('-f', 'lavfi', '-i', 'testsrc2=size=64x48:rate=10:duration=0.3', '-c:v', 'libwebp_anim', "$dir/in.webp"), 'unreadable_media',
-        qr/a WebP image/);
+# An animated WebP, whose pictures are given as [bytes of its VP8 or VP8L chunk, ms]; of a canvas of this size.
+sub webp {
+    my ($name, $width, $height, @pictures) = @_;
+    my $long = sub { substr pack('V', $_[0]), 0, 3 };
+    my $chunk = sub { my ($tag, $data) = @_; return $tag . pack('V', length $data) . $data . ("\0" x (length($data) % 2)) };
+    my $body = 'WEBP' . $chunk->('VP8X', pack('V', 2) . $long->($width - 1) . $long->($height - 1))
+        . $chunk->('ANIM', "\0" x 6)
+        . join '', map { my ($data, $ms, $w, $h) = @$_;
+            $chunk->('ANMF', $long->(0) x 2 . $long->(($w // $width) - 1) . $long->(($h // $height) - 1) . $long->($ms) . "\0" . $data) } @pictures;
+    return spew("$dir/$name", 'RIFF' . pack('V', length $body) . $body);
+}
+
+# The chunk of a still picture.
+sub webp_picture {
+    my ($size) = @_;
+    my $still = made('-f', 'lavfi', '-i', "testsrc2=s=$size", '-frames:v', 1, '-c:v', 'libwebp', '-lossless', 1, "$dir/still.webp");
+    return substr slurp($still), 12;
+}
+
+case 'an animated WebP' => sub {
+    my $in = webp('in.webp', 64, 48, map { [webp_picture('64x48'), $_] } 40, 130, 5, 70);
+    my ($out, $text) = matte($in, 'webp.webm');
+    like $text, qr/^frames=4$/m, 'every picture';
+    is join(' ', map { sprintf '%.3f', $_ } frame_times($out)), '0.000 0.040 0.170 0.270', 'at its time, what is too short as browsers show it';
+    ($out, $text) = matte($in, 'preview.webm', '--preview', 0.1);
+    like $text, qr/^frames=2$/m, 'its beginning';
+    for (['', 'the subject looks as it did', 6], [',colorchannelmixer=aa=.5', 'what is half transparent lies over black', 12]) {
+        my ($filter, $name, $most) = @$_;
+        my $half = made('-i', $head, '-vf', "format=rgba$filter", '-c:v', 'libwebp_anim', '-lossless', 1, "$dir/face.webp");
+        ($out) = matte($half, 'face.mp4', '--background', 'black');
+        near([face_color($out)], [map { $filter ? $_ / 2 : $_ } @skin], $most, $name);
+    }
+};
+
+case 'a WebP that is no animation, or no more' => sub {
+    my $whole = webp('whole.webp', 64, 48, map { [webp_picture('64x48'), 40] } 1 .. 3);
+    refused("$dir/still.webp", 'unreadable_media', qr/WebP image: of images only GIF and animated WebP/);
+    refused(spew("$dir/cut.webp", substr slurp($whole), 0, -40), 'unreadable_media', qr/its end is missing/);
+    my $bytes = slurp($whole);
+    substr $bytes, $_, 8, "\xff" x 8 for 90, 190, 290;    # inside the pictures
+    refused(spew("$dir/broken.webp", $bytes), '(?:decode_error|unreadable_media)');
+};
+
+case 'WebP animations that are too much' => sub {
+    my $dot = webp_picture('16x16');
+    refused(webp('wide.webp', 16384, 16384, [$dot, 40, 16, 16]), 'too_large');
+    refused(webp('many.webp', 16, 16, ([$dot, 0]) x 20001), 'too_long', qr/20001 pictures/);
 };
 
 case 'an animated GIF with transparency' => sub {

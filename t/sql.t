@@ -72,7 +72,7 @@ sub credits {
 
 # What is due is claimed by $engine: the claim as a hash, undef when there is none.
 my @CLAIM = qw(id tenant_id lease_no attempt max_attempts model output_format video_url input_path background
-               image_url canvas_width canvas_height anchor scale offset_x offset_y preview_ms max_ms text_prompt
+               image_url canvas_width canvas_height anchor scale offset_x offset_y alpha preview_ms max_ms text_prompt
                request_id trace_id);
 sub claim {
     my ($session, $ttl) = @_;
@@ -86,7 +86,7 @@ sub complete {
     my ($claim, $ms, %with) = @_;
     my %of = (key => "$claim->{tenant_id}/$claim->{id}/$claim->{lease_no}.webm", %with);
     return $engine->call('job_complete', $claim->{id}, $of{lease} // $claim->{lease_no}, $ms, $of{key}, 4096,
-                         sha('out'), 1920, 1080, 250, $of{warnings});
+                         sha('out'), 1920, 1080, 250, $of{warnings}, $of{alpha}, $of{alpha} && sha('alpha'));
 }
 
 sub fail_job {
@@ -281,7 +281,7 @@ subtest 'create and start' => sub {
     is_deeply($claim, {id => $job, tenant_id => $tenant{acme}, lease_no => 1, attempt => 1, max_attempts => 3,
         model => 'original', output_format => 'webm', video_url => 'https://example.com/v.mp4', input_path => undef,
         background => 'transparent', image_url => undef, canvas_width => 0, canvas_height => 0, anchor => 'center',
-        scale => 1, offset_x => 0, offset_y => 0, preview_ms => 2500, max_ms => 3_600_000, text_prompt => undef,
+        scale => 1, offset_x => 0, offset_y => 0, alpha => 'f', preview_ms => 2500, max_ms => 3_600_000, text_prompt => undef,
         request_id => 'r-1',
         trace_id => undef},
         'the claim has what the engine needs');
@@ -416,7 +416,8 @@ subtest 'a run' => sub {
     my $body = body($job);
     is_deeply([@$body{qw(status progress duration_seconds billing_status credits warnings output queue_position)}],
         ['completed', 100, 8.5, 'charged', 9, [{code => 'truncated', message => 'Cut.'}],
-         {bytes => 4096, sha256 => sha256_hex('out'), width => 1920, height => 1080, frames => 250}, undef],
+         {bytes => 4096, sha256 => sha256_hex('out'), width => 1920, height => 1080, frames => 250,
+          alpha_bytes => undef, alpha_sha256 => undef}, undef],
         'the job tells all of it');
     is($api->call('api_cancel', $key{acme}, $job)->{status}, 'completed', 'there is nothing left to cancel');
 };
@@ -620,6 +621,22 @@ subtest 'retention' => sub {
     is($api->call('api_download', undef, $done)->{outcome}, 'not_found', 'there is nothing to download');
     is($engine->call('sweep_done', "outputs/$key"), 1);
 
+    my $with = create(options => '{"alpha":true}')->{job_id};
+    my $of_alpha = claim();
+    is_deeply([@$of_alpha{qw(id alpha)}], [$with, 't'], 'a job whose alpha is wanted, too');
+    $engine->call('job_hold', $with, 1, 1000, 25);
+    is(complete($of_alpha, 1000, alpha => 77), 't', 'completed');
+    my ($whole, $alpha) = ("$tenant{acme}/$with/1.webm", "$tenant{acme}/$with/1.alpha.mp4");
+    is_deeply([@{get($with)}{qw(output_key alpha_key)}], [$whole, $alpha], 'both have keys');
+    is_deeply([@{body($with)->{output}}{qw(bytes alpha_bytes alpha_sha256)}], [4096, 77, substr sha('alpha'), 2],
+              'and are counted');
+    is($engine->call('sweep_unclaimed', "outputs/$whole\noutputs/$alpha\noutputs/$alpha.part"), undef, 'neither is an orphan');
+    $root->query("UPDATE job SET finished_at = now() - interval '25 hours' WHERE id = '$with'");
+    is(join(' ', sort split /\n/, $due->()), "outputs/$alpha outputs/$whole", 'both go together');
+    is_deeply([@{get($with)}{qw(output_key alpha_key)}], [undef, undef], 'and are named no more');
+    is($engine->call('sweep_unclaimed', "outputs/$alpha"), "outputs/$alpha", 'then it is nobody\'s');
+    is($engine->call('sweep_done', "outputs/$alpha\noutputs/$whole"), 2);
+
     my ($here) = map { $_->[0] } $root->query("SELECT output_key FROM job WHERE id = '" . job_in('completed') . "'");
     my $unclaimed = sub { join ' ', sort split /\n/, $engine->call('sweep_unclaimed', join "\n", @_) // '' };
     is($unclaimed->("outputs/$here", $name->($young)), '', 'what a row claims is not an orphan');
@@ -771,7 +788,7 @@ subtest 'fairness' => sub {
 # ---- webhooks ----------------------------------------------------------------------------------------------------
 
 # What is due to endpoints that do not fail (or do), claimed for a minute: a hash each.
-my @WEBHOOK = qw(id attempt job event url at data output_key secrets request_id);
+my @WEBHOOK = qw(id attempt job event url at data output_key alpha_key secrets request_id);
 sub due {
     my ($failing, $max) = @_;
     return map { my %due; @due{@WEBHOOK} = @$_; \%due }
@@ -1130,6 +1147,8 @@ subtest 'constraints' => sub {
         lease_iff_processing  => "UPDATE job SET lease_expires_at = NULL WHERE id = '$running->{id}'",
         finished_iff_terminal => $update->('finished_at = now()'),
         output_iff_completed  => $update->("output_key = '$acme/$draft/0.webm'"),
+        alpha_with_output     => $update->("alpha_bytes = 1, alpha_sha256 = '\\x00'"),
+        alpha_with_output     => "UPDATE job SET alpha_bytes = 1 WHERE id = '$running->{id}'",
         output_of_this_lease  => "SELECT job_complete('$running->{id}', 1, 1, '$acme/$running->{id}/2.webm', 1, NULL,
                                   1, 1, 1, NULL)",
         error_iff_failed      => $update->("error_code = 'engine_lost'"),

@@ -189,8 +189,8 @@ void solver_close(struct solver *solver);
 struct compositor *compositor_open(
     struct device *device, const struct compositor_params *params, struct error *e);
 
-/* output is of the canvas' size and has an alpha plane unless the compositor is opaque. Times are copied from source.
- * -1 and *e as of sampler_run(). */
+/* output is of the canvas' size and has an alpha plane unless the compositor is opaque; where an opaque one's has it all the
+ * same, it says how much of the subject is seen. Times are copied from source. -1 and *e as of sampler_run(). */
 int compositor_run(struct compositor *compositor, const struct frame *source,
     const struct compositor_low *low, struct frame *output, struct error *e);
 void compositor_close(struct compositor *compositor);

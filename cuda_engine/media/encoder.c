@@ -65,11 +65,14 @@ static int open_codec(struct encoder *n, const struct encoder_params *p, struct 
     c->gop_size = c->keyint_min = p->track->gop;
     c->thread_count = p->threads;
     c->flags = AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
-    if (p->track->planes != TRACK_ALPHA)
-        set_color(c, p->matrix);
+    set_color(c, p->matrix);
+    if (p->track->planes == TRACK_ALPHA)
+        c->color_range = AVCOL_RANGE_JPEG;
     if (c->pix_fmt == AV_PIX_FMT_CUDA && !(n->nvenc = nvenc_open(p->device, c, e)))
         return -1;
-    int result = av_set_options_string(c, p->track->options, "=", ":");
+    const struct track *t = p->track;
+    int result =
+        av_set_options_string(c, p->lossless && t->lossless ? t->lossless : t->options, "=", ":");
     if (result >= 0)
         result = avcodec_open2(c, codec, NULL);
     return result < 0 ? fail(n, result, e) : 0;

@@ -13,6 +13,7 @@ struct encoder;
  */
 struct encoder_params {
     const struct track *track;
+    int lossless; /* 1: by the track's own way, where it has one */
     struct device *device;
     int width, height;
     enum frame_matrix matrix;

@@ -24,6 +24,8 @@ struct track {
     const char *options; /* of the encoder: key=value:key=value */
     const char *filter;  /* libavfilter's description of what comes before the encoder; or NULL */
     enum AVPixelFormat encoded_format; /* that the filter makes of pixel_format */
+    const char
+        *lossless; /* in the place of options, where the job wants its alpha exact; or NULL */
 };
 
 struct format {
@@ -48,6 +50,9 @@ struct format {
 
 extern const struct format format_webm, format_mov, format_mp4, format_gif, format_webp,
     format_png_sequence;
+
+/* Not among those that can be asked for by name: what goes beside one of them. Its ticks are that one's. */
+extern const struct format format_alpha;
 
 /* By API name, or by the extension of a file name; NULL and *e (unsupported_format). */
 const struct format *format_find(const char *name, struct error *e);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "allowed.h"
+#include "animation.h"
 #include "correct.h"
 #include "libav.h"
 #include "nvdec.h"
@@ -32,6 +33,7 @@ struct input {
     struct input_params params;
     int64_t at, size; /* of the file */
     AVFormatContext *file;
+    struct animation *animation; /* NULL: libavformat reads the file */
     AVStream *video, *audio;
     AVCodecContext *decoder;
     struct nvdec *nvdec; /* NULL: frames are in host memory */
@@ -118,6 +120,10 @@ static int open_file(struct input *in, struct error *e)
         return error_set(e, "empty_input", "The input is empty (0 bytes).");
 
     AVFormatContext *f = in->file = avformat_alloc_context();
+    if (f && animation_is(in->params.fd)) {
+        in->animation = animation_open(in->params.fd, in->size, in->params.threads, e);
+        return in->animation ? animation_describe(in->animation, f, e) : -1;
+    }
     uint8_t *buffer = av_malloc(BUFFER);
     AVIOContext *io =
         f && buffer ? avio_alloc_context(buffer, BUFFER, 0, in, read_some, NULL, seek_to) : NULL;
@@ -142,7 +148,7 @@ static int open_file(struct input *in, struct error *e)
         const char *image = image_kind(in);
         if (image)
             return error_set(e, "unreadable_media",
-                "The input is a %s image, and images, animated ones too, are not read as videos.",
+                "The input is a %s image: of images only GIF and animated WebP are read as videos.",
                 image);
         return libav_error(e, "unreadable_media", "The input is not a video that can be read",
             result == AVERROR(EIO) ? AVERROR_INVALIDDATA : result);
@@ -193,7 +199,7 @@ static int find_streams(struct input *in, struct error *e)
 {
     if (check_streams(in, e))
         return -1;
-    int result = avformat_find_stream_info(in->file, NULL);
+    int result = in->animation ? 0 : avformat_find_stream_info(in->file, NULL);
     if (result < 0)
         return libav_error(
             e, "unreadable_media", "The input is not a video that can be read", result);
@@ -461,9 +467,11 @@ static int feed(struct input *in, struct error *e)
 {
     int result = AVERROR(EAGAIN);
     for (int i = 0; result == AVERROR(EAGAIN) && i < STALLED_READS; i++)
-        result = av_read_frame(in->file, in->packet);
+        result = in->animation ? animation_read(in->animation, in->packet)
+                               : av_read_frame(in->file, in->packet);
     if (result == AVERROR(ENOMEM))
         return libav_error(e, "decode_error", "The video cannot be read", result);
+    in->damaged += in->animation && result == AVERROR_INVALIDDATA; /* libavformat's are truncated */
     if (result < 0) {
         in->file_ended = 1;
         return 0;
@@ -591,6 +599,7 @@ void input_close(struct input *input)
             av_freep(&io->buffer);
         avio_context_free(&io);
     }
+    animation_close(input->animation);
     correct_close(input->correct);
     picture_close(input->picture);
     av_packet_free(&input->packet);

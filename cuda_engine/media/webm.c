@@ -46,7 +46,8 @@ const struct format format_webm = {
     .opaque = { "libvpx-vp9", TRACK_COLOR, AV_PIX_FMT_YUV420P, 120, VP9 "crf=30" },
     .transparent = {
         { "libvpx-vp9", TRACK_COLOR, AV_PIX_FMT_YUV420P, 120, VP9 "crf=30" },
-        { "libvpx-vp9", TRACK_ALPHA, AV_PIX_FMT_YUV420P, 120, VP9 "crf=4" },
+        { "libvpx-vp9", TRACK_ALPHA, AV_PIX_FMT_YUV420P, 120, VP9 "crf=4",
+            .lossless = VP9 "lossless=1" },
     },
     .audio_copied = { AV_CODEC_ID_OPUS, AV_CODEC_ID_VORBIS },
     .audio_encoder = "libopus",

@@ -34,6 +34,7 @@ const struct config_key config_keys[] = {
     { "colors",                CONFIG_SWITCH,   AT(colors),                "on",        0, 1, 0 },
     { "guide",                 CONFIG_SWITCH,   AT(guide),                 "on",        0, 1, 0 },
     { "network_budget",        CONFIG_NUMBER,   AT(network_budget),        "18",        0, 1000000, 0 },
+    { "webm_alpha_lossless",   CONFIG_SWITCH,   AT(webm_alpha_lossless),   "off",       0, 1, 0 },
     { "lease",                 CONFIG_DURATION, AT(lease),                 "20s",       1 S, 3600 S, 0 },
     { "heartbeat",             CONFIG_DURATION, AT(heartbeat),             "5s",        100, 900 S, 0 },
     { "poll",                  CONFIG_DURATION, AT(poll),                  "1s",        50, 60 S, 0 },

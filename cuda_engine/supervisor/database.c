@@ -19,7 +19,7 @@ enum {
     BACKOFF_MIN = 100,
     BACKOFF_MAX = 5000,
     AGAIN_MS = 200, /* before a call that met a passing error is repeated */
-    VALUES = 10,
+    VALUES = 12,
 };
 
 /* One row a call: name, SQL and the types of its arguments. Columns come in the order of struct claim for CLAIM,
@@ -48,14 +48,15 @@ static const struct {
         "video_url,"
         " input_path, background, preview_ms, max_ms, image_url, canvas_width, canvas_height, "
         "anchor,"
-        " scale, offset_x, offset_y, trace_id, text_prompt FROM matte.job_claim($1, $2)",
+        " scale, offset_x, offset_y, trace_id, text_prompt, alpha FROM matte.job_claim($1, $2)",
         2 },
     [REAP] = { "reap", "int", "SELECT matte.job_reap($1)", 1 },
     [HEARTBEAT] = { "heartbeat", "uuid, bigint, interval, int",
         "SELECT matte.job_heartbeat($1, $2, $3, $4)", 4 },
     [HOLD] = { "hold", "uuid, bigint, bigint, int", "SELECT matte.job_hold($1, $2, $3, $4)", 4 },
-    [COMPLETE] = { "complete", "uuid, bigint, bigint, text, bigint, bytea, int, int, int, jsonb",
-        "SELECT matte.job_complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", 10 },
+    [COMPLETE] = { "complete",
+        "uuid, bigint, bigint, text, bigint, bytea, int, int, int, jsonb, bigint, bytea",
+        "SELECT matte.job_complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", 12 },
     [FAIL] = { "fail", "uuid, bigint, text, text, boolean",
         "SELECT matte.job_fail($1, $2, $3, $4, $5)", 5 },
     [RELEASE] = { "release", "uuid, bigint", "SELECT matte.job_release($1, $2)", 2 },
@@ -66,7 +67,7 @@ static const struct {
     [SWEEP_UNCLAIMED] = { "sweep_unclaimed", "text", "SELECT matte.sweep_unclaimed($1)", 1 },
     [WEBHOOK_CLAIM] = { "webhook_claim", "boolean, int, interval",
         "SELECT id, attempt, job_id, event, url, at, data, output_key, secrets, request_id, "
-        "traceparent"
+        "traceparent, alpha_key"
         " FROM matte.webhook_claim($1, $2, $3)",
         3 },
     [WEBHOOK_DONE] = { "webhook_done", "uuid, int, int, text, int, int",
@@ -223,23 +224,32 @@ void database_hold(const struct claim *claim, int64_t output_ms, int64_t frames,
     submit(c);
 }
 
+static void value_sha256(struct call *c, int i, const uint8_t sha256[32])
+{
+    char hex[2 + 2 * 32 + 1] = "\\x";
+    for (int k = 0; k < 32; k++) {
+        snprintf(hex + 2 + 2 * k, 3, "%02x", sha256[k]);
+    }
+    value_text(c, i, hex);
+}
+
 void database_complete(const struct claim *claim, const char *output_key,
     const struct report *result, const char *warnings, int64_t until, database_done *done,
     void *data)
 {
     struct call *c = call_of_job(COMPLETE, claim, until, done, data);
-    char sha[2 + 2 * sizeof result->sha256 + 1] = "\\x";
-    for (size_t i = 0; i < sizeof result->sha256; i++) {
-        snprintf(sha + 2 + 2 * i, 3, "%02x", result->sha256[i]);
-    }
     value_number(c, 2, result->duration_ms);
     value_text(c, 3, output_key);
     value_number(c, 4, result->bytes);
-    value_text(c, 5, sha);
+    value_sha256(c, 5, result->sha256);
     value_int(c, 6, result->width);
     value_int(c, 7, result->height);
     value_int(c, 8, result->frames_done);
     value_text(c, 9, warnings);
+    if (claim->alpha) {
+        value_number(c, 10, result->alpha_bytes);
+        value_sha256(c, 11, result->alpha_sha256);
+    }
     submit(c);
 }
 
@@ -390,8 +400,9 @@ static int read_claim(struct claim *c, const PGresult *r)
     c->max_attempts = (int)integer(r, 5);
     c->preview_ms = integer(r, 11);
     c->max_ms = integer(r, 12);
+    c->alpha = *PQgetvalue(r, 0, 22) == 't';
     copy(c->text_prompt, sizeof c->text_prompt, r, 21);
-    return PQnfields(r) != 22 || copy(c->id, sizeof c->id, r, 0) ||
+    return PQnfields(r) != 23 || copy(c->id, sizeof c->id, r, 0) ||
                    copy(c->tenant_id, sizeof c->tenant_id, r, 1) ||
                    copy(c->request_id, sizeof c->request_id, r, 2) ||
                    copy(c->model, sizeof c->model, r, 6) ||
@@ -425,7 +436,8 @@ static void answer_webhooks(PGresult *r)
             .output_key = PQgetvalue(r, i, 7),
             .secrets = PQgetvalue(r, i, 8),
             .request_id = PQgetvalue(r, i, 9),
-            .traceparent = PQgetvalue(r, i, 10) };
+            .traceparent = PQgetvalue(r, i, 10),
+            .alpha_key = PQgetvalue(r, i, 11) };
     }
     answer_first((struct database_answer) {
         .outcome = DATABASE_ROW, .webhooks = list, .webhook_count = rows });

@@ -35,6 +35,7 @@ struct claim {
     uint8_t color[3];
     char image_url[2049]; /* of BACKGROUND_IMAGE */
     struct composition composition;
+    int alpha; /* 1: the alpha is wanted in a file of its own */
     int64_t preview_ms, max_ms;
     char text_prompt[PROMPT_BYTES +
                      2]; /* one that is too long is cut, and is too long still; none: "" */
@@ -46,6 +47,7 @@ struct webhook_due {
     const char *at;         /* of the event, ISO 8601 */
     const char *data;       /* the job then, a JSON object */
     const char *output_key; /* of a completed job whose output is still there */
+    const char *alpha_key;  /* the same, of its alpha */
     const char *secrets;    /* "whsec_...", the newest first, separated by blanks */
     const char *request_id, *traceparent;
     int attempt;

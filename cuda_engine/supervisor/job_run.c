@@ -23,9 +23,9 @@ struct job_run {
     struct worker *worker; /* NULL: given back */
     struct fetch *fetch;
     struct publish *publish;
-    struct report result;     /* of the worker, while its output is published */
-    int input, output, image; /* image: of BACKGROUND_IMAGE */
-    int published;            /* the output has its name: whatever happens now, it stays */
+    struct report result; /* of the worker, while its output is published */
+    struct job_files files;
+    int published; /* the output has its name: whatever happens now, it stays */
     struct timer wall;
     struct prompt prompt;
     struct error warnings[JOB_WARNINGS + 1]; /* the worker's, and one of the prompt */
@@ -77,12 +77,13 @@ static void stop(struct job_run *r)
         r->publish = 0;
     }
     drop_worker(r);
-    close_fd(&r->input);
-    close_fd(&r->image);
-    if (r->output >= 0 && !r->published) {
+    close_fd(&r->files.input);
+    close_fd(&r->files.image);
+    if (r->files.output >= 0 && !r->published) {
         storage_discard(&r->claim);
     }
-    close_fd(&r->output);
+    close_fd(&r->files.output);
+    close_fd(&r->files.alpha);
 }
 
 static void end(struct job_run *r)
@@ -204,12 +205,18 @@ static void on_published(void *data, const char *key, const struct error *why)
     yajl_gen_free(gen);
 }
 
+static int is_as_large(int file, int64_t bytes)
+{
+    struct stat st;
+    return !fstat(file, &st) && st.st_size == bytes;
+}
+
 /* The worker says that the output is on disk. */
 static void on_done(struct job_run *r, const struct report *result)
 {
-    struct stat st;
     struct error why;
-    if (fstat(r->output, &st) || st.st_size != result->bytes) {
+    if (!is_as_large(r->files.output, result->bytes) ||
+        (r->claim.alpha && !is_as_large(r->files.alpha, result->alpha_bytes))) {
         error_retry(&why, "storage_error", "The output does not have the size that was written.");
         fail(r, &why);
         return;
@@ -296,6 +303,8 @@ static void fill_job(const struct job_run *r, struct job *job)
     memcpy(job->color, c->color, sizeof job->color);
     job->composition = c->composition;
     job->prompt = r->prompt;
+    job->alpha = c->alpha;
+    job->lossless = config->webm_alpha_lossless != 0;
     job->refine = (config->calm ? REFINE_CALM : 0) | (config->clean ? REFINE_CLEAN : 0) |
                   (config->edges ? REFINE_EDGES : 0) | (config->colors ? REFINE_COLORS : 0) |
                   (config->guide ? REFINE_GUIDE : 0);
@@ -310,14 +319,13 @@ static void send_work(struct job_run *r)
 {
     struct error why;
     struct job job;
-    r->output = storage_output(&r->claim, &why);
-    if (r->output < 0) {
+    if (storage_output(&r->claim, &r->files, &why)) {
         fail(r, &why);
         return;
     }
     r->state = PROBING;
     fill_job(r, &job);
-    pool_send_job(r->worker, &job, r->input, r->output, r->image);
+    pool_send_job(r->worker, &job, r->files);
 }
 
 /* -1: the run has failed. */
@@ -365,12 +373,12 @@ static void get_image(struct job_run *r)
         send_work(r);
         return;
     }
-    r->image = storage_input(&r->claim, &why);
-    if (r->image < 0) {
+    r->files.image = storage_input(&r->claim, &why);
+    if (r->files.image < 0) {
         fail(r, &why);
         return;
     }
-    start_fetch(r, r->claim.image_url, r->image, config->image_max_bytes, on_image);
+    start_fetch(r, r->claim.image_url, r->files.image, config->image_max_bytes, on_image);
 }
 
 /* The input is there. */
@@ -378,7 +386,7 @@ static void on_input(struct job_run *r)
 {
     struct stat st;
     struct error why;
-    if (fstat(r->input, &st) || lseek(r->input, 0, SEEK_SET)) {
+    if (fstat(r->files.input, &st) || lseek(r->files.input, 0, SEEK_SET)) {
         error_retry(&why, "storage_error", "The input cannot be read back.");
         fail(r, &why);
         return;
@@ -413,13 +421,13 @@ static void get_input(struct job_run *r)
 {
     struct error why;
     int is_upload = r->claim.input_path[0] != 0;
-    r->input = is_upload ? storage_upload(&r->claim, &why) : storage_input(&r->claim, &why);
-    if (r->input < 0) {
+    r->files.input = is_upload ? storage_upload(&r->claim, &why) : storage_input(&r->claim, &why);
+    if (r->files.input < 0) {
         fail(r, &why);
     } else if (is_upload) {
         on_input(r);
     } else {
-        start_fetch(r, r->claim.video_url, r->input, config->fetch_max_bytes, on_fetched);
+        start_fetch(r, r->claim.video_url, r->files.input, config->fetch_max_bytes, on_fetched);
     }
 }
 
@@ -462,7 +470,7 @@ void job_run_start(const struct claim *claim, int64_t sent)
     }
     r->claim = *claim;
     r->claimed = loop_now();
-    r->input = r->output = r->image = -1;
+    r->files = (struct job_files) { -1, -1, -1, -1 };
     r->next = runs;
     r->link = &runs;
     if (r->next) {

@@ -150,7 +150,8 @@ static int is_valid(const struct worker *w, struct report *r)
     case REPORT_DONE:
         return w->state == PROBED && is_in(r->frames_done, 1, max_frames) &&
                is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
-               is_in(r->height, 1, MAX_SIDE) && is_in(r->bytes, 1, INT64_MAX);
+               is_in(r->height, 1, MAX_SIDE) && is_in(r->bytes, 1, INT64_MAX) &&
+               is_in(r->alpha_bytes, 0, INT64_MAX);
     case REPORT_FAILED:
         return (w->state == STARTING || w->state == WORKING || w->state == PROBED) && has_error;
     }
@@ -421,10 +422,13 @@ static int send_or_kill(struct worker *w, const struct msghdr *message)
     return 0;
 }
 
-int pool_send_job(struct worker *w, const struct job *job, int input, int output, int image)
+int pool_send_job(struct worker *w, const struct job *job, struct job_files files)
 {
-    const int fds[3] = { input, output, image };
-    const size_t sent = (job->background == BACKGROUND_IMAGE ? 3 : 2) * sizeof *fds;
+    int *those[JOB_FILES], fds[JOB_FILES] = { 0 };
+    const size_t count = (size_t)job_files(job, &files, those), sent = count * sizeof *fds;
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = *those[i];
+    }
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof fds)];

@@ -41,9 +41,8 @@ struct pool_user {
  * the pool's; give it back with pool_drop. */
 struct worker *pool_take(const char *model, const struct pool_user *user, void *data);
 
-/* Sends the job; input, output and image (of BACKGROUND_IMAGE) stay the caller's. -1: the worker is gone, and `ended`
- * follows. */
-int pool_send_job(struct worker *w, const struct job *job, int input, int output, int image);
+/* Sends the job; its files stay the caller's. -1: the worker is gone, and `ended` follows. */
+int pool_send_job(struct worker *w, const struct job *job, struct job_files files);
 int pool_send_verdict(struct worker *w, int go);
 
 /* Its user hears no more of it. A worker that has not finished is killed. */

@@ -13,6 +13,11 @@
 
 #include "../log.h"
 
+/* Files of a run in tmp/. */
+#define IN    "in"
+#define OUT   "out"
+#define ALPHA "alpha"
+
 static int state = -1, tmp = -1, outputs = -1;
 
 static const char *extension(const char *format)
@@ -118,7 +123,7 @@ static int temporary(const char *name)
 int storage_input(const struct claim *c, struct error *e)
 {
     char name[96];
-    temporary_name(name, c, "in");
+    temporary_name(name, c, IN);
     int fd = temporary(name);
     if (fd < 0 || unlinkat(tmp, name, 0)) {
         failed(e, "The file for the input cannot be made");
@@ -182,15 +187,21 @@ int storage_upload(const struct claim *c, struct error *e)
     return fd;
 }
 
-int storage_output(const struct claim *c, struct error *e)
+int storage_output(const struct claim *c, struct job_files *files, struct error *e)
 {
     char name[96];
     if (!extension(c->format)) {
         return error_set(e, "unsupported_format", "This engine cannot write %s.", c->format);
     }
-    temporary_name(name, c, "out");
-    int fd = temporary(name);
-    return fd < 0 ? failed(e, "The file for the output cannot be made") : fd;
+    temporary_name(name, c, OUT);
+    files->output = temporary(name);
+    if (c->alpha && files->output >= 0) {
+        temporary_name(name, c, ALPHA);
+        files->alpha = temporary(name);
+    }
+    return files->output < 0 || (c->alpha && files->alpha < 0)
+               ? failed(e, "The file for the output cannot be made")
+               : 0;
 }
 
 /* rename(2) that refuses an existing name, also where the file system (NFS) does not know how. */
@@ -205,16 +216,30 @@ static int move(int to, const char *from_name, const char *to_name)
     return unlinkat(tmp, from_name, 0);
 }
 
+/* The output last: with it the alpha is there. */
+static int move_all(int job, const struct claim *c, const char *output_name)
+{
+    char from[96], to[48];
+    if (c->alpha) {
+        temporary_name(from, c, ALPHA);
+        snprintf(to, sizeof to, "%lld.alpha.mp4", (long long)c->lease_no);
+        if (move(job, from, to)) {
+            return -1;
+        }
+    }
+    temporary_name(from, c, OUT);
+    return move(job, from, output_name);
+}
+
 int storage_publish(const struct claim *c, char key[STORAGE_KEY], struct error *e)
 {
-    char from[96], to[32];
-    temporary_name(from, c, "out");
+    char to[32];
     snprintf(to, sizeof to, "%lld.%s", (long long)c->lease_no, extension(c->format));
     snprintf(key, STORAGE_KEY, "%s/%s/%s", c->tenant_id, c->id, to);
 
     int tenant = folder(outputs, c->tenant_id);
     int job = tenant < 0 ? -1 : folder(tenant, c->id);
-    int rc = job < 0 || move(job, from, to) || fsync(job) || fsync(tenant) || fsync(outputs);
+    int rc = job < 0 || move_all(job, c, to) || fsync(job) || fsync(tenant) || fsync(outputs);
     if (rc) {
         failed(e, "The output cannot be stored");
     }
@@ -229,7 +254,10 @@ int storage_publish(const struct claim *c, char key[STORAGE_KEY], struct error *
 
 void storage_discard(const struct claim *c)
 {
+    static const char *const suffixes[] = { OUT, ALPHA };
     char name[96];
-    temporary_name(name, c, "out");
-    unlinkat(tmp, name, 0);
+    for (int i = 0; i < 2; i++) {
+        temporary_name(name, c, suffixes[i]);
+        unlinkat(tmp, name, 0);
+    }
 }

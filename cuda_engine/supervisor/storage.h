@@ -31,13 +31,15 @@ int storage_input(const struct claim *c, struct error *e);
 /* The client's upload (read); -1. */
 int storage_upload(const struct claim *c, struct error *e);
 
-/* A new file tmp/<job>.<lease_no>.out (read, write); -1. unsupported_format where no extension is known. */
-int storage_output(const struct claim *c, struct error *e);
+/* New files tmp/<job>.<lease_no>.out and, where the claim has it, .alpha (read, write) into files; -1.
+ * unsupported_format where no extension is known. */
+int storage_output(const struct claim *c, struct job_files *files, struct error *e);
 
-/* Moves that file to its place, durably, and writes its key. Never replaces a file. */
+/* Moves those files to their places, durably, and writes the output's key; alpha's is "<lease_no>.alpha.mp4" beside it.
+ * Never replaces a file. */
 int storage_publish(const struct claim *c, char key[STORAGE_KEY], struct error *e);
 
-/* Removes that file, if it is there. */
+/* Removes those files, if they are there. */
 void storage_discard(const struct claim *c);
 
 #endif

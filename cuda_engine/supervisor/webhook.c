@@ -94,21 +94,29 @@ static void on_sent(void *data, const struct sender_result *result)
 
 /* ---- its beginning ---- */
 
-/* The body: the job as it was, with a link that is good from now. */
+/* A link that is good from now, as JSON; no key: null. */
+static void link_json(const char *key, char text[LINK_BYTES + 2])
+{
+    char url[LINK_BYTES];
+    if (!*key || !config->link_secret.bytes) {
+        memcpy(text, "null", sizeof "null");
+        return;
+    }
+    link_url(&config->link_secret, config->public_url, key, time(0) + config->link_ttl / 1000, url);
+    snprintf(text, LINK_BYTES + 2, "\"%s\"", url);
+}
+
+/* The body: the job as it was, with links. */
 static char *render(const struct webhook_due *w)
 {
-    char url[LINK_BYTES] = "", *body;
+    char output[LINK_BYTES + 2], alpha[LINK_BYTES + 2], *body;
     int length = (int)strlen(w->data); /* a JSON object */
-    if (*w->output_key && config->link_secret.bytes) {
-        link_url(&config->link_secret, config->public_url, w->output_key,
-            time(0) + config->link_ttl / 1000, url);
-    }
-    const char *quote = *url ? "\"" : "";
+    link_json(w->output_key, output);
+    link_json(w->alpha_key, alpha);
     if (asprintf(&body,
             "{\"event\":\"%s\",\"type\":\"%s\",\"timestamp\":\"%s\","
-            "\"data\":%.*s,\"output_url\":%s%s%s}}",
-            w->event, w->event, w->at, length - 1, w->data, quote, *url ? url : "null",
-            quote) < 0) {
+            "\"data\":%.*s,\"output_url\":%s,\"alpha_url\":%s}}",
+            w->event, w->event, w->at, length - 1, w->data, output, alpha) < 0) {
         abort();
     }
     return body;

@@ -4,8 +4,7 @@
  * to their arrays and its numbers are checked before use.
  *
  *   worker -> supervisor   REPORT_READY      once, warm: the model is planned, the sandbox is shut
- *   supervisor -> worker   struct job        with file descriptors {input (read), output (read, write)} by SCM_RIGHTS,
- *                                            and the background's image (read) where it is one
+ *   supervisor -> worker   struct job        with its struct job_files by SCM_RIGHTS
  *   worker -> supervisor   REPORT_PROBED     the input is understood, the network chosen; the worker waits for a struct
  *                                            verdict
  *   supervisor -> worker   struct verdict    go on (the credits are held), or stop
@@ -34,14 +33,38 @@ struct job {
     enum job_background background;
     uint8_t color[3]; /* R, G, B of BACKGROUND_COLOR */
     struct composition composition;
-    struct prompt
-        prompt;      /* of a model that takes one; understood, unless the model's words are open */
+    struct prompt prompt; /* of a model that takes one; understood, unless its words are open */
+    int lossless;         /* 1: alpha is exact where the format can */
+    int alpha;            /* 1: it is wanted as a video of its own, too */
     unsigned refine; /* of enum refinement: those that the network's manifest allows too are done */
     int64_t preview_ms;      /* > 0: only frames whose time is below it; 0: all */
     int64_t max_pixels;      /* of one frame, one image, the canvas; above it: too_large */
     int64_t max_image_bytes; /* of BACKGROUND_IMAGE; above it: too_large */
     int64_t max_ms;          /* of the input; above it: too_long */
 };
+
+/* File descriptors, sent in this order; alpha and image only where the job has them. */
+struct job_files {
+    int input;  /* read */
+    int output; /* read, write */
+    int alpha;  /* read, write */
+    int image;  /* read; of BACKGROUND_IMAGE */
+};
+
+enum { JOB_FILES = 4 };
+
+/* Those that the job has, and how many. */
+static inline int job_files(const struct job *job, struct job_files *files, int *those[JOB_FILES])
+{
+    int n = 0;
+    those[n++] = &files->input;
+    those[n++] = &files->output;
+    if (job->alpha)
+        those[n++] = &files->alpha;
+    if (job->background == BACKGROUND_IMAGE)
+        those[n++] = &files->image;
+    return n;
+}
 
 struct verdict {
     int go;
@@ -68,8 +91,10 @@ struct report {
     int32_t cards, card; /* READY: how many the machine has, and which of them is used */
     int64_t bytes;       /* DONE */
     uint8_t sha256[32];  /* DONE: of the output file, which is on disk (fsync) by then */
-    struct error error;  /* FAILED; WARNING uses code and text; READY's text: device_found() */
-    char network[64];    /* PROBED: the network's file, for the log */
+    int64_t alpha_bytes; /* DONE: of the alpha's file, as the next; 0: there is none */
+    uint8_t alpha_sha256[32];
+    struct error error; /* FAILED; WARNING uses code and text; READY's text: device_found() */
+    char network[64];   /* PROBED: the network's file, for the log */
 };
 
 #endif

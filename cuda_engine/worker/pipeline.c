@@ -24,9 +24,11 @@ enum {
     PROGRESS_MS = 100,
 };
 
-enum { COLOR, ALPHA };
+/* What is made of a composed frame: the tracks of the format, and alpha in a file of its own. */
+enum lane { COLOR, ALPHA, ALONE, LANES };
 
-const char *const pipeline_stage_names[STAGES] = { "decode", "matte", "color", "alpha", "mux" };
+const char *const pipeline_stage_names[STAGES] = { "decode", "matte", "color", "alpha", "mux",
+    "alone", "alone_mux" };
 
 struct run {
     const struct pipeline_params *params;
@@ -44,12 +46,13 @@ struct run {
     struct sampler *sampler;
     struct solver *solver; /* NULL: the network's answer is taken as it is */
     struct compositor *compositor;
-    struct encoder *encoder[FORMAT_TRACKS];
-    struct mux *mux;
+    struct encoder *encoder[LANES];
+    struct mux *mux, *alone;
+    struct format alone_format;
     struct frame_pool *sources, *outputs, *images;
     struct frame_pool *fetched; /* NULL: encoders take frames of outputs */
     struct frame *image;        /* the background's; NULL: it has none */
-    struct queue *source, *output[FORMAT_TRACKS], *packets[FORMAT_TRACKS];
+    struct queue *source, *output[LANES], *packets[LANES];
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -157,8 +160,8 @@ static int matte(struct run *r, double *busy, struct error *e)
         frame_release(source);
         if (!result && r->fetched && !(output = fetch(r, output, e)))
             return -1;
-        for (int i = 0; !result && i < r->tracks; i++)
-            if (queue_push(r->output[i], frame_ref(output)) != QUEUE_ITEM)
+        for (int i = 0; !result && i < LANES; i++)
+            if (r->output[i] && queue_push(r->output[i], frame_ref(output)) != QUEUE_ITEM)
                 result = stopped(e);
         frame_release(output);
         if (result)
@@ -166,8 +169,9 @@ static int matte(struct run *r, double *busy, struct error *e)
     }
     if (state == QUEUE_ABORTED)
         return stopped(e);
-    for (int i = 0; i < r->tracks; i++)
-        queue_end(r->output[i]);
+    for (int i = 0; i < LANES; i++)
+        if (r->output[i])
+            queue_end(r->output[i]);
     return 0;
 }
 
@@ -182,43 +186,43 @@ static void count_frame(struct run *r, int64_t end)
 
 /* frame NULL: the last packets. */
 static int encode_frame(
-    struct run *r, int track, struct frame *frame, double *busy, struct error *e)
+    struct run *r, enum lane lane, struct frame *frame, double *busy, struct error *e)
 {
     double from = now();
     int64_t end = frame ? frame->pts + frame->duration : 0;
-    if (encoder_send(r->encoder[track], frame, e))
+    if (encoder_send(r->encoder[lane], frame, e))
         return -1;
-    if (frame && track == COLOR)
+    if (frame && lane == COLOR)
         count_frame(r, end);
     for (;;) {
         AVPacket *packet = av_packet_alloc();
         if (!packet)
             return out_of_memory(e);
-        int got = encoder_receive(r->encoder[track], packet, e);
+        int got = encoder_receive(r->encoder[lane], packet, e);
         if (got <= 0) {
             av_packet_free(&packet);
             *busy += now() - from;
             return got;
         }
         *busy += now() - from;
-        if (queue_push(r->packets[track], packet) != QUEUE_ITEM)
+        if (queue_push(r->packets[lane], packet) != QUEUE_ITEM)
             return stopped(e);
         from = now();
     }
 }
 
-static int encode(struct run *r, int track, double *busy, struct error *e)
+static int encode(struct run *r, enum lane lane, double *busy, struct error *e)
 {
     void *item;
     enum queue_state state;
-    while ((state = queue_pop(r->output[track], &item)) == QUEUE_ITEM)
-        if (encode_frame(r, track, item, busy, e))
+    while ((state = queue_pop(r->output[lane], &item)) == QUEUE_ITEM)
+        if (encode_frame(r, lane, item, busy, e))
             return -1;
     if (state == QUEUE_ABORTED)
         return stopped(e);
-    if (encode_frame(r, track, NULL, busy, e))
+    if (encode_frame(r, lane, NULL, busy, e))
         return -1;
-    queue_end(r->packets[track]);
+    queue_end(r->packets[lane]);
     return 0;
 }
 
@@ -230,6 +234,11 @@ static int encode_color(struct run *r, double *busy, struct error *e)
 static int encode_alpha(struct run *r, double *busy, struct error *e)
 {
     return encode(r, ALPHA, busy, e);
+}
+
+static int encode_alone(struct run *r, double *busy, struct error *e)
+{
+    return encode(r, ALONE, busy, e);
 }
 
 static int write_frame(struct run *r, AVPacket *color, const AVPacket *alpha, struct error *e)
@@ -266,6 +275,21 @@ static int mux(struct run *r, double *busy, struct error *e)
     }
 }
 
+static int mux_alone(struct run *r, double *busy, struct error *e)
+{
+    void *item;
+    enum queue_state state;
+    while ((state = queue_pop(r->packets[ALONE], &item)) == QUEUE_ITEM) {
+        double from = now();
+        int result = mux_write(r->alone, MUX_VIDEO, item, e);
+        *busy += now() - from;
+        drop_packet(item);
+        if (result)
+            return -1;
+    }
+    return state == QUEUE_ABORTED ? stopped(e) : 0;
+}
+
 /* ---- threads ---- */
 
 static void abort_all(struct run *r)
@@ -275,10 +299,11 @@ static void abort_all(struct run *r)
     if (r->fetched)
         frame_pool_abort(r->fetched);
     queue_abort(r->source);
-    for (int i = 0; i < r->tracks; i++) {
-        queue_abort(r->output[i]);
-        queue_abort(r->packets[i]);
-    }
+    for (int i = 0; i < LANES; i++)
+        if (r->output[i]) {
+            queue_abort(r->output[i]);
+            queue_abort(r->packets[i]);
+        }
 }
 
 static void fail(struct run *r, const struct error *e)
@@ -343,6 +368,8 @@ static int run_threads(struct run *r, struct error *e)
         [STAGE_COLOR] = { r, STAGE_COLOR, encode_color, 0 },
         [STAGE_ALPHA] = { r, STAGE_ALPHA, r->tracks > ALPHA ? encode_alpha : NULL, 0 },
         [STAGE_MUX] = { r, STAGE_MUX, mux, 0 },
+        [STAGE_ALONE] = { r, STAGE_ALONE, r->alone ? encode_alone : NULL, 0 },
+        [STAGE_ALONE_MUX] = { r, STAGE_ALONE_MUX, r->alone ? mux_alone : NULL, 0 },
     };
     int started[STAGES] = { 0 };
     pthread_mutex_lock(&r->lock);
@@ -410,9 +437,10 @@ static int open_audio(struct run *r, struct error *e)
 
 static struct encoder *open_encoder(struct run *r, const struct track *track, struct error *e)
 {
-    int threads = r->params->threads / r->tracks;
+    int threads = r->params->threads / (r->tracks + r->params->job->alpha);
     struct encoder_params p = {
         .track = track,
+        .lossless = r->params->job->lossless,
         .device = r->params->device,
         .width = r->layout.width,
         .height = r->layout.height,
@@ -449,12 +477,14 @@ static int open_encoders(struct run *r, struct error *e)
     for (int i = 0; i < r->tracks; i++)
         if (!(r->encoder[i] = open_encoder(r, &r->track[i], e)))
             return -1;
-    return 0;
+    return r->params->job->alpha && !(r->encoder[ALONE] = open_encoder(r, &format_alpha.opaque, e))
+               ? -1
+               : 0;
 }
 
 static int open_mux(struct run *r, struct error *e)
 {
-    r->mux = mux_open(r->params->output, r->format, e);
+    r->mux = mux_open(r->params->files.output, r->format, e);
     AVStream *stream = r->mux ? mux_stream(r->mux, MUX_VIDEO, r->format->ticks, e) : NULL;
     if (!stream || encoder_describe(r->encoder[COLOR], stream->codecpar, e))
         return -1;
@@ -463,6 +493,20 @@ static int open_mux(struct run *r, struct error *e)
     if (r->audio && audio_attach(r->audio, r->mux, e))
         return -1;
     return mux_start(r->mux, e);
+}
+
+/* The file of alpha alone. */
+static int open_alone(struct run *r, struct error *e)
+{
+    if (!r->params->job->alpha)
+        return 0;
+    r->alone_format = format_alpha;
+    r->alone_format.ticks = r->format->ticks;
+    r->alone = mux_open(r->params->files.alpha, &r->alone_format, e);
+    AVStream *stream = r->alone ? mux_stream(r->alone, MUX_VIDEO, r->format->ticks, e) : NULL;
+    return !stream || encoder_describe(r->encoder[ALONE], stream->codecpar, e)
+               ? -1
+               : mux_start(r->alone, e);
 }
 
 static int open_compute(struct run *r, struct error *e)
@@ -522,7 +566,7 @@ static int open_image(struct run *r, struct error *e)
     r->images = frame_pool_open(r->params->device, &p, e);
     r->image = r->images ? frame_take(r->images, e) : NULL;
     struct image_params image = {
-        .fd = r->params->image,
+        .fd = r->params->files.image,
         .max_bytes = job->max_image_bytes,
         .max_pixels = job->max_pixels,
         .matrix = r->info.matrix,
@@ -543,7 +587,7 @@ static int open_pools(struct run *r, struct error *e)
     struct frame_pool_params output = {
         .width = r->layout.width,
         .height = r->layout.height,
-        .alpha = is_transparent(r),
+        .alpha = is_transparent(r) || r->params->job->alpha,
         .count = r->on_card ? OUTPUT_FRAMES + NVENC_FRAMES : OUTPUT_FRAMES,
         .layout = r->on_card || r->software.encoder ? FRAME_NV12 : FRAME_PLANAR,
         .place = FRAME_HOST,
@@ -561,7 +605,9 @@ static int open_pools(struct run *r, struct error *e)
 static int open_queues(struct run *r, struct error *e)
 {
     int missing = !(r->source = queue_open(SOURCE_QUEUE, drop_frame));
-    for (int i = 0; i < r->tracks; i++) {
+    for (int i = 0; i < LANES; i++) {
+        if (!r->encoder[i])
+            continue;
         missing |= !(r->output[i] = queue_open(OUTPUT_QUEUE, drop_frame));
         missing |= !(r->packets[i] = queue_open(PACKET_QUEUE, drop_packet));
     }
@@ -585,7 +631,7 @@ static int open_input(struct run *r, struct error *e)
 {
     const struct pipeline_params *p = r->params;
     struct input_params in = {
-        .fd = p->input,
+        .fd = p->files.input,
         .ticks = r->format->ticks,
         .apart = r->format->apart,
         .sound = r->format->audio_encoder != NULL,
@@ -610,7 +656,7 @@ static int64_t need_of(const struct run *r)
         .height = r->info.height,
         .canvas_width = r->layout.width,
         .canvas_height = r->layout.height,
-        .transparent = is_transparent(r),
+        .transparent = is_transparent(r) || r->params->job->alpha,
         .on_card = r->on_card,
         .network = model ? model_card_bytes(model) : 0,
     };
@@ -706,13 +752,18 @@ static int run(struct run *r, struct pipeline_result *result, struct error *e)
     r->tracks = format_tracks(r->format, is_transparent(r), &r->track, e);
     if (!r->tracks)
         return -1;
-    r->on_card = device_is_apart(r->params->device) && r->tracks == 1 && nvenc_track(r->track);
+    /* alpha alone is made by the processor: then every frame goes there */
+    r->on_card = device_is_apart(r->params->device) && r->tracks == 1 && nvenc_track(r->track) &&
+                 !r->params->job->alpha;
     if (open_input(r, e) || tell_probed(r, e) || (open_work(r, e) && open_again(r, e)) ||
         open_audio(r, e) || open_encoders(r, e) || open_pools(r, e) || open_queues(r, e) ||
-        open_mux(r, e) || run_threads(r, e) || mux_finish(r->mux, &result->bytes, e) ||
-        warn_of_outcome(r, e))
+        open_mux(r, e) || open_alone(r, e) || run_threads(r, e) ||
+        mux_finish(r->mux, &result->bytes, e) ||
+        (r->alone && mux_finish(r->alone, &result->alpha_bytes, e)) || warn_of_outcome(r, e))
         return -1;
     result->frames = r->done;
+    if (!r->alone)
+        result->alpha_bytes = 0;
     result->duration_ms = av_rescale_q(r->end, r->format->ticks, (AVRational) { 1, 1000 });
     result->width = r->layout.width;
     result->height = r->layout.height;
@@ -735,12 +786,13 @@ int pipeline_run(const struct pipeline_params *params, struct pipeline_result *r
 
     /* whoever holds frames goes before the pools */
     queue_close(state.source);
-    for (int i = 0; i < FORMAT_TRACKS; i++) {
+    for (int i = 0; i < LANES; i++) {
         queue_close(state.output[i]);
         queue_close(state.packets[i]);
         encoder_close(state.encoder[i]);
     }
     mux_close(state.mux);
+    mux_close(state.alone);
     audio_close(state.audio);
     input_close(state.input);
     close_work(&state);

@@ -3,6 +3,7 @@
  *
  *   decode -> matte (sample, network, compose) -> encode colour -> mux
  *      |                                       -> encode alpha  ->     (where the format has it apart)
+ *      |                                       -> encode alpha alone -> mux alpha alone   (where the job wants it)
  *      `-> audio ---------------------------------------------------> (the file)
  *
  * Frames come from fixed pools, so memory does not grow with the length of the clip. The first stage that fails says why
@@ -16,7 +17,16 @@
 #include "job.h"
 #include "models.h"
 
-enum pipeline_stage { STAGE_DECODE, STAGE_MATTE, STAGE_COLOR, STAGE_ALPHA, STAGE_MUX, STAGES };
+enum pipeline_stage {
+    STAGE_DECODE,
+    STAGE_MATTE,
+    STAGE_COLOR,
+    STAGE_ALPHA,
+    STAGE_MUX,
+    STAGE_ALONE,
+    STAGE_ALONE_MUX,
+    STAGES
+};
 
 extern const char *const pipeline_stage_names[STAGES];
 
@@ -28,8 +38,7 @@ typedef int pipeline_report_fn(void *data, const struct report *report);
 
 struct pipeline_params {
     const struct job *job;
-    int input, output; /* descriptors; output is empty, seekable and can be read back */
-    int image;         /* a descriptor, of BACKGROUND_IMAGE */
+    struct job_files files; /* output and alpha are empty, seekable and can be read back */
     struct device *device;
     struct models *models;
     struct explain *explain; /* NULL: nothing is to be drawn */
@@ -40,6 +49,7 @@ struct pipeline_params {
 
 struct pipeline_result {
     int64_t frames, duration_ms, bytes;
+    int64_t alpha_bytes; /* of files.alpha */
     int width, height;
     int64_t need;        /* of a card's memory, as was known before; 0: none was used */
     double busy[STAGES]; /* seconds that each stage worked, waiting left out */

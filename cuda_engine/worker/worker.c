@@ -17,10 +17,6 @@ enum { USUAL_WIDTH = 1920, USUAL_HEIGHT = 1080, USUAL_RATE = 30 };
 
 enum { HASH_BUFFER = 256 << 10, LARGE_WIDTH = 4096 };
 
-struct descriptors {
-    int input, output, image; /* in the order in which they are sent */
-};
-
 static int report(void *data, const struct report *r)
 {
     const struct worker_params *p = data;
@@ -39,11 +35,11 @@ static int report(void *data, const struct report *r)
     return n == sizeof verdict && verdict.go ? 0 : -1;
 }
 
-static int receive_job(int control, struct job *job, struct descriptors *files)
+static int receive_job(int control, struct job *job, struct job_files *files)
 {
     union {
         struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof *files)];
+        char space[CMSG_SPACE(JOB_FILES * sizeof(int))];
     } message;
     struct iovec data = { job, sizeof *job };
     struct msghdr m = {
@@ -59,10 +55,13 @@ static int receive_job(int control, struct job *job, struct descriptors *files)
     const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     if (n != sizeof *job || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
         return -1;
-    const size_t sent = (job->background == BACKGROUND_IMAGE ? 3 : 2) * sizeof(int);
-    if (c->cmsg_len != CMSG_LEN(sent))
+    int *to[JOB_FILES], fds[JOB_FILES];
+    const size_t sent = (size_t)job_files(job, files, to);
+    if (c->cmsg_len != CMSG_LEN(sent * sizeof *fds))
         return -1;
-    memcpy(files, CMSG_DATA(c), sent);
+    memcpy(fds, CMSG_DATA(c), sent * sizeof *fds);
+    for (size_t i = 0; i < sent; i++)
+        *to[i] = fds[i];
     job->id[sizeof job->id - 1] = job->request_id[sizeof job->request_id - 1] = 0;
     job->model[sizeof job->model - 1] = job->format[sizeof job->format - 1] = 0;
     return 0;
@@ -148,14 +147,12 @@ static struct report ready(const struct worker_params *p, const struct models *m
 }
 
 static void run_job(const struct worker_params *p, const struct job *job,
-    const struct descriptors *files, struct models *models, struct report *last)
+    const struct job_files *files, struct models *models, struct report *last)
 {
     struct pipeline_result result;
     struct pipeline_params pipeline = {
         .job = job,
-        .input = files->input,
-        .output = files->output,
-        .image = files->image,
+        .files = *files,
         .device = models->device,
         .models = models,
         .threads = p->threads,
@@ -164,7 +161,8 @@ static void run_job(const struct worker_params *p, const struct job *job,
     };
     last->kind = REPORT_FAILED;
     if (pipeline_run(&pipeline, &result, &last->error) ||
-        seal_output(files->output, last->sha256, &last->error))
+        seal_output(files->output, last->sha256, &last->error) ||
+        (job->alpha && seal_output(files->alpha, last->alpha_sha256, &last->error)))
         return;
     last->kind = REPORT_DONE;
     last->frames_done = result.frames;
@@ -172,6 +170,7 @@ static void run_job(const struct worker_params *p, const struct job *job,
     last->width = result.width;
     last->height = result.height;
     last->bytes = result.bytes;
+    last->alpha_bytes = result.alpha_bytes;
 }
 
 int worker_main(const struct worker_params *p)
@@ -184,7 +183,7 @@ int worker_main(const struct worker_params *p)
         .threads = p->threads,
     };
     struct job job = { 0 };
-    struct descriptors files = { -1, -1, -1 };
+    struct job_files files = { -1, -1, -1, -1 };
     /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
     models.device = device_open_turn(p->device, p->turn, &last.error);
     const int on_card = models.device && device_is_apart(models.device);

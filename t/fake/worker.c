@@ -3,7 +3,7 @@
  * matted.o (`make fake`), so that t/engine*.t can make a worker do anything at any time.
  *
  *   probe FRAMES MS      report, then wait for the verdict        probe! FRAMES MS    report and go on at once
- *   progress FRAMES      sleep MS      write TEXT                 warn CODE TEXT
+ *   progress FRAMES      sleep MS      write TEXT      alpha TEXT      warn CODE TEXT
  *   done FRAMES MS       report with what was written             lie FRAMES MS       the same with one byte more
  *   fail CODE RETRY TEXT      signal NUMBER      exit STATUS
  *
@@ -28,11 +28,11 @@ static int say(struct report r)
     return send(control, &r, sizeof r, MSG_NOSIGNAL) == sizeof r ? 0 : -1;
 }
 
-static int receive_job(struct job *job, int fds[2])
+static int receive_job(struct job *job, struct job_files *files)
 {
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        char bytes[CMSG_SPACE(JOB_FILES * sizeof(int))];
     } rights;
     struct iovec body = { job, sizeof *job };
     struct msghdr message = {
@@ -41,7 +41,15 @@ static int receive_job(struct job *job, int fds[2])
     if (recvmsg(control, &message, 0) != sizeof *job) {
         return -1;
     }
-    memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), 2 * sizeof(int));
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    int *those[JOB_FILES], fds[JOB_FILES], count = job_files(job, files, those);
+    if (!header) {
+        return -1;
+    }
+    memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
+    for (int i = 0; i < count; i++) {
+        *those[i] = fds[i];
+    }
     return 0;
 }
 
@@ -52,7 +60,7 @@ static void doze(long ms)
 }
 
 /* Follows one line; 1 when the worker is to end. */
-static int follow(char *line, int output, struct report *r)
+static int follow(char *line, const struct job_files *files, struct report *r)
 {
     char word[32] = "";
     long long a = 0, b = 0;
@@ -77,8 +85,11 @@ static int follow(char *line, int output, struct report *r)
     } else if (!strcmp(word, "sleep")) {
         doze((long)a);
     } else if (!strcmp(word, "write")) {
-        ssize_t n = write(output, rest, strlen(rest));
+        ssize_t n = write(files->output, rest, strlen(rest));
         r->bytes += n > 0 ? n : 0;
+    } else if (!strcmp(word, "alpha")) {
+        ssize_t n = write(files->alpha, rest, strlen(rest));
+        r->alpha_bytes += n > 0 ? n : 0;
     } else if (!strcmp(word, "warn")) {
         r->kind = REPORT_WARNING;
         sscanf(rest, "%40s %n", r->error.code, &at);
@@ -90,7 +101,8 @@ static int follow(char *line, int output, struct report *r)
         r->duration_ms = b;
         r->bytes += word[0] == 'l';
         memset(r->sha256, 0xab, sizeof r->sha256);
-        fsync(output);
+        memset(r->alpha_sha256, 0xcd, sizeof r->alpha_sha256);
+        fsync(files->output);
         say(*r);
         return 1;
     } else if (!strcmp(word, "fail")) {
@@ -118,7 +130,7 @@ int worker_main(const struct worker_params *p)
     struct job job;
     struct report r = { REPORT_READY };
     char line[512];
-    int fds[2];
+    struct job_files files;
 
     control = p->control;
     if (getenv("MATTE_FAKE_START")) {
@@ -130,13 +142,13 @@ int worker_main(const struct worker_params *p)
         say(r);
         return 1;
     }
-    if (say(r) || receive_job(&job, fds)) {
+    if (say(r) || receive_job(&job, &files)) {
         return 1;
     }
-    FILE *script = fdopen(fds[0], "r");
+    FILE *script = fdopen(files.input, "r");
     r = (struct report) { 0 };
     while (fgets(line, sizeof line, script)) {
-        if (follow(line, fds[1], &r)) {
+        if (follow(line, &files, &r)) {
             break;
         }
     }

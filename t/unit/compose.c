@@ -487,7 +487,7 @@ static void check_canvas(
 {
     double rgb[3] = { p->color[0] / 255., p->color[1] / 255., p->color[2] / 255. }, color[3];
     from_rgb(p->matrix, rgb, color);
-    for (int plane = 0; plane < (p->opaque ? 3 : 4); plane++)
+    for (int plane = 0; plane < (out->plane[FRAME_A] ? 4 : 3); plane++)
         for (int y = 0; y < plane_height(out, plane); y++)
             for (int x = 0; x < plane_width(out, plane); x++) {
                 int chroma = plane == FRAME_U || plane == FRAME_V;
@@ -495,7 +495,7 @@ static void check_canvas(
                 double got = at(out, plane, x, y), yuv[3], want;
                 from_rgb(p->matrix, s.rgb, yuv);
                 if (plane == FRAME_A) {
-                    want = 255 * s.alpha;
+                    want = 255 * s.alpha; /* whatever is behind */
                 } else {
                     want = yuv[plane] + (plane ? 128 : 16);
                     if (is_moved(cut, p) && s.alpha > 0)
@@ -530,12 +530,13 @@ static void a_canvas_equals_the_reference(void **state)
     run_compositor(&straight, &c, cut);
     for (int i = 0; i < (int)(sizeof places / sizeof *places) * 3; i++) {
         enum { STRAIGHT, COLOR, IMAGE } kind = i % 3;
+        const int alpha = kind == STRAIGHT || i / 3 % 2;
         struct compositor_params p = whole(&shape, kind != STRAIGHT);
         p.canvas_width = places[i / 3].width;
         p.canvas_height = places[i / 3].height;
         p.place = places[i / 3].at;
         struct frame_pool *images = pool_of(p.canvas_width, p.canvas_height, 0, 1);
-        struct frame_pool *outputs = pool_of(p.canvas_width, p.canvas_height, !p.opaque, 1);
+        struct frame_pool *outputs = pool_of(p.canvas_width, p.canvas_height, alpha, 1);
         struct frame *image = frame_take(images, &e), *out = frame_take(outputs, &e);
         paint(image);
         p.background = kind == IMAGE ? image : NULL;

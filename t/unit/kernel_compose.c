@@ -371,6 +371,7 @@ static void the_same_as_on_the_cpu(void **state)
         struct frame_pool *pools[3] = { NULL };
         const int width = 2 + random_below(100), height = 2 + random_below(70);
         const int opaque = i & 1, resized = i / 2 % 2, background = i / 4 % 2;
+        const int alpha = !opaque || i / 8 % 2;
         struct compositor_params p = { .width = width,
             .height = height,
             .low_width = 2 + random_below(60),
@@ -394,7 +395,7 @@ static void the_same_as_on_the_cpu(void **state)
             p.place = (struct placement) { random_below(60) - 30, random_below(40) - 20,
                 1 + random_below(150), 1 + random_below(100) };
         struct frame *source = a_frame(&pools[0], width, height, 0);
-        struct frame *want = a_frame(&pools[1], p.canvas_width, p.canvas_height, !opaque);
+        struct frame *want = a_frame(&pools[1], p.canvas_width, p.canvas_height, alpha);
         struct frame *behind = a_frame(&pools[2], p.canvas_width, p.canvas_height, 0);
         p.background = background && opaque ? behind : NULL;
         struct low low = make_low(p.low_width, p.low_height, i % 5 > 1);
@@ -403,7 +404,8 @@ static void the_same_as_on_the_cpu(void **state)
             { low.foreground ? low.foregrounds : NULL, low.width, low.height, 3, 0 },
             { low.inputs, low.width, low.height, 3, 0 } };
         assert_int_equal(compositor_run(compositor, source, &answer, want, &e), 0);
-        struct canvas canvas = make_canvas(p.canvas_width, p.canvas_height, !opaque, i / 16 % 2);
+        struct canvas canvas = make_canvas(p.canvas_width, p.canvas_height, alpha, i / 16 % 2);
+        canvas.opaque = opaque;
         if (p.background)
             canvas.background = picture_of(behind, 0);
         const struct color_matrix m =

@@ -35,7 +35,7 @@ static int tell(void *data, const struct report *r)
 
 static struct device *device;
 static struct manifest *manifest;
-static int source, the_image;
+static int source, the_alpha, the_image;
 
 static int run(const struct job *job, int input, int output, struct told *told,
     struct pipeline_result *r, struct error *e)
@@ -46,9 +46,7 @@ static int run(const struct job *job, int input, int output, struct told *told,
     };
     struct pipeline_params p = {
         .job = job,
-        .input = input,
-        .output = output,
-        .image = the_image,
+        .files = { input, output, the_alpha, the_image },
         .device = device,
         .models = &models,
         .threads = 2,

@@ -91,7 +91,7 @@ void cpu_guide_run(struct cpu_guide *guide, const struct compositor_params *para
     const struct compositor_low *low, float *lines);
 void cpu_guide_close(struct cpu_guide *guide);
 
-/* cutout: of the source's size, with alpha. output: of the canvas' size; its alpha is written unless opaque. */
+/* cutout: of the source's size, with alpha. output: of the canvas' size; its alpha is written where it has it. */
 struct cpu_place;
 struct cpu_place *cpu_place_open(const struct compositor_params *params);
 void cpu_place_run(struct cpu_place *place, const struct frame *cutout, struct frame *output);

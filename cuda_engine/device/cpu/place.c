@@ -106,13 +106,13 @@ static void whole_luma(struct cpu_place *s, const struct frame *cut, struct fram
     size_t width = (size_t)(at->x1 - at->x0);
     const uint8_t *front = frame_row(cut, FRAME_Y, y - s->params.place.y) + from;
     const uint8_t *alpha = frame_row(cut, FRAME_A, y - s->params.place.y) + from;
-    if (s->params.opaque) {
+    if (out->plane[FRAME_A])
+        memcpy(frame_row(out, FRAME_A, y) + at->x0, alpha, width);
+    if (s->params.opaque)
         blend_luma(frame_row(out, FRAME_Y, y) + at->x0, back_row(s, FRAME_Y, y) + at->x0, front,
             alpha, (int)width);
-        return;
-    }
-    memcpy(frame_row(out, FRAME_Y, y) + at->x0, front, width);
-    memcpy(frame_row(out, FRAME_A, y) + at->x0, alpha, width);
+    else
+        memcpy(frame_row(out, FRAME_Y, y) + at->x0, front, width);
 }
 
 static void whole_chroma(struct cpu_place *s, const struct frame *cut, struct frame *out, int y)
@@ -204,6 +204,11 @@ static void light_luma(struct cpu_place *s, const float *restrict row, struct fr
     struct color_matrix m = cpu_matrix(s->params.matrix);
     int stride = s->params.canvas_width + 1, x1 = s->placed.x1;
     uint8_t *restrict to = frame_row(out, FRAME_Y, y);
+    if (out->plane[FRAME_A]) {
+        uint8_t *restrict alpha = frame_row(out, FRAME_A, y);
+        for (int x = s->placed.x0; x < x1; x++)
+            alpha[x] = round_code(light_at(row, stride, x).a * 255);
+    }
     if (s->params.opaque) {
         const uint8_t *restrict back = back_row(s, FRAME_Y, y);
         for (int x = s->placed.x0; x < x1; x++) {
@@ -212,12 +217,8 @@ static void light_luma(struct cpu_place *s, const float *restrict row, struct fr
         }
         return;
     }
-    uint8_t *restrict alpha = frame_row(out, FRAME_A, y);
-    for (int x = s->placed.x0; x < x1; x++) {
-        struct light p = light_at(row, stride, x);
-        to[x] = round_code(codes_of(m, p).y);
-        alpha[x] = round_code(p.a * 255);
-    }
+    for (int x = s->placed.x0; x < x1; x++)
+        to[x] = round_code(codes_of(m, light_at(row, stride, x)).y);
 }
 
 static void light_chroma(struct cpu_place *s, struct frame *out, int y)
@@ -246,7 +247,7 @@ static void light_chroma(struct cpu_place *s, struct frame *out, int y)
 static void clear(struct cpu_place *s, struct frame *out)
 {
     const struct compositor_params *p = &s->params;
-    for (int y = 0; !p->opaque && y < p->canvas_height; y++)
+    for (int y = 0; out->plane[FRAME_A] && y < p->canvas_height; y++)
         memset(frame_row(out, FRAME_A, y), 0, (size_t)p->canvas_width);
     for (int i = FRAME_Y; p->opaque && i <= FRAME_V; i++) {
         int chroma = i != FRAME_Y;

@@ -138,6 +138,7 @@ static struct canvas canvas_of(const struct cuda_compositor *o, const struct fra
         .interleaved = f->layout == FRAME_NV12,
         .width = f->width,
         .height = f->height,
+        .opaque = p->opaque,
         .color = { round_code(color.y), round_code(color.u), round_code(color.v) },
     };
     if (o->background)
@@ -219,6 +220,7 @@ static int make(struct cuda_compositor *o, const struct frame *source,
     struct canvas canvas = canvas_of(o, output);
     if (o->cut) {
         struct canvas cut = canvas_of(o, o->cut);
+        cut.opaque = 0;
         if (cut_out(o, source, low, &cut, 0, 0, e) || put(o, &canvas, e))
             return -1;
     } else {

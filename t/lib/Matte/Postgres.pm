@@ -200,7 +200,7 @@ sub query { my ($self, $sql) = @_; return $self->send($sql)->receive; }
 
 # Calls a function of schema matte, its arguments as literals (undef: NULL). api_*: a hash an answer; others: the first
 # column of the first row.
-my @ANSWER = qw(outcome key_id tenant_id rate_per_min burst starts_per_min starts_burst scope job_id status code body output_key total);
+my @ANSWER = qw(outcome key_id tenant_id rate_per_min burst starts_per_min starts_burst scope job_id status code body output_key alpha_key total);
 
 sub call {
     my ($self, $function, @arguments) = @_;

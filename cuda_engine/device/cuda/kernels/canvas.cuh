@@ -5,6 +5,11 @@
 #include "canvas.h"
 #include "picture.cuh"
 
+DEVICE_FN int is_straight(const struct canvas &c)
+{
+    return c.a && !c.opaque;
+}
+
 /* Codes of the background at a pixel, and at a chroma sample. */
 DEVICE_FN unsigned char back_luma(const struct canvas &c, int x, int y)
 {

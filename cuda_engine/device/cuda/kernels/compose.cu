@@ -105,7 +105,7 @@ DEVICE_FN void put_row(const struct canvas &c, struct quad q, int x, int y)
 {
     if (y >= c.height)
         return;
-    if (!c.a) {
+    if (!is_straight(c)) {
 #pragma unroll
         for (int k = 0; k < 4; k++)
             if (x + k < c.width)
@@ -125,8 +125,8 @@ DEVICE_FN void put_sample(const struct compose_params &p, const struct held &hel
     if (2 * x >= c.width)
         return;
     if (!count) { /* beside the picture */
-        put_chroma(c, x, y, c.a ? CHROMA_GREY : back_chroma(c, 1, x, y),
-            c.a ? CHROMA_GREY : back_chroma(c, 2, x, y));
+        put_chroma(c, x, y, is_straight(c) ? CHROMA_GREY : back_chroma(c, 1, x, y),
+            is_straight(c) ? CHROMA_GREY : back_chroma(c, 2, x, y));
         return;
     }
     const struct answer a = enlarged(held.answers, held.patch, p.size,
@@ -134,7 +134,7 @@ DEVICE_FN void put_sample(const struct compose_params &p, const struct held &hel
         small_place_of((float)(2 * y - p.y + 1), p.size.height, p.size.low_height), answer_mix);
     const float u = foreground_chroma(limited_chroma(p.source.decoding, source.x), a.u);
     const float v = foreground_chroma(limited_chroma(p.source.decoding, source.y), a.v);
-    if (c.a) {
+    if (is_straight(c)) {
         put_chroma(c, x, y, round_code(u), round_code(v));
         return;
     }

@@ -55,9 +55,10 @@ DEVICE_FN void put_pixel(const struct place_params &p, int x, int y, struct ligh
     uint8_t *to = c.y + (size_t)y * c.y_pitch + x;
     const int outside = x < p.x0 || x >= p.x1 || y < p.y0 || y >= p.y1;
     const float luma = codes_of(p.matrix, light).y;
-    if (c.a) {
-        *to = round_code(luma);
+    if (c.a)
         c.a[(size_t)y * c.a_pitch + x] = round_code(light.a * 255);
+    if (is_straight(c)) {
+        *to = round_code(luma);
     } else {
         const unsigned char back = back_luma(c, x, y);
         *to = outside ? back : over(back, luma, light.a);
@@ -82,7 +83,7 @@ KERNEL(place, PLACE_THREADS)
     const int count = (2 * sx + 1 < c.width ? 2 : 1) * (2 * sy + 1 < c.height ? 2 : 1);
     const struct light none = { 0, 0, 0, 0 }, mean = mean_light(sum, none, none, none, count);
     const struct codes codes = codes_of(p.matrix, mean);
-    if (c.a)
+    if (is_straight(c))
         put_chroma(c, sx, sy, round_code(codes.u), round_code(codes.v));
     else
         put_chroma(c, sx, sy, over(back_chroma(c, 1, sx, sy), codes.u, mean.a),
