@@ -47,8 +47,8 @@ int models_understand(
     const struct models *models, const char *name, const struct prompt *prompt, struct error *e)
 {
     struct choice choice;
-    if (!prompt->count || (!models_choose(models, name, 1, 1, 1, &choice, NULL) &&
-                              choice.manifest->kind == KIND_DESCRIBED))
+    models_choose(models, name, 1, 1, 1, &choice, NULL); /* no manifest where none is installed */
+    if (!prompt->count || (choice.manifest && choice.manifest->kind == KIND_DESCRIBED))
         return 0;
     return prompt_understood(prompt, e) ? -1 : prompt_warning(prompt, e);
 }
