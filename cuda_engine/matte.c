@@ -561,7 +561,7 @@ static int run(
     struct options *o, struct models *models, const struct job_files *files, struct error *e)
 {
     struct progress progress = { .total = 1, .start = now(), .terminal = isatty(STDERR_FILENO) };
-    struct pipeline_result result;
+    struct pipeline_result result = { 0 };
     struct device *device = device_open(o->device, e);
     if (!device)
         return -1;

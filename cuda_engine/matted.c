@@ -223,7 +223,7 @@ static int start(struct error *e)
         .card_reserve = config.card_reserve,
         .worker = { .manifests = manifests,
             .manifest_count = manifest_count,
-            .model = "original", /* the API's own choice */
+            .model = config.warm,
             .budget = config.network_budget * 1000000,
             .device = config.device,
             .threads = threads(),

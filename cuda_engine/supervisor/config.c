@@ -25,6 +25,7 @@ const struct config_key config_keys[] = {
     { "device",                CONFIG_CHOICE,   AT(device),                "auto",      0, 0, "auto|cpu|cuda|cuda:N" },
     { "workers",               CONFIG_NUMBER,   AT(workers),               "1",         1, 64, 0 },
     { "threads",               CONFIG_NUMBER,   AT(threads),               "0",         0, 1024, 0 },
+    { "warm",                  CONFIG_CHOICE,   AT(warm),                  "original",  0, 0, "original|light|human|pro" },
     { "worker_memory",         CONFIG_BYTES,    AT(worker_memory),         "4g",        256 K K, 1024 K K K, 0 },
     { "card_reserve",          CONFIG_BYTES,    AT(card_reserve),          "256m",      0, 1024 K K K, 0 },
     { "worker_sandbox",        CONFIG_SWITCH,   AT(worker_sandbox),        "on",        0, 1, 0 },

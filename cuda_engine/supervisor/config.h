@@ -17,6 +17,7 @@ struct config {
     char *database, *state, *socket, *models, *model_files;
     char *engine_id; /* "": host name and pid */
     char *device, *user, *group, *log;
+    char *warm; /* the model of the first workers */
     int64_t socket_mode, workers, threads;
     int64_t lease, heartbeat, poll, drain;
     int64_t fetch_max_bytes, image_max_bytes, fetch_timeout, fetch_connect_timeout;

@@ -148,15 +148,15 @@ static const struct {
     { CALL(statx), ENOSYS },
     { CALL(readlink), EACCES },
     { CALL(readlinkat), EACCES },
-    { CALL(ioctl), ENOTTY },
     { CALL(clone3), ENOSYS }, /* its flags hide behind a pointer; glibc falls back to clone() */
+    { CALL(arch_prctl), EINVAL }, /* oneDNN asks for the matrix unit */
     { CALL(sched_setaffinity), EPERM },
     { CALL(get_mempolicy), ENOSYS },
     { CALL(mbind), ENOSYS },
     { CALL(set_mempolicy), ENOSYS },
 };
 
-static int add_rules(scmp_filter_ctx filter, int control)
+static int add_rules(scmp_filter_ctx filter, int control, enum sandbox_device device)
 {
     static const int messages[] = { CALL(sendmsg), CALL(recvmsg), CALL(sendto), CALL(recvfrom) };
     int result = 0;
@@ -168,6 +168,9 @@ static int add_rules(scmp_filter_ctx filter, int control)
     for (size_t i = 0; !result && i < sizeof messages / sizeof *messages; i++)
         result = seccomp_rule_add(
             filter, SCMP_ACT_ALLOW, messages[i], 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)control));
+    if (!result)
+        result = seccomp_rule_add(filter,
+            device == SANDBOX_CARD ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOTTY), CALL(ioctl), 0);
     if (!result) /* threads; without the flag it is fork() */
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(clone), 1,
             SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
@@ -183,7 +186,7 @@ static int add_rules(scmp_filter_ctx filter, int control)
     return result;
 }
 
-int sandbox_seal(int control, struct error *e)
+int sandbox_seal(int control, enum sandbox_device device, struct error *e)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
@@ -192,7 +195,7 @@ int sandbox_seal(int control, struct error *e)
     if (!result)
         result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (!result)
-        result = add_rules(filter, control);
+        result = add_rules(filter, control, device);
     if (!result)
         result = seccomp_load(filter);
     seccomp_release(filter);

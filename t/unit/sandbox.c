@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -184,10 +185,10 @@ static const struct attempt {
     { "the control socket", talk, 0 },
 };
 
-static void shut(void)
+static void shut(enum sandbox_device device)
 {
     struct error e;
-    if (sandbox_isolate(0, &e) || sandbox_seal(control[0], &e)) {
+    if (sandbox_isolate(0, &e) || sandbox_seal(control[0], device, &e)) {
         fprintf(stderr, "# %s\n", e.text);
         _exit(77);
     }
@@ -200,13 +201,12 @@ static int status_of(pid_t pid)
     return status;
 }
 
-static void every_attempt_ends_as_it_should(void **state)
+static void try_all(enum sandbox_device device)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
         pid_t pid = fork();
         if (!pid) {
-            shut();
+            shut(device);
             _exit(attempts[i].make());
         }
         int status = status_of(pid);
@@ -214,6 +214,28 @@ static void every_attempt_ends_as_it_should(void **state)
                                       : WIFEXITED(status) && WEXITSTATUS(status) == 0;
         if (!good)
             fail_msg("%s: wait status %#x", attempts[i].name, (unsigned)status);
+    }
+}
+
+static void every_attempt_ends_as_it_should(void **state)
+{
+    (void)state;
+    try_all(SANDBOX_PROCESSOR);
+    try_all(SANDBOX_CARD);
+}
+
+static void only_a_cards_driver_has_ioctl(void **state)
+{
+    (void)state;
+    for (int card = 0; card < 2; card++) {
+        pid_t pid = fork();
+        if (!pid) {
+            int bytes;
+            shut(card ? SANDBOX_CARD : SANDBOX_PROCESSOR);
+            int result = ioctl(control[0], FIONREAD, &bytes);
+            _exit(card ? result != 0 : result != -1 || errno != ENOTTY);
+        }
+        assert_int_equal(status_of(pid), 0);
     }
 }
 
@@ -235,7 +257,7 @@ static void threads_from_before_are_bound(void **state)
         struct error e;
         sem_init(&sealed, 0, 0);
         if (sandbox_isolate(0, &e) || pthread_create(&t, NULL, late_socket, NULL) ||
-            sandbox_seal(control[0], &e))
+            sandbox_seal(control[0], SANDBOX_PROCESSOR, &e))
             _exit(77);
         sem_post(&sealed);
         pthread_join(t, NULL);
@@ -255,7 +277,7 @@ static void it_dies_with_its_parent(void **state)
         if (!fork()) {
             char byte;
             close(alive[0]);
-            shut();
+            shut(SANDBOX_PROCESSOR);
             if (write(alive[1], "x", 1) == 1)
                 while (read(other[0], &byte, 1) != 0)
                     continue; /* for ever: nobody writes */
@@ -279,7 +301,7 @@ static void memory_is_bounded(void **state)
     pid_t pid = fork();
     if (!pid) {
         struct error e;
-        if (sandbox_isolate(256 << 20, &e) || sandbox_seal(control[0], &e))
+        if (sandbox_isolate(256 << 20, &e) || sandbox_seal(control[0], SANDBOX_PROCESSOR, &e))
             _exit(77);
         void *volatile block = malloc(512 << 20);
         _exit(block != NULL);
@@ -292,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_attempt_ends_as_it_should),
+        cmocka_unit_test(only_a_cards_driver_has_ioctl),
         cmocka_unit_test(threads_from_before_are_bound),
         cmocka_unit_test(it_dies_with_its_parent),
 #ifndef __SANITIZE_ADDRESS__

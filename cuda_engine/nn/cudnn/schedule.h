@@ -101,7 +101,7 @@ void schedule_free(struct schedule *s);
  */
 struct operation {
     int (*add)(struct schedule *s, const struct node *n, struct error *e);
-    size_t (*workspace)(const struct schedule *s, const struct node *n);   /* bytes; NULL: none */
+    size_t (*workspace)(const struct schedule *s, const struct node *n); /* bytes; NULL: none */
     int reads_gaps, writes_gaps; /* between the pixels of its inputs and its output */
 };
 
