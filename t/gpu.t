@@ -339,7 +339,7 @@ for my $case (['mov', '--background', $over, qw(--canvas 320x400 --scale 0.8 --o
 # What a job takes of a card is known before: it is not exceeded, nor far from what is taken, but for the driver's own.
 my $driver_mib = 384;
 my $hd = ffmpeg(qw(-f lavfi -i testsrc2=size=1920x1080:rate=10 -frames:v 2 -c:v libx264 -bf 3 -refs 16 -pix_fmt yuv420p), "$dir/hd.mp4");
-for my $case (['mp4', qw(--background green)], ['webm'], ['mov', qw(--background red --canvas 1280x720 --scale 0.7)]) {
+for my $case (['mp4', qw(--background green)], ['webm'], ['mov', '--background', '#ff0000', qw(--canvas 1280x720 --scale 0.7)]) {
     my ($format, @options) = @$case;
     ($ended, $said) = job({}, 'cuda', $hd, "$dir/card.$format", @options);
     is($ended, 0, "memory, $format: made") or diag $said;

@@ -28,6 +28,7 @@ static const char *const kinds[] = {
     [SOFTMAX] = "softmax",
     [NORMALISE] = "normalise",
     [COPY] = "copy",
+    [ATTENTION] = "attention",
     [PLAIN] = "plain",
 };
 
