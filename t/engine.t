@@ -281,11 +281,11 @@ subtest 'a lease that another engine has taken' => sub {
     my $id = script('probe 10 2000', 'write first', 'sleep 30000');
     my $job = $jobs->reaches($id, 'processing');
     wait_for { $engine->events('job_probed', job_id => $id) } 5, 'the probe';
+    spew("$dir/www/script$scripts", join "\n", good(), '');
     $pg->psql("SELECT matte.job_release('$id', $job->{lease_no})");
     my $lost = wait_for { $engine->events('lease_lost', job_id => $id) } 5, 'the loss to be noticed';
     is $lost->{lease_no}, 1;
     like $lost->{err}, qr/another run/;
-    spew("$dir/www/script$scripts", join "\n", good(), '');
     $job = $jobs->over($id);
     is_deeply [@$job{qw(status lease_no)}], ['completed', 2];
     is output($job), 'video';
