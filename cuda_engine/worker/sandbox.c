@@ -148,7 +148,7 @@ static const struct {
     { CALL(statx), ENOSYS },
     { CALL(readlink), EACCES },
     { CALL(readlinkat), EACCES },
-    { CALL(clone3), ENOSYS }, /* its flags hide behind a pointer; glibc falls back to clone() */
+    { CALL(clone3), ENOSYS },     /* its flags hide behind a pointer; glibc falls back to clone() */
     { CALL(arch_prctl), EINVAL }, /* oneDNN asks for the matrix unit */
     { CALL(sched_setaffinity), EPERM },
     { CALL(get_mempolicy), ENOSYS },
