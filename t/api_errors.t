@@ -154,8 +154,8 @@ subtest 'nginx\'s own pages' => sub {
     is($problem->{json}{title}, 'Forbidden');
     my $head = $nginx->request('HEAD', '/forbidden');
     is_deeply([$head->{status}, $head->{content} // '', $head->{headers}{'content-type'}], [403, '', 'application/json'], 'HEAD');
-    my $line = parsed($nginx->raw("POST /v1/jobs HTTP/1.1\r\nX-Api-Key: $key\r\nContent-Length: 38\r\n$end"
-                                  . '{"video_url":"http://x","model":"pro"}'))->{line};
+    my $line = parsed($nginx->raw("POST /v1/jobs HTTP/1.1\r\nX-Api-Key: $key\r\nContent-Length: 46\r\n$end"
+                                  . '{"video_url":"http://x","output_format":"mp4"}'))->{line};
     is($line, 'HTTP/1.1 422 Unprocessable Content', 'a reason phrase that nginx does not know');
 };
 
