@@ -272,6 +272,7 @@ bench() { # bench PART
     # shellcheck disable=SC2086
     if [ "$1" = pro ]; then unpack $unpacked_bench; fi
     perl -It/lib "t/bench/$1.pl" "${@:2}"
+    if [ "$1" = matte ]; then perl -It/lib t/formats.t | grep '^matte\.'; fi # alpha, through each kind of file
 }
 
 # ---- a real card ----------------------------------------------------------------------------------------------------
