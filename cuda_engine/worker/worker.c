@@ -173,25 +173,22 @@ static void run_job(const struct worker_params *p, const struct job *job,
     last->alpha_bytes = result.alpha_bytes;
 }
 
-/* Into the sandbox, warm. */
+/*
+ * Into the sandbox, warm. A card's libraries load others, and compile, when a network is planned: that is before the files
+ * go, and as the driver has threads already there is nothing that is lost by it.
+ */
 static int close_in(const struct worker_params *p, struct models *models, struct error *e)
 {
-    return (p->sandbox && sandbox_isolate(p->memory_limit, e)) || warm_up(models, p->model, e) ||
-                   (p->sandbox && sandbox_seal(p->control, SANDBOX_PROCESSOR, e))
-               ? -1
-               : 0;
-}
-
-/*
- * The same with a card. Its libraries load others, and compile, when a network is planned: that is before the files go,
- * and as the driver has threads already there is nothing that is lost by it.
- */
-static int close_in_on_card(const struct worker_params *p, struct models *models, struct error *e)
-{
-    return warm_up_somewhere(models, p->model, e) || (p->sandbox && sandbox_isolate(0, e)) ||
-                   (p->sandbox && sandbox_seal(p->control, SANDBOX_CARD, e))
-               ? -1
-               : 0;
+    const int on_card = device_is_apart(models->device);
+    if ((on_card && warm_up_somewhere(models, p->model, e)) ||
+        (p->sandbox && sandbox_isolate(on_card ? 0 : p->memory_limit, e)) ||
+        (!on_card && warm_up(models, p->model, e)))
+        return -1;
+    if (!p->sandbox)
+        return 0;
+    /* by now the processor may have become the device */
+    return sandbox_seal(
+        p->control, device_is_apart(models->device) ? SANDBOX_CARD : SANDBOX_PROCESSOR, e);
 }
 
 int worker_main(const struct worker_params *p)
@@ -207,9 +204,7 @@ int worker_main(const struct worker_params *p)
     struct job_files files = { -1, -1, -1, -1 };
     /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
     models.device = device_open_turn(p->device, p->turn, &last.error);
-    if (!models.device ||
-        (device_is_apart(models.device) ? close_in_on_card(p, &models, &last.error)
-                                        : close_in(p, &models, &last.error))) {
+    if (!models.device || close_in(p, &models, &last.error)) {
         report((void *)p, &last);
         return 1;
     }
