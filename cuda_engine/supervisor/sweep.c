@@ -19,7 +19,7 @@
 
 enum {
     PATHS = 100,   /* a step */
-    JOBS = 200,    /* a step: with all that belongs to them some thousand rows */
+    JOBS = 100,    /* a step: with all that belongs to them a thousand rows and more */
     ROWS = 1000,   /* a step, of a kind */
     LIST = 16384,  /* bytes of a message: a verb and at most PATHS paths, one a line */
     WALKS = 4,     /* in the time that orphans are kept */
