@@ -86,6 +86,8 @@ my @faults = (
         'plain', 'solve', $wrong],
     ['a picture is written beyond its end', 'fit.cu', 'y >= p.in_height' => 'y > p.in_height',
         'asan', 'fit', qr/heap-buffer-overflow/],
+    ['a pixel is made beyond the end', 'scale.cu', 'y >= p.to_height' => 'y > p.to_height',
+        'asan', 'scale', qr/heap-buffer-overflow/],
     ['a formula is wrong', 'guide.cuh', 'round_code(level_alpha(' => 'round_code((',
         'plain', 'guide', $wrong],
     ['a row of a matrix is read beyond its end', 'matrix.cuh', 'x + MATRIX_VECTOR <= count' => 'x < count',
