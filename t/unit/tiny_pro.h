@@ -79,12 +79,19 @@ __attribute__((unused)) static void tiny_encoder(struct manifest *m)
 }
 
 /*
- * Logits are TINY_STEEP * (red - 1/2), and those of the hint are added where there is one. Trust is the mean of the box's
- * corners in sides of the picture, and where there is a hint its mean.
+ * Logits are TINY_STEEP * (red - 1/2), and those of the hint are added where there is one. Trust is what tiny_trust() says
+ * of the box, and where there is a hint the mean of its plane.
  */
+__attribute__((unused)) static float tiny_trust(float left, float top, float right, float bottom)
+{
+    const float upper = 2, lower = 3; /* as SAM labels corners */
+    return (upper * (left + 2 * top) + lower * (right + 2 * bottom)) / (4 * TINY_SIDE);
+}
+
 __attribute__((unused)) static void tiny_decoder(struct manifest *m)
 {
     static const float red[TINY_CHANNELS] = { TINY_STEEP, 0, 0, -TINY_STEEP / 2.f };
+    static const float weights[] = { 1.f / TINY_SIDE, 2.f / TINY_SIDE };
     static const float larger[] = { 1, 1, TINY_MASK / TINY_EMBEDDING, TINY_MASK / TINY_EMBEDDING };
     *m = (struct manifest) { 0 };
     begin(13);
@@ -101,8 +108,11 @@ __attribute__((unused)) static void tiny_decoder(struct manifest *m)
     node("Mul", "mask_input,has_mask_input", "hint");
     node("Add", "wide,hint", "low_res_masks");
     output("low_res_masks");
-    scalar("side", 1.f / TINY_SIDE);
-    node("Mul", "point_coords,side", "corners");
+    floats("weights", weights, 3, (int[]) { 1, 1, 2 });
+    int64s("last", (int64_t[]) { 2 }, 1);
+    node("Unsqueeze", "point_labels,last", "labels");
+    node("Mul", "labels,weights", "weighted");
+    node("Mul", "point_coords,weighted", "corners");
     set_int(node("ReduceMean", "corners", "middle"), "keepdims", 0);
     set_int(node("ReduceMean", "hint", "hinted"), "keepdims", 0);
     node("Add", "middle,hinted", "sum");
