@@ -4,18 +4,22 @@
 # card, or one that cannot do the work.
 use strict;
 use warnings;
+use File::Temp qw(tempdir);
 use Matte::Media;
 use Matte::Stack;
 use Matte::Test;
 use Test::More;
 
 my ($root, $dir) = (root(), workspace());
-my ($gpu, $traces) = ("$root/build/gpu", "$dir/traces");
+my $gpu = "$root/build/gpu";
+my $shared = tempdir('matte.XXXXXX', DIR => '/dev/shm', CLEANUP => 1);    # what a worker on a card may write
+my ($traces, $once) = ("$shared/traces", "$shared/once");
 if (!-e "$gpu/libcuda.so.1") {
     die "the emulated drivers are not built, and CI must have them\n" if $ENV{CI};
     plan skip_all => 'no CUDA toolkit: neither device/cuda nor the emulated drivers are built';
 }
-for my $folder ($traces, "$dir/once") {    # workers write there, as nobody
+chmod 0755, $shared;
+for my $folder ($traces, $once) {    # workers write there, as nobody
     mkdir $folder or die "$folder: $!";
     chmod 0777, $folder;
 }
@@ -23,7 +27,8 @@ for my $folder ($traces, "$dir/once") {    # workers write there, as nobody
 # The environment of a matted that meets the emulated libraries, with these settings of theirs.
 sub card {
     my (%settings) = @_;
-    return { LD_LIBRARY_PATH => $gpu, CUEMU_KERNELS => "$gpu/kernels/plain.so", CUEMU_TRACE => "$traces/",
+    my $read = "$gpu:$root/t/data/cards";    # the sandbox leaves the libraries' folders to be read
+    return { LD_LIBRARY_PATH => $read, CUEMU_KERNELS => "$gpu/kernels/plain.so", CUEMU_TRACE => "$traces/",
         map { ("CUEMU_$_" => $settings{$_}) } keys %settings };
 }
 
@@ -142,9 +147,9 @@ subtest 'no session of NVENC is free' => sub {
 };
 
 subtest 'the context is lost' => sub {
-    spew("$dir/once/lost", '');
-    chmod 0666, "$dir/once/lost";
-    my $engine = restart({ FAIL => 'cuEventRecord:9:719', FAIL_ONCE => "$dir/once/lost" }, device => 'cuda:0');
+    spew("$once/lost", '');
+    chmod 0666, "$once/lost";
+    my $engine = restart({ FAIL => 'cuEventRecord:9:719', FAIL_ONCE => "$once/lost" }, device => 'cuda:0');
     my $job = job(output_format => 'mp4', bg_type => 'green');
     is $job->{status}, 'completed', 'completed, by another worker' or return diag($job->{error});
     my ($failed) = $engine->events('job_attempt_failed');
