@@ -1,5 +1,6 @@
-# Each output format as readers that share nothing with it see it: ffprobe and libvpx, webpinfo and dwebp, unzip. The
-# alpha of the PNG sequence is what the compositor made; MOV and WebP must hold the same, WebM nearly.
+# Each output format as readers that share nothing with it see it: ffprobe and libvpx, webpinfo and dwebp, unzip, and
+# Chromium what is made for browsers. The alpha of the PNG sequence is what the compositor made; MOV and WebP must hold the
+# same, WebM nearly.
 #   MATTE_BIN          the program (build/engine/matte)
 #   MATTE_MODELS, MATTE_MODEL_FILES   as in its usage
 
@@ -7,8 +8,11 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Digest::SHA qw(sha256_hex);
 use JSON::PP;
+use List::Util qw(max);
 use Test::More;
+use Matte::Browser;
 use Matte::Media;
 use Matte::Test;
 
@@ -195,6 +199,53 @@ sub webp_alpha {
     my $alpha = raw_video($file, 'format=bgra,alphaextract', 'gray');
     my $want = join '', map { ord >= 128 ? "\xff" : "\0" } split //, $truth;
     is(($alpha ^ $want) =~ tr/\0//c, 0, 'gif: one bit of alpha, at a half');
+}
+
+# ---- a browser ----
+
+sub hashes { my ($alpha) = @_; return map { sha256_hex(substr $alpha, $_ * $pixels, $pixels) } 0 .. $frames - 1 }
+
+# Mean R, G, B of what is opaque in the first picture.
+sub opaque_color {
+    my @rgba = unpack '(a4)*', raw_video("$dir/sequence/000001.png", 'null', 'rgba');
+    my @opaque = grep { ord(substr $_, 3) == 255 } @rgba;
+    my @sum = (0) x 3;
+    for my $pixel (@opaque) {
+        my @rgb = unpack 'C3', $pixel;
+        $sum[$_] += $rgb[$_] for 0 .. 2;
+    }
+    return map { $_ / @opaque } @sum;
+}
+
+{
+    my @color = opaque_color();
+    my @files = (
+        # type, file, the alpha that it must show, how far colours may be off
+        ['video/webm', 'out.webm',   raw_video("$dir/out.webm", 'alphaextract', 'gray', '-c:v', 'libvpx-vp9'), 2],
+        ['video/webm', 'exact.webm', $truth, 2],
+        ['image/webp', 'out.webp',   $truth, 2],
+        ['image/gif',  'out.gif',    raw_video("$dir/out.gif", 'format=bgra,alphaextract', 'gray'), 4],
+    );
+    my @middles = map { ($_ + .5) / 25 } 0 .. $frames - 1;
+    my @shown = shown(map { my ($type, $name) = @$_; [$type, "$dir/$name", $type =~ /video/ ? @middles : ()] } @files);
+    for (@files) {
+        my ($type, $name, $alpha, $most) = @$_;
+        my $seen = shift @shown;
+        my @pictures = @{ $seen->{pictures} };
+        is("$seen->{width}x$seen->{height}", "${width}x$height", "browser: $name, its size");
+        cmp_ok(abs($seen->{duration} - $frames / 25), '<', .02, "browser: $name, its duration");
+        if ($seen->{played}) {
+            is($seen->{played}{pictures}, $frames, "browser: $name is played, every picture");
+            is($seen->{played}{end}, $seen->{duration}, "browser: $name is played to its end");
+        } else {
+            is(join(' ', map { "$_->{time} $_->{duration}" } @pictures), join(' ', map { $_ / 25 . ' 0.04' } 0 .. $frames - 1),
+                "browser: $name, every picture at its time");
+        }
+        is(join(' ', map { $_->{alpha} } @pictures), join(' ', hashes($alpha)), "browser: $name, alpha of every picture");
+        my $off = max map { abs $pictures[0]{color}[$_] - $color[$_] } 0 .. 2;
+        cmp_ok($off, '<=', $most, sprintf "browser: $name, its colours (%.1f off)", $off);
+        cmp_ok($_, '>', $pixels / 10, "browser: $name, there is what is clear and what is opaque") for $pictures[0]{clear}, $pictures[0]{opaque};
+    }
 }
 
 # ---- MP4 ----
