@@ -235,6 +235,7 @@ sub opaque_color {
         is("$seen->{width}x$seen->{height}", "${width}x$height", "browser: $name, its size");
         cmp_ok(abs($seen->{duration} - $frames / 25), '<', .02, "browser: $name, its duration");
         if ($seen->{played}) {
+            same_times("browser: $name", map { $_->{time} } @pictures);
             is($seen->{played}{pictures}, $frames, "browser: $name is played, every picture");
             is($seen->{played}{end}, $seen->{duration}, "browser: $name is played to its end");
         } else {

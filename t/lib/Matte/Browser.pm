@@ -16,9 +16,9 @@ our @EXPORT = qw(shown);
 
 my $page = do { local $/; <DATA> };
 
-# For each [type, file, times to look at: a video's]: {width, height, duration, pictures}, of a video also what was played:
-# {pictures, end}. Each of pictures is {alpha: sha256 of a byte a pixel, clear, opaque: how many pixels are, color: mean R,
-# G, B of the opaque ones}, of an animation also {time, duration}, in seconds.
+# For each [type, file, times to look at: a video's, rising, each of another picture]: {width, height, duration, pictures},
+# of a video also what was played: {pictures, end}. Each of pictures is {time, alpha: sha256 of a byte a pixel, clear,
+# opaque: how many pixels are, color: mean R, G, B of the opaque ones}, of an animation also {duration}; in seconds.
 sub shown {
     my (@files) = @_;
     my $list = encode_json([map { my ($type, $file, @times) = @$_;
@@ -85,6 +85,18 @@ async function open(url)
     return video;
 }
 
+/* The first picture to be seen whose time is greater: a video may say that it is there while it still shows the last one. */
+async function after(video, time)
+{
+    for (;;) {
+        const frame = new VideoFrame(video);
+        if (frame.timestamp / 1e6 > time)
+            return frame;
+        frame.close();
+        await new Promise(requestAnimationFrame);
+    }
+}
+
 async function film(bytes, type, times)
 {
     const url = URL.createObjectURL(new Blob([bytes], { type })), video = await open(url), pictures = [];
@@ -92,7 +104,9 @@ async function film(bytes, type, times)
         const there = happens(video, 'seeked');
         video.currentTime = time;
         await there;
-        pictures.push(await look(video, video.videoWidth, video.videoHeight));
+        const frame = await after(video, pictures.at(-1)?.time ?? -1);
+        pictures.push({ ...await look(frame, video.videoWidth, video.videoHeight), time: frame.timestamp / 1e6 });
+        frame.close();
     }
     const played = await open(url), end = happens(played, 'ended');
     await played.play();
