@@ -57,7 +57,7 @@ sub in_sync {
 sub same_times {
     my ($name, @times) = @_;
     cmp_ok($times[0], '<', 0.01, "$name: it starts at once");    # WebM: after what Opus skips
-    is(join(' ', map { sprintf '%.2f', $_ - $times[0] } @times), join(' ', map { sprintf '%.2f', $_ / 25 } 0 .. $frames - 1),
+    is(join(' ', map { sprintf '%.3f', $_ - $times[0] } @times), join(' ', map { sprintf '%.3f', $_ / 25 } 0 .. $frames - 1),
         "$name: the source's times");
     return;
 }
@@ -115,6 +115,7 @@ for (['over.mp4', '--background', 'green'], ['out.gif']) {
     is(join(' ', map { video($file, $_) } qw(codec_name profile codec_tag_string pix_fmt color_range color_space)),
         'prores 4444 ap4h yuva444p12le tv smpte170m', 'mov: ProRes 4444');
     is(stream($file, 'a:0', 'codec_name'), 'aac', 'mov: AAC is copied');
+    is(ord((slurp($file) =~ /icpf.{17}(.)/s)[0]) & 15, 2, 'mov: 16 bits of alpha');
     same_times('mov', frame_times($file));
     in_sync($file);
     my $alpha = pack 'C*', map { int(($_ * 255 + 2047) / 4095) } unpack 'v*', raw_video($file, 'alphaextract', 'gray12le');
@@ -216,28 +217,32 @@ sub webp_alpha {
 
 sub hashes { my ($alpha) = @_; return map { sha256_hex(substr $alpha, $_ * $pixels, $pixels) } 0 .. $frames - 1 }
 
-# Mean R, G, B of what is opaque in the first picture.
-sub opaque_color {
-    my @rgba = unpack '(a4)*', raw_video("$dir/sequence/000001.png", 'null', 'rgba');
-    my @opaque = grep { ord(substr $_, 3) == 255 } @rgba;
+# Mean R, G, B of the pixels of the sequence's first picture whose alpha is of least..most.
+sub mean_color {
+    my ($least, $most) = @_;
     my @sum = (0) x 3;
-    for my $pixel (@opaque) {
+    my @pixels = grep { my $alpha = ord substr $_, 3; $alpha >= $least && $alpha <= $most }
+        unpack '(a4)*', raw_video("$dir/sequence/000001.png", 'null', 'rgba');
+    for my $pixel (@pixels) {
         my @rgb = unpack 'C3', $pixel;
         $sum[$_] += $rgb[$_] for 0 .. 2;
     }
-    return map { $_ / @opaque } @sum;
+    return map { $_ / @pixels } @sum;
 }
 
 {
-    my @color = opaque_color();
+    my %color = (opaque => [mean_color(255, 255)], soft => [mean_color(64, 191)]);
     my @files = (
-        # type, file, how far colours may be off
-        ['video/webm', 'out.webm', 2], ['video/webm', 'exact.webm', 2], ['image/webp', 'out.webp', 2], ['image/gif', 'out.gif', 4],
+        # type, file, how far colours may be off; what is soft shows whether they are straight
+        ['video/webm', 'out.webm',   opaque => 2, soft => 8],
+        ['video/webm', 'exact.webm', opaque => 2, soft => 8],
+        ['image/webp', 'out.webp',   opaque => 2, soft => 8],
+        ['image/gif',  'out.gif',    opaque => 4],
     );
     my @middles = map { ($_ + .5) / 25 } 0 .. $frames - 1;
     my @shown = shown(map { my ($type, $name) = @$_; [$type, "$dir/$name", $type =~ /video/ ? @middles : ()] } @files);
     for (@files) {
-        my ($type, $name, $most) = @$_;
+        my ($type, $name, %most) = @$_;
         my $seen = shift @shown;
         my @pictures = @{ $seen->{pictures} };
         is("$seen->{width}x$seen->{height}", "${width}x$height", "browser: $name, its size");
@@ -251,9 +256,12 @@ sub opaque_color {
                 "browser: $name, every picture at its time");
         }
         is(join(' ', map { $_->{alpha} } @pictures), join(' ', hashes($truth{"$dir/$name"})), "browser: $name, alpha of every picture");
-        my $off = max map { abs $pictures[0]{color}[$_] - $color[$_] } 0 .. 2;
-        cmp_ok($off, '<=', $most, sprintf "browser: $name, its colours (%.1f off)", $off);
-        cmp_ok($_, '>', $pixels / 10, "browser: $name, there is what is clear and what is opaque") for $pictures[0]{clear}, $pictures[0]{opaque};
+        for my $what (sort keys %most) {
+            my $off = max map { abs $pictures[0]{$what}{color}[$_] - $color{$what}[$_] } 0 .. 2;
+            cmp_ok($off, '<=', $most{$what}, sprintf "browser: $name, colours of what is $what (%.1f off)", $off);
+        }
+        cmp_ok($_, '>', $pixels / 10, "browser: $name, there is what is clear and what is opaque")
+            for $pictures[0]{clear}, $pictures[0]{opaque}{pixels};
     }
 }
 

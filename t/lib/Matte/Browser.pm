@@ -17,8 +17,9 @@ our @EXPORT = qw(shown);
 my $page = do { local $/; <DATA> };
 
 # For each [type, file, times to look at: a video's, rising, each of another picture]: {width, height, duration, pictures},
-# of a video also what was played: {pictures, end}. Each of pictures is {time, alpha: sha256 of a byte a pixel, clear,
-# opaque: how many pixels are, color: mean R, G, B of the opaque ones}, of an animation also {duration}; in seconds.
+# of a video also what was played: {pictures, end}. Each of pictures is {time, alpha: sha256 of a byte a pixel, clear: how
+# many pixels are, opaque, soft (of alpha 64..191): {pixels, color: their mean R, G, B}}, of an animation also {duration}; in
+# seconds.
 sub shown {
     my (@files) = @_;
     my $list = encode_json([map { my ($type, $file, @times) = @$_;
@@ -47,25 +48,34 @@ held.open();
 const canvas = document.createElement('canvas');
 const context = canvas.getContext('2d', { willReadFrequently: true });
 
+class Mean {
+    pixels = 0;
+    color = [0, 0, 0];
+    add(rgba, at)
+    {
+        this.pixels++;
+        this.color = this.color.map((mean, c) => mean + (rgba[at + c] - mean) / this.pixels);
+    }
+}
+
 async function look(picture, width, height)
 {
     canvas.width = width;
     canvas.height = height;
     context.drawImage(picture, 0, 0);
     const rgba = context.getImageData(0, 0, width, height).data;
-    const alpha = new Uint8Array(width * height), sum = [0, 0, 0];
-    let clear = 0, opaque = 0;
+    const alpha = new Uint8Array(width * height), opaque = new Mean(), soft = new Mean();
+    let clear = 0;
     for (let i = 0; i < alpha.length; i++) {
-        alpha[i] = rgba[4 * i + 3];
-        clear += alpha[i] == 0;
-        if (alpha[i] == 255) {
-            opaque++;
-            for (let c = 0; c < 3; c++)
-                sum[c] += rgba[4 * i + c];
-        }
+        const a = alpha[i] = rgba[4 * i + 3];
+        if (a == 255)
+            opaque.add(rgba, 4 * i);
+        else if (a >= 64 && a < 192)
+            soft.add(rgba, 4 * i);
+        clear += a == 0;
     }
     const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', alpha));
-    return { alpha: [...hash].map(b => b.toString(16).padStart(2, '0')).join(''), clear, opaque, color: sum.map(s => s / opaque) };
+    return { alpha: [...hash].map(b => b.toString(16).padStart(2, '0')).join(''), clear, opaque, soft };
 }
 
 function happens(video, name)
