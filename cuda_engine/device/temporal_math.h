@@ -27,9 +27,8 @@ enum { TEMPORAL_SOFTEN = 1, TEMPORAL_RADIUS = 2 }; /* pixels to each side */
 
 /* A matte's growth or loss, of what it was, from which on the network has begun to change its mind; at twice it has. */
 #define TEMPORAL_SHIFT .05f
-/* A pixel's rise that may still be a wavering, and one that is none; a fall that is soft, and one that is not. */
-#define TEMPORAL_RISE      .1f
-#define TEMPORAL_RISEN     .3f
+/* A pixel's rise that is wholly taken; a fall that is soft, and one that is not. */
+#define TEMPORAL_RISEN     .2f
 #define TEMPORAL_SOFT_FALL .3f
 #define TEMPORAL_HARD_FALL .5f
 
@@ -73,9 +72,8 @@ COMPOSE_FN float temporal_shift(long long now, long long before)
 /* 0..1: how much of a pixel's past is left after a shift by which it rises so much, or falls. */
 COMPOSE_FN float temporal_kept(float rise, float shift)
 {
-    const float up = 1 / (TEMPORAL_RISEN - TEMPORAL_RISE);
     const float down = 1 / (TEMPORAL_HARD_FALL - TEMPORAL_SOFT_FALL);
-    float risen = clamp_to((rise - TEMPORAL_RISE) * up, 0, 1);
+    float risen = clamp_to(rise * (1 / TEMPORAL_RISEN), 0, 1);
     float soft = rise < 0 ? clamp_to((rise + TEMPORAL_HARD_FALL) * down, 0, 1) : 0;
     return 1 - (shift > 0 ? shift * risen : -shift * soft);
 }

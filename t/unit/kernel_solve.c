@@ -213,7 +213,7 @@ static double kept(double rise, double growth)
 {
     const double shift = fmin(fmax(fabs(growth) / .05 - 1, 0), 1);
     if (growth > 0)
-        return 1 - shift * fmin(fmax((rise - .1) / .2, 0), 1);
+        return 1 - shift * fmin(fmax(rise / .2, 0), 1);
     return rise < 0 ? 1 - shift * fmin(fmax((rise + .5) / .2, 0), 1) : 1;
 }
 
