@@ -23,7 +23,11 @@ enum { TEMPORAL_SOFTEN = 1, TEMPORAL_RADIUS = 2 }; /* pixels to each side */
 /* As many frames weigh in a mean as most. */
 #define TEMPORAL_FRAMES 10
 /* The weight of alpha .5 beside that of 0 and 1, which is 1 more. */
-#define TEMPORAL_UNSURE .3f
+#define TEMPORAL_UNSURE .6f
+/* The share of doubt in a matte from which on cleaning and edges change less, and from which on nothing: their reasons are
+ * a subject that is sure and its soft edge, and of a matte that is mostly doubt they would make a sharper wrong one. */
+#define TEMPORAL_DOUBT    .20f
+#define TEMPORAL_DOUBTFUL .28f
 
 /* A matte's growth or loss, of what it was, from which on the network has begun to change its mind; at twice it has. */
 #define TEMPORAL_SHIFT .05f
@@ -58,6 +62,19 @@ COMPOSE_FN float temporal_sureness(float alpha)
 COMPOSE_FN int temporal_code(float alpha)
 {
     return round_code(clamp_to(alpha, 0, 1) * 255);
+}
+
+/* How far that is from the nearer of none and all. */
+COMPOSE_FN int temporal_doubt_of(int code)
+{
+    return code < 128 ? code : 255 - code;
+}
+
+/* 0..1: doubt and all: sums of temporal_doubt_of() and of codes over all of alpha. */
+COMPOSE_FN float temporal_doubt(long long doubt, long long all)
+{
+    float share = (float)doubt / (float)(all + 1);
+    return clamp_to((share - TEMPORAL_DOUBT) * (1 / (TEMPORAL_DOUBTFUL - TEMPORAL_DOUBT)), 0, 1);
 }
 
 /* -1..1: that the network has let go (-1) or found something (1). now and before: sums of codes over all of alpha. */

@@ -98,7 +98,7 @@ static void solve(void)
     struct calm *was = memory(small * sizeof *was), *is = memory(small * sizeof *is);
     uint16_t *halves = memory(small * sizeof *halves);
     struct calm_soften_params soften = { seen, softened };
-    struct calm_sums sums = { 0, 0 };
+    struct calm_sums sums = { 0, 0, 0 };
     struct calm_weigh_params weigh = { LOW_WIDTH, LOW_HEIGHT, low_alpha, 1, was, &sums };
     struct calm_step_params step = { LOW_WIDTH, LOW_HEIGHT, low_alpha, 1, softened, before,
         levels.level[0].vectors, levels.level[0].across, &sums, was, is, halves };

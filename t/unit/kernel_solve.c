@@ -205,7 +205,7 @@ static double difference(const struct past *p, int x, int y)
 
 static double sureness(double alpha)
 {
-    return pow(2 * alpha - 1, 2) + .3;
+    return pow(2 * alpha - 1, 2) + .6;
 }
 
 /* How much of its past a pixel keeps that differs so much from it, where all alpha has become so much of what it was. */
@@ -239,9 +239,11 @@ static void alpha_is_calmed(void **state)
         for (int k = 0; k < n; k++)
             before[k] =
                 (struct calm) { (float)(share[i % 3] * fraction()), (float)(1 + 4 * fraction()) };
-        double weights[2] = { 0, 0 };
+        double weights[2] = { 0, 0 }, doubts = 0;
         for (int k = 0; k < n; k++) {
-            weights[0] += value_of(alpha[k * step]);
+            const double a = value_of(alpha[k * step]);
+            weights[0] += a;
+            doubts += fmin(a, 1 - a);
             weights[1] += (double)before[k].alpha;
         }
         struct calm_soften_params soft[2] = {
@@ -253,10 +255,11 @@ static void alpha_is_calmed(void **state)
         for (int k = 0; k < n; k++)
             for (int c = 0; c < 3; c++)
                 assert_float_equal(soft[0].softened[k * 4 + c], softened(&p.now, c, k), 1e-5);
-        struct calm_sums sums = { 0, 0 };
+        struct calm_sums sums = { 0, 0, 0 };
         struct calm_weigh_params weigh = { width, height, alpha, step, before, &sums };
         RUN(calm_weigh, &weigh);
         assert_float_equal((double)sums.now, 255 * weights[0], .5 * n);
+        assert_float_equal((double)sums.doubt, 255 * doubts, .5 * n);
         assert_float_equal((double)sums.before, 255 * weights[1], .5 * n);
         const double growth = ((double)sums.now - (double)sums.before) / ((double)sums.before + 1);
         struct calm_step_params params = { width, height, alpha, step, soft[0].softened,
@@ -280,6 +283,22 @@ static void alpha_is_calmed(void **state)
                 assert_float_equal(now[at].frames, fmin(1 + past, TEMPORAL_FRAMES), 2e-3);
                 assert_int_equal(out[at], half_of((double)now[at].alpha));
             }
+        for (int k = 0; k < 3; k++) { /* in no doubt, in some, in nothing else */
+            static const double left[3] = { 1, .5, 0 };
+            struct calm_sums doubted = { 100000, (unsigned long long[]) { 20000, 24000, 28000 }[k],
+                0 };
+            float *made = malloc((size_t)n * sizeof *made);
+            for (int j = 0; j < n; j++)
+                made[j] = 1 - now[j].alpha;
+            struct calm_settle_params settle = { width, height, &doubted, now, made, out };
+            RUN(calm_settle, &settle);
+            for (int j = 0; j < n; j++) {
+                const double was = (double)now[j].alpha;
+                assert_float_equal(made[j], was + left[k] * (1 - 2 * was), 1e-3);
+                assert_int_equal(out[j], half_of((double)made[j]));
+            }
+            free(made);
+        }
         params.softened_before = NULL; /* a first frame */
         params.out = NULL;
         RUN(calm_step, &params);

@@ -110,6 +110,14 @@ static void window_sums(
     }
 }
 
+static long long doubt_in(const float *alpha, size_t n)
+{
+    long long sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += temporal_doubt_of(temporal_code(alpha[i]));
+    return sum;
+}
+
 static long long sum_of(const float *alpha, size_t n)
 {
     long long sum = 0;
@@ -215,6 +223,14 @@ static void solve_colors(struct cpu_solver *s)
         }
 }
 
+/* Back towards what it was before it was cleaned and its edges solved, as far as the network was in doubt. */
+static void settle(struct cpu_solver *s, const float *before, float doubt)
+{
+    const size_t n = (size_t)s->base.params.width * (size_t)s->base.params.height;
+    for (size_t i = 0; i < n; i++)
+        s->alpha[i] = mix(s->alpha[i], before[i], doubt);
+}
+
 static struct raster raster_of(const struct cpu_solver *s, float *planes, int channels)
 {
     const struct solver_params *p = &s->base.params;
@@ -229,15 +245,20 @@ int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct err
     struct cpu_solver *s = (struct cpu_solver *)solver;
     const struct solver_params *p = &s->base.params;
     const size_t n = (size_t)p->width * (size_t)p->height;
+    const float *before = low->alpha.data;
+    const float doubt = temporal_doubt(doubt_in(before, n), sum_of(before, n));
     restore(s, low->input.data);
-    if (p->refine & REFINE_CALM)
-        calm(s, low->alpha.data);
-    else
-        memcpy(s->alpha, low->alpha.data, n * sizeof *s->alpha);
+    if (p->refine & REFINE_CALM) {
+        calm(s, before);
+        before = s->calm[s->now];
+    } else {
+        memcpy(s->alpha, before, n * sizeof *s->alpha);
+    }
     if (p->refine & REFINE_CLEAN)
         cpu_clean_run(s->clean, s->alpha);
     if (p->refine & REFINE_EDGES)
         solve_edges(s);
+    settle(s, before, doubt);
     if (p->refine & REFINE_COLORS && !low->foreground.data) {
         solve_colors(s);
         low->foreground = raster_of(s, s->foreground, 3);

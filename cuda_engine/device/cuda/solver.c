@@ -20,6 +20,7 @@ struct cuda_solver {
     KERNEL(calm_soften);
     KERNEL(calm_weigh);
     KERNEL(calm_step);
+    KERNEL(calm_settle);
     KERNEL(clean_measure);
     KERNEL(clean_decide);
     KERNEL(clean_apply);
@@ -55,6 +56,7 @@ static int load(struct cuda_solver *s, struct error *e)
                    KERNEL_FIND(&m[CALM], &s->calm_soften, calm_soften, 0, e) ||
                    KERNEL_FIND(&m[CALM], &s->calm_weigh, calm_weigh, 0, e) ||
                    KERNEL_FIND(&m[CALM], &s->calm_step, calm_step, 0, e) ||
+                   KERNEL_FIND(&m[CALM], &s->calm_settle, calm_settle, 0, e) ||
                    KERNEL_FIND(&m[CLEAN], &s->clean_measure, clean_measure, 0, e) ||
                    KERNEL_FIND(&m[CLEAN], &s->clean_decide, clean_decide, 0, e) ||
                    KERNEL_FIND(&m[CLEAN], &s->clean_apply, clean_apply, 0, e) ||
@@ -110,11 +112,11 @@ static void lay_out(struct cuda_solver *s, const struct solver_params *p)
     s->bytes = 0;
     for (int i = 0; i < 2; i++)
         s->calm[i] = part(s, pixels * sizeof *s->calm[i]);
+    s->sums = part(s, sizeof *s->sums);
     if (p->refine & REFINE_CALM) {
         lay_out_motion(s, p->width, p->height);
         for (int i = 0; i < 2; i++)
             s->softened[i] = part(s, pixels * 4 * sizeof *s->softened[i]);
-        s->sums = part(s, sizeof *s->sums);
     }
     if (p->refine & REFINE_CLEAN) {
         s->grid = clean_grid(p->width, p->height);
@@ -190,11 +192,11 @@ static int find_motion(struct cuda_solver *s, const struct seen *seen, struct er
     return 0;
 }
 
-/* How much there is of alpha now, and was before. */
+/* How much there is of alpha now and of doubt in it, and was before. */
 static int weigh(struct cuda_solver *s, const struct raster *alpha, struct error *e)
 {
     struct calm_weigh_params weigh = { alpha->width, alpha->height, alpha->data, alpha->step,
-        s->calm[!s->now], s->sums };
+        s->past ? s->calm[!s->now] : NULL, s->sums };
     const struct cuda *c = &s->card->cuda;
     CUstream stream = s->card->compute;
     return CUDA(c, e, cuMemsetD8Async, (CUdeviceptr)s->sums, 0, sizeof *s->sums, stream) ||
@@ -209,7 +211,7 @@ static int calm(
 {
     const int calms = s->base.params.refine & REFINE_CALM;
     s->now = !s->now;
-    if (calms && (find_motion(s, seen, e) || (s->past && weigh(s, alpha, e))))
+    if (weigh(s, alpha, e) || (calms && find_motion(s, seen, e)))
         return -1;
     struct calm_step_params step = {
         .width = alpha->width,
@@ -251,6 +253,13 @@ static int spread(struct cuda_solver *s, const struct spread_source *from, struc
                : 0;
 }
 
+static int settle(struct cuda_solver *s, struct alphas alpha, struct error *e)
+{
+    struct calm_settle_params settle = { s->base.params.width, s->base.params.height, s->sums,
+        s->calm[s->now], (float *)alpha.at, s->alpha.data };
+    return RUN(s, calm_settle, s->card->compute, &settle, e);
+}
+
 int cuda_solver_run(struct solver *solver, struct compositor_low *low, struct error *e)
 {
     struct cuda_solver *s = (struct cuda_solver *)solver;
@@ -272,6 +281,8 @@ int cuda_solver_run(struct solver *solver, struct compositor_low *low, struct er
             return -1;
         alpha = (struct alphas) { s->solved, 1 };
     }
+    if (refine & (REFINE_CLEAN | REFINE_EDGES) && settle(s, alpha, e))
+        return -1;
     if (refine & REFINE_COLORS && !low->foreground.data) {
         const struct spread_source from = { seen, alpha, 1, spread_for_color() };
         struct spread_color_params colors = { from, s->pyramid, s->foreground.data };

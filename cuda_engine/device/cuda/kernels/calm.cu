@@ -54,13 +54,30 @@ KERNEL(calm_weigh, CALM_THREADS)
 {
     const int first = blockIdx.x * CALM_WEIGHED,
               end = min(first + CALM_WEIGHED, p.width * p.height);
-    int now = 0, before = 0;
+    int now = 0, doubt = 0, before = 0;
     for (int i = first + threadIdx.x; i < end; i += CALM_THREADS) {
-        now += temporal_code(__half2float(((const __half *)p.alpha)[(size_t)i * p.alpha_step]));
-        before += temporal_code(p.before[i].alpha);
+        const int code =
+            temporal_code(__half2float(((const __half *)p.alpha)[(size_t)i * p.alpha_step]));
+        now += code;
+        doubt += temporal_doubt_of(code);
+        if (p.before)
+            before += temporal_code(p.before[i].alpha);
     }
     add_all(&p.sums->now, now);
+    add_all(&p.sums->doubt, doubt);
     add_all(&p.sums->before, before);
+}
+
+KERNEL(calm_settle, CALM_THREADS)
+{
+    const int x = blockIdx.x * CALM_WIDTH + threadIdx.x % CALM_WIDTH;
+    const int y = blockIdx.y * CALM_HEIGHT + threadIdx.x / CALM_WIDTH;
+    if (x >= p.width || y >= p.height)
+        return;
+    const size_t at = (size_t)y * p.width + x;
+    const float doubt = temporal_doubt(p.sums->doubt, p.sums->now);
+    p.alpha[at] = mix(p.alpha[at], p.calmed[at].alpha, doubt);
+    ((__half *)p.out)[at] = __float2half_rn(p.alpha[at]);
 }
 
 /* The last picture's pixel that x, y was. */

@@ -30,9 +30,10 @@ static inline struct launch calm_soften_launch(const struct calm_soften_params *
     return calm_launch(p->seen.width, p->seen.height);
 }
 
-/* Of all alpha, by temporal_code(): this frame's and the last one's. Made 0 before calm_weigh, which adds to it. */
+/* Of all alpha, by temporal_code(): this frame's, its temporal_doubt_of(), and the last frame's. Zeros before calm_weigh,
+ * which adds to it. */
 struct calm_sums {
-    unsigned long long now, before;
+    unsigned long long now, doubt, before;
 };
 
 enum { CALM_WEIGHED = 16 * CALM_THREADS }; /* pixels to a block */
@@ -41,7 +42,7 @@ struct calm_weigh_params {
     int width, height;
     const uint16_t *alpha; /* halves */
     int alpha_step;
-    const struct calm *before;
+    const struct calm *before; /* NULL: its sum is not wanted */
     struct calm_sums *sums;
 };
 
@@ -67,6 +68,20 @@ struct calm_step_params {
     struct calm *now;
     uint16_t *out; /* halves; NULL: only now is wanted */
 };
+
+/* What is made of calmed alpha goes back towards it, as far as the network was in doubt. */
+struct calm_settle_params {
+    int width, height;
+    const struct calm_sums *sums;
+    const struct calm *calmed;
+    float *alpha;  /* one to a pixel */
+    uint16_t *out; /* the same as halves */
+};
+
+static inline struct launch calm_settle_launch(const struct calm_settle_params *p)
+{
+    return calm_launch(p->width, p->height);
+}
 
 static inline struct launch calm_step_launch(const struct calm_step_params *p)
 {
