@@ -32,7 +32,7 @@ packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-de
     libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libwebp-dev libcurl4-openssl-dev
     libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl wordnet-base ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck
+packages_test='nodejs chromium-headless-shell webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck
     libffmpeg-nvenc-dev libx264-dev libx265-dev'
 
 as_root() {
