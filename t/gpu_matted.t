@@ -4,7 +4,6 @@
 # card, or one that cannot do the work.
 use strict;
 use warnings;
-use File::Temp qw(tempdir);
 use Matte::Media;
 use Matte::Stack;
 use Matte::Test;
@@ -12,16 +11,10 @@ use Test::More;
 
 my ($root, $dir) = (root(), workspace());
 my $gpu = "$root/build/gpu";
-my $shared = tempdir('matte.XXXXXX', DIR => '/dev/shm', CLEANUP => 1);    # what a worker on a card may write
-my ($traces, $once) = ("$shared/traces", "$shared/once");
+my ($traces, $once) = (shared(), shared());
 if (!-e "$gpu/libcuda.so.1") {
     die "the emulated drivers are not built, and CI must have them\n" if $ENV{CI};
     plan skip_all => 'no CUDA toolkit: neither device/cuda nor the emulated drivers are built';
-}
-chmod 0755, $shared;
-for my $folder ($traces, $once) {    # workers write there, as nobody
-    mkdir $folder or die "$folder: $!";
-    chmod 0777, $folder;
 }
 
 # The environment of a matted that meets the emulated libraries, with these settings of theirs.
