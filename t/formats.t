@@ -183,6 +183,9 @@ sub webp_alpha {
     is(join(' ', map { video($file, $_) } qw(codec_name pix_fmt alpha_mode color_range color_space)), 'vp9 yuv420p 1 tv smpte170m',
         'webm: VP9 with alpha');
     is(stream($file, 'a:0', 'codec_name'), 'opus', 'webm: AAC became Opus');
+    my ($skipped) = slurp($file) =~ /OpusHead..(..)/s;
+    my ($delay) = slurp($file) =~ /\x56\xaa\x83(...)/s;    # CodecDelay, ns
+    is(join(' ', unpack('v', $skipped), unpack('N', "\0$delay") * 48e-6), '312 312', 'webm: samples to skip, as both headers have it');
     same_times('webm', frame_times($file));
     in_sync($file);
     my $alpha = raw_video($file, 'alphaextract', 'gray', '-c:v', 'libvpx-vp9');
