@@ -52,13 +52,14 @@ static int open_encoder(struct segment *s, const struct manifest *m, int threads
 
 static int open_decoder(struct segment *s, const struct manifest *m, int threads, struct error *e)
 {
-    static const float corners[] = { 2, 3 };
+    /* a box's corners, and a point that is none: asked so, it answers with the mask for one thing, not for a part of it */
+    static const float labels[] = { 2, 3, -1 };
     const struct manifest_file *f = &m->files[0];
     /* masks of the picture's size are made of the small ones; nobody asks for them, and this is their least size */
     const float size[] = { 1, 1 };
     const struct nn_fixed fixed[] = {
-        { .name = "point_coords", .rank = 3, .dims = { 1, 2, 2 } },
-        { .name = "point_labels", .rank = 2, .dims = { 1, 2 }, .values = corners },
+        { .name = "point_coords", .rank = 3, .dims = { 1, 3, 2 } },
+        { .name = "point_labels", .rank = 2, .dims = { 1, 3 }, .values = labels },
         { .name = "mask_input", .rank = 4, .dims = { 1, 1, HINT_SIDE, HINT_SIDE } },
         { .name = "has_mask_input", .rank = 1, .dims = { 1 } },
         { .name = "orig_im_size", .rank = 1, .dims = { 2 }, .values = size },
@@ -70,7 +71,7 @@ static int open_decoder(struct segment *s, const struct manifest *m, int threads
         return -1;
     const int seen = s->embedding.n * s->embedding.c * s->embedding.h * s->embedding.w;
     return find(s->decoder, m, m->input, seen, &s->seen, e) ||
-           find(s->decoder, m, "point_coords", 4, &s->points, e) ||
+           find(s->decoder, m, "point_coords", 6, &s->points, e) ||
            find(s->decoder, m, "mask_input", HINT_SIDE * HINT_SIDE, &s->hint, e) ||
            find(s->decoder, m, "has_mask_input", 1, &s->hinted, e) ||
            find(s->decoder, m, LOW_MASKS, HINT_SIDE * HINT_SIDE, &s->mask, e) ||
