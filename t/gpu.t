@@ -369,11 +369,13 @@ job({}, 'cpu', $clip, "$dir/processor.mov");
 is(pictures("$dir/card.mov", @$_), pictures("$dir/processor.mov", @$_), "no cuDNN: as the processor makes it, @$_")
     for [], [qw(-vf alphaextract)];
 
-# A worker of the engine, which has no files any more when it is given its job.
-unlink "$dir/trace";
-($status, $text) = emulated({ KERNELS => $plain, TRACE => "$dir/trace" }, "$engine/unit/worker");
+# A worker of the engine, which has no files any more but a driver's when it is given its job.
+my $trace = shared() . '/trace';
+$libraries = "$gpu:$root/t/data/cards";
+($status, $text) = emulated({ KERNELS => $plain, TRACE => $trace }, "$engine/unit/worker");
+$libraries = $gpu;
 is($status, 0, 'workers in their sandbox') or diag $text;
-like(slurp("$dir/trace"), qr/^nvdec .*^launch sample_picture .*^launch compose .*^dtoh .* pinned$/ms,
+like(slurp($trace), qr/^nvdec .*^launch sample_picture .*^launch compose .*^dtoh .* pinned$/ms,
     'workers in their sandbox: on the card');
 
 # The calls that only a job makes; cuDNN's at their first use, as t/gpu_networks.t has the others.

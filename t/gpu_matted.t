@@ -10,20 +10,18 @@ use Matte::Test;
 use Test::More;
 
 my ($root, $dir) = (root(), workspace());
-my ($gpu, $traces) = ("$root/build/gpu", "$dir/traces");
+my $gpu = "$root/build/gpu";
+my ($traces, $once) = (shared(), shared());
 if (!-e "$gpu/libcuda.so.1") {
     die "the emulated drivers are not built, and CI must have them\n" if $ENV{CI};
     plan skip_all => 'no CUDA toolkit: neither device/cuda nor the emulated drivers are built';
-}
-for my $folder ($traces, "$dir/once") {    # workers write there, as nobody
-    mkdir $folder or die "$folder: $!";
-    chmod 0777, $folder;
 }
 
 # The environment of a matted that meets the emulated libraries, with these settings of theirs.
 sub card {
     my (%settings) = @_;
-    return { LD_LIBRARY_PATH => $gpu, CUEMU_KERNELS => "$gpu/kernels/plain.so", CUEMU_TRACE => "$traces/",
+    my $read = "$gpu:$root/t/data/cards";    # the sandbox leaves the libraries' folders to be read
+    return { LD_LIBRARY_PATH => $read, CUEMU_KERNELS => "$gpu/kernels/plain.so", CUEMU_TRACE => "$traces/",
         map { ("CUEMU_$_" => $settings{$_}) } keys %settings };
 }
 
@@ -142,9 +140,9 @@ subtest 'no session of NVENC is free' => sub {
 };
 
 subtest 'the context is lost' => sub {
-    spew("$dir/once/lost", '');
-    chmod 0666, "$dir/once/lost";
-    my $engine = restart({ FAIL => 'cuEventRecord:9:719', FAIL_ONCE => "$dir/once/lost" }, device => 'cuda:0');
+    spew("$once/lost", '');
+    chmod 0666, "$once/lost";
+    my $engine = restart({ FAIL => 'cuEventRecord:9:719', FAIL_ONCE => "$once/lost" }, device => 'cuda:0');
     my $job = job(output_format => 'mp4', bg_type => 'green');
     is $job->{status}, 'completed', 'completed, by another worker' or return diag($job->{error});
     my ($failed) = $engine->events('job_attempt_failed');
@@ -158,11 +156,9 @@ subtest 'cards are filled in turn, and what does not fit waits' => sub {
     wait_for { $engine->events('worker_ready') >= 2 } 60, 'two workers';
     my @ids = map { $stack->create($key, video_url => $clip, output_format => 'mp4', bg_type => 'green') } 1 .. 5;
     is $stack->finished($key, $_)->{status}, 'completed', "job $_" for @ids;
-    my ($now, $most, %cards) = (0, 0);
-    for my $line (grep { /"event":"job_(?:claimed|ended)"/ } split /\n/, slurp($engine->log)) {
-        my ($id) = $line =~ /"job_id":"([^"]+)"/;
-        next unless grep { $_ eq $id } @ids;
-        $now += $line =~ /job_claimed/ ? 1 : -1;
+    my ($now, $most, %cards) = (0, 0); # a card is free when the job's worker has ended: storing goes on without it
+    for my $event ($engine->events(qr/job_claimed|worker_ended/)) {
+        $now += $event->{event} eq 'job_claimed' ? 1 : -$event->{served};
         $most = $now if $now > $most;
     }
     is $most, 2, 'two at a time, though there are four workers';

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use utf8;
+use feature 'unicode_strings';
 use Digest::SHA qw(sha256_hex);
 use Encode qw(decode encode);
 use JSON::PP;
@@ -87,8 +88,9 @@ sub written {
     spew("$dir/$name", encode('UTF-8', $text));
     return ("$dir/$name", sha256_hex(encode('UTF-8', $text)));
 }
-my @vocabulary = written('vocab.json', JSON::PP->new->canonical->encode(\%id));
-my @merge_file = written('merges.txt', join "\n", '#version: 0.2', @merges, '');
+# in an order that is nobody's
+my @vocabulary = written('vocab.json', '{' . join(',', map { JSON::PP->new->allow_nonref->encode($_) . ":$id{$_}" } reverse sort keys %id) . '}');
+our @merge_file = written('merges.txt', join "\n", '#version: 0.2', @merges, '');
 
 sub tokens {
     my ($length, @texts) = @_;
@@ -118,18 +120,42 @@ $texts += agree('of few tokens', $_, @corpus, 'dog') for 2 .. 9;
 srand 7;
 my @letters = (split(//, q{abcdefghijklmnoprstuvwxyz     '',.!-019THEDOG}), "'s", "'ll", 'é', 'É', 'Ж', '犬', '🐶', 'the ', 'dog');
 $texts += agree('at random', 30, map { join '', map { $letters[rand @letters] } 1 .. 1 + rand 40 } 1 .. 400);
-$texts += agree('long words', 77, 'the' x 300, 'z' x 900);
+$texts += agree('long words', 77, 'the' x 300, 'z' x 900, 'z' x 3000);
+$texts += agree('every byte', 77, map { my $row = $_; join '', map { chr } $row .. $row + 31 } 0x4e00, 0x4e20, 0xc0, 0xe0, 0x430);
+# letters, digits, signs and spaces at the ends of their ranges, between letters
+$texts += agree('every kind', 77, map { my $c = chr; "a${c}b a$c${c}b $c.$c $c" } 0x21 .. 0x7e, 0xa0 .. 0xff, 0x101, 0x250, 0x2000, 0x200a, 0x2010,
+    0x2026, 0x205e, 0x20a0, 0x20bf, 0x2190, 0x2603, 0x2bff, 0x3000 .. 0x3003, 0x3008, 0x3020, 0x3042, 0xff01, 0xff0f, 0xff41, 0x1f000, 0x1f600, 0x1faf0);
+{
+    local @merge_file = written('crlf.txt', join "\r\n", '#version: 0.2', @merges, '');
+    $texts += agree('lines that end as on Windows', 77, @corpus);
+}
 
 subtest 'files that are wrong' => sub {
     my $says = sub { my (@files) = @_; my $text = `$program @files 77 2>&1 < /dev/null`; return $text };
     like($says->($vocabulary[0], '0' x 64, @merge_file), qr/^bad_model: vocab\.json is not the file/, 'another vocabulary');
     like($says->(@vocabulary, $merge_file[0], '0' x 64), qr/^bad_model: merges\.txt is not the file/, 'other merges');
     like($says->("$dir/none", '0' x 64, @merge_file), qr/^model_not_installed: none is not installed/, 'no file');
-    for (['no JSON', '{"a"'], ['a list', '[]'], ['a number that is a text', '{"a":"1"}'], ['a number below 0', '{"a":-1}'],
-         ['no start', '{"<|endoftext|>":1}'], ['no end', '{"<|startoftext|>":1}']) {
-        like($says->(written('bad.json', $_->[1]), @merge_file), qr/^bad_model: bad\.json:? /, $_->[0]);
+    my $ends = '"<|startoftext|>":0,"<|endoftext|>":1';
+    my ($object, $number, $end) = ('is no JSON object of tokens', 'a has no number of a token', 'has no <|startoftext|> or no <|endoftext|>');
+    for (['no JSON', '{"a"', $object], ['a list', '[]', $object], ['more than 2^20 tokens', '{' . join(',', map { qq{"$_":0} } 0 .. 1 << 20) . '}', $object],
+         ['a number that is a text', qq({$ends,"a":"1"}), $number], ['a number below 0', qq({$ends,"a":-1}), $number],
+         ['a number above 2^20', qq({$ends,"a":1048576}), $number], ['a part of a number', qq({$ends,"a":1.5}), $number],
+         ['no start', '{"<|endoftext|>":1}', $end], ['no end', '{"<|startoftext|>":1}', $end],
+         ['more than 16 MiB', ' ' x (1 + (16 << 20)), 'cannot be read or has more than 16777216 bytes']) {
+        my ($what, $text, $why) = @$_;
+        like($says->(written('bad.json', $text), @merge_file), qr/^bad_model: bad\.json:? \Q$why\E/, $what);
     }
-    for (['one token', "a b\nab", 1], ['a token that is not there', "d o\nd zz\n", 2], ['what two make is not there', "z z\n", 1]) {
+    # two that are no tokens, of which the whole is one
+    my ($first, $second);
+    for my $token (grep { length > 2 } keys %id) {
+        for my $at (1 .. length($token) - 1) {
+            my @parts = (substr($token, 0, $at), substr $token, $at);
+            $first //= "@parts" if !exists $id{$parts[0]} && exists $id{$parts[1]};
+            $second //= "@parts" if exists $id{$parts[0]} && !exists $id{$parts[1]};
+        }
+    }
+    for (['one token', "$merges[0]\nab", 2], ['what two make is not there', "$merges[0]\n$merges[1]\nz z\n", 3], ['a first token that is not there', "$first\n", 1],
+         ['a second one', "$second\n", 1], ['a version further down', "$merges[0]\n#version: 0.2", 2]) {
         like($says->(@vocabulary, written('bad.txt', $_->[1])), qr/^bad_model: bad\.txt: line $_->[2] /, $_->[0]);
     }
 };

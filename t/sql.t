@@ -763,10 +763,11 @@ END
     $engine->query('BEGIN');
     my $before = $reads->();                            # of earlier transactions that were not reported yet
     is(claim()->{id}, $job, 'a claim passes over a backlog');
+    is($engine->call('sweep_jobs', '1 day', 10), 0, 'as does the sweep');
     my $after = $reads->();
     $engine->query('COMMIT');
     my ($rows, $entries) = map { $after->[$_] - $before->[$_] } 0, 1;
-    is($rows, 0, 'and scans no table for it');
+    is($rows, 0, 'and neither scans the table for it');
     cmp_ok($entries, '<', 1000, "nor its index: $entries entries read, dead ones among them");
     $root->query("SET session_replication_role = replica; DELETE FROM job WHERE run_no = 1 AND rate_mc_s = 1;
                   UPDATE tenant_slot SET max_processing = 4, pending = 0 WHERE tenant_id = '$tenant{other}';
@@ -1018,6 +1019,98 @@ subtest 'webhooks: the log, and again' => sub {
     is(heard($more, 200), 'sent', 'sent');
 };
 
+subtest 'retention of jobs' => sub {
+    quiet();
+    local $key{past} = sha($pg->admin_key('past', credits => 100));
+    my $past = $root->value("SELECT id FROM tenant WHERE client_id = 'past'");
+    my %with = (key => 'past', webhook => 'https://past.example/hook');
+    my ($done, $failed, $draft, $dropped) = map { job_in($_, %with) } qw(completed failed created completed);
+    $api->call('api_delete', $key{past}, $dropped);
+    my ($running, $waiting) = map { create(%with)->{job_id} } 1, 2;
+    is(claim()->{id}, $running, 'one runs');
+    my $sweep = sub { my ($keep, $max) = @_; return $engine->call('sweep_jobs', $keep // '30 days', $max // 10) };
+    my $known = sub { scalar grep { $root->value("SELECT count(*) FROM job WHERE id = '$_'") } @_ };
+    my $usage = sub { decode_json($api->call('api_usage', $key{past}, undef, 90)->{body}) };
+    $root->query(<<"END");
+SET session_replication_role = replica;                -- no triggers: all of it was forty days ago
+UPDATE job SET created_at = created_at - interval '40 days', finished_at = finished_at - interval '40 days'
+ WHERE tenant_id = '$past';
+UPDATE credit_entry SET at = at - interval '40 days' WHERE tenant_id = '$past' AND kind <> 'grant';
+SET session_replication_role = origin
+END
+    my ($was, $credits) = ($usage->(), $root->value("SELECT credit_account FROM credit_account WHERE tenant_id = '$past'"));
+    is_deeply([@$was{qw(total_jobs completed_jobs failed_jobs credits_used balance)}], [6, 2, 1, 2, 98], 'what they are');
+
+    is($sweep->('50 days'), 0, 'the time of none has come');
+    is($sweep->(), 1, 'a draft that was never started goes');
+    is($known->($draft), 0);
+    is($known->($done, $failed, $dropped), 3, 'those that owe a webhook stay');
+    while (my @due = due()) { heard($_, 200) for @due }
+    is($sweep->(undef, 1), 1, 'in steps: one that is over');
+    is($sweep->(undef, 1), 1, 'and one that was deleted');
+    is($sweep->(undef, 1), 0, 'one whose output is kept stays');
+    is($known->($done), 1);
+    is($known->($running, $waiting), 2, 'as does what runs or waits, however old');
+    my $log = decode_json($api->call('api_webhooks', $key{past}, undef, $done)->{body})->{items};
+    $root->query("UPDATE job SET output_removed_at = now() WHERE id = '$done'");
+    is($api->call('api_redeliver', $key{past}, $done, $log->[1]{id})->{outcome}, 'ok', 'a webhook is asked for again');
+    is($sweep->(), 0, 'so that it is owed');
+    heard($_, 200) for due();
+    is($sweep->(), 1, 'it is sent: the job goes');
+
+    is($known->($done, $failed, $dropped), 0);
+    is_deeply([map { $_->[0] } $root->query(<<"END")], [2, 0, 1, 1], 'with all that was its own: two jobs, the grant and what was told of one are left');
+SELECT count(*) FROM job WHERE tenant_id = '$past'
+UNION ALL SELECT count(*) FROM job_transition WHERE job_id IN ('$done', '$failed', '$draft', '$dropped')
+UNION ALL SELECT count(*) FROM credit_entry WHERE tenant_id = '$past'
+UNION ALL SELECT count(*) FROM webhook_attempt JOIN webhook_delivery d ON d.id = delivery_id WHERE d.tenant_id = '$past'
+END
+    is_deeply($usage->(), $was, 'usage is what it was');
+    is($root->value("SELECT credit_account FROM credit_account WHERE tenant_id = '$past'"), $credits, 'and the account');
+    for my $call (['api_get', undef, $failed], ['api_webhooks', undef, $failed], ['api_cancel', $failed], ['api_delete', $failed],
+                  ['api_redeliver', $done, $log->[1]{id}], ['api_download', $done]) {
+        my ($function, @arguments) = @$call;
+        is($api->call($function, $key{past}, @arguments)->{outcome}, 'not_found', "$function: unknown");
+    }
+    is(start($failed, key => 'past')->{outcome}, 'not_found', 'and cannot be started');
+    is(refusal("DELETE FROM job WHERE id = '$_'"), 'MT002', 'what is not over cannot be deleted') for $running, $waiting;
+    $api->call('api_cancel', $key{past}, $waiting);
+    is(fail_job({id => $running, lease_no => 1}, 'fetch_4xx', 'f'), 'failed');
+    is($root->value("SELECT count(*) FROM webhook_endpoint WHERE tenant_id = '$past'"), 1, 'an endpoint that is in use stays');
+    while (my @due = due()) { heard($_, 200) for @due }
+    is($sweep->('0 s', 1000) > 0, 1, 'all that is over');
+    is($known->($running, $waiting), 0);
+    is($root->value("SELECT count(*) FROM webhook_endpoint WHERE tenant_id = '$past'"), 0, 'then the endpoint goes');
+    is($usage->()->{total_jobs}, 6, 'still counted');
+    is(violations(), '', 'no violation');
+
+    # against those who would change one meanwhile
+    my $other = $pg->session('matte_api');
+    my $blocked = sub { $root->value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") };
+    my $over = sub { my $job = job_in('failed', %with); while (my @due = due()) { heard($_, 200) for @due } return $job };
+    my $restart = sub { "SELECT outcome FROM matte.api_start('$key{past}', NULL, '$key{past}', '$_[0]', NULL, NULL, NULL,
+                         NULL, 200, '{}')" };
+    my ($again, $told, $late) = map { $over->() } 1 .. 3;
+    $log = decode_json($api->call('api_webhooks', $key{past}, undef, $told)->{body})->{items};
+    $other->query('BEGIN');
+    is($other->value($restart->($again)), 'ok', 'one is being started again');
+    is($other->call('api_redeliver', $key{past}, $told, $log->[0]{id})->{outcome}, 'ok', 'of another a webhook is asked for');
+    is($sweep->('0 s'), 1, 'both are passed by');
+    $other->query('COMMIT');
+    is($sweep->('0 s'), 0, 'and wanted now');
+    is($known->($again, $told, $late), 2);
+    clear();
+    $late = $over->();
+    $engine->query('BEGIN');
+    is($sweep->('0 s'), 3, 'the other way round');
+    $other->send($restart->($late));
+    wait_for { $blocked->() } 5, 'the start to wait';
+    $engine->query('COMMIT');
+    is_deeply([$other->receive], [['not_found']], 'who comes late finds nothing');
+    quiet();
+    is(violations(), '', 'no violation');
+};
+
 # ---- the operator ------------------------------------------------------------------------------------------------
 
 subtest 'the operator' => sub {
@@ -1064,7 +1157,7 @@ subtest 'roles' => sub {
                             api_key_create api_key_enable api_keys api_list api_pricing api_redeliver api_start api_upload
                             api_upload_begin api_usage api_webhooks)],
         matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release sweep_done
-                            sweep_due sweep_rows sweep_unclaimed webhook_claim webhook_done)],
+                            sweep_due sweep_jobs sweep_rows sweep_unclaimed webhook_claim webhook_done)],
         matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create webhook_secret
                             webhook_secret_rotate)]);
     for my $role (sort keys %may) {

@@ -7,7 +7,7 @@
 #include "device.h"
 
 /*
- * Samplers, fits, solvers and compositors are the backend's own structs that begin with these: device.c fills them after open.
+ * Samplers, fits, scalers, solvers and compositors are the backend's own structs that begin with these: device.c fills them after open.
  * *e says that there is no memory unless the backend knows better. Memory for frames is aligned to `alignment` bytes, as
  * their rows are; NULL where there is none. A backend that works on frames after a call has returned gives each a fence;
  * the others leave these functions NULL. raster_open() sets data and step, the rest is filled in.
@@ -37,6 +37,8 @@ struct device_backend {
     int (*raster_write)(
         struct device *device, const struct raster *raster, const float *planes, struct error *e);
     void (*raster_round)(const struct raster *raster); /* NULL: there are only halves */
+    int (*raster_copy)(
+        struct device *device, const struct raster *from, const struct raster *to, struct error *e);
     struct sampler *(*sampler_open)(
         struct device *device, const struct sampler_params *params, struct error *e);
     int (*sampler_run)(struct sampler *sampler, const struct frame *source,
@@ -49,6 +51,11 @@ struct device_backend {
     int (*fit_take)(
         struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
     void (*fit_close)(struct fit *fit);
+    struct scaler *(*scaler_open)(
+        struct device *device, const struct scaler_params *params, struct error *e);
+    int (*scaler_run)(struct scaler *scaler, const struct raster *picture,
+        const struct raster *result, struct error *e);
+    void (*scaler_close)(struct scaler *scaler);
     struct solver *(*solver_open)(
         struct device *device, const struct solver_params *params, struct error *e);
     int (*solver_run)(struct solver *solver, struct compositor_low *low, struct error *e);
@@ -75,6 +82,11 @@ struct sampler {
 struct fit {
     struct device *device;
     struct fit_params params;
+};
+
+struct scaler {
+    struct device *device;
+    struct scaler_params params;
 };
 
 struct solver {

@@ -191,6 +191,14 @@ void raster_round(struct device *device, const struct raster *raster)
         device->backend->raster_round(raster);
 }
 
+int raster_copy(
+    struct device *device, const struct raster *from, const struct raster *to, struct error *e)
+{
+    assert(from->width == to->width && from->height == to->height);
+    assert(from->channels == to->channels);
+    return device->backend->raster_copy(device, from, to, e);
+}
+
 struct sampler *sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e)
 {
@@ -262,6 +270,36 @@ void fit_close(struct fit *fit)
 {
     if (fit)
         fit->device->backend->fit_close(fit);
+}
+
+struct scaler *scaler_open(
+    struct device *device, const struct scaler_params *params, struct error *e)
+{
+    assert(check_side(params->width) && check_side(params->height));
+    assert(check_side(params->to_width) && check_side(params->to_height));
+    error_retry(e, "out_of_memory", "There is no memory to scale %dx%d pictures to %dx%d.",
+        params->width, params->height, params->to_width, params->to_height);
+    struct scaler *scaler = device->backend->scaler_open(device, params, e);
+    if (!scaler)
+        return NULL;
+    scaler->device = device;
+    scaler->params = *params;
+    return scaler;
+}
+
+int scaler_run(struct scaler *scaler, const struct raster *picture, const struct raster *result,
+    struct error *e)
+{
+    const struct scaler_params *p = &scaler->params;
+    assert(is_of(picture, p->width, p->height, 3));
+    assert(is_of(result, p->to_width, p->to_height, 3) && result->step == picture->step);
+    return scaler->device->backend->scaler_run(scaler, picture, result, e);
+}
+
+void scaler_close(struct scaler *scaler)
+{
+    if (scaler)
+        scaler->device->backend->scaler_close(scaler);
 }
 
 static int is_low(const struct compositor_low *low, int width, int height)

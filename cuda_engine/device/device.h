@@ -76,6 +76,10 @@ int raster_write(
 /* Rounds to halves what was written there without rounding. */
 void raster_round(struct device *device, const struct raster *raster);
 
+/* From one raster of the device to another of its size, of any steps. -1 and *e as of sampler_run(). */
+int raster_copy(
+    struct device *device, const struct raster *from, const struct raster *to, struct error *e);
+
 struct sampler;
 
 struct sampler_params {
@@ -121,6 +125,30 @@ int fit_take(
     struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
 /* fit may be NULL. */
 void fit_close(struct fit *fit);
+
+/*
+ * Makes of what one network sees what another one does: a picture of another size, other colours or both. Area average where
+ * it shrinks, bilinear where it grows, as of the sampler.
+ */
+struct scaler;
+
+struct scaler_params {
+    int width, height;       /* of the picture */
+    int to_width, to_height; /* of the result */
+    double across,
+        down; /* pixels of the picture that the result is of; where it has fewer, of those */
+    float gain[3], offset[3]; /* result = value * gain + offset, of R, G, B */
+    int reversed;             /* 1: the result is B, G, R */
+};
+
+struct scaler *scaler_open(
+    struct device *device, const struct scaler_params *params, struct error *e);
+
+/* Both of three channels, of a step of 4 on a card. The processor does not round the result. -1 and *e as of sampler_run(). */
+int scaler_run(struct scaler *scaler, const struct raster *picture, const struct raster *result,
+    struct error *e);
+/* scaler may be NULL. */
+void scaler_close(struct scaler *scaler);
 
 struct compositor;
 

@@ -272,7 +272,7 @@ static int find_phrase(struct described *d, int i, float *where, struct error *e
         return -1;
     for (size_t p = 0; p < pixels; p++) {
         const float alpha = (d->logits.data[p] + SOFT) / (2 * SOFT);
-        where[p] = fmaxf(where[p], fminf(fmaxf(alpha, 0), 1));
+        where[p] = fmaxf(where[p], fminf(alpha, 1));
     }
     return 0;
 }

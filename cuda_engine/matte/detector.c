@@ -3,10 +3,8 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "../device/taps.h"
-#include "../nn/nn.h"
+#include "end.h"
 
 /* Boxes of one class that overlap by more are of one thing; of two classes, ones that overlap by much more. */
 #define SAME_CLASS .5f
@@ -24,14 +22,14 @@ struct candidate {
 };
 
 struct detector {
+    struct device *device;
     struct nn_net *net;
-    struct nn_tensor input;
+    struct scaler *scaler; /* from the picture to the input */
+    struct raster input, scores[DETECTOR_SCALES], boxes[DETECTOR_SCALES];
     struct detector_answer answer;
-    int width, height; /* of the picture */
-    struct taps x, y;
-    float *rows;              /* the picture, as wide as the input */
-    float gain[3], offset[3]; /* from the picture's values to the network's, of R, G, B */
-    int plane[3];             /* of the network, of R, G, B */
+    float *answers; /* what was read of a card; NULL: the answer is where the network made it */
+    int answer_count;
+    float across, down; /* pixels of the picture to one of the input */
 };
 
 /* ---- decoding ---- */
@@ -195,49 +193,65 @@ int detector_drop_groups(struct detection *found, int count)
 
 /* ---- the network ---- */
 
-static int find(struct detector *d, const struct manifest *m, const char *name, int values,
-    const float **to, struct error *e)
+/* Where the answer is decoded: in the network's own memory or, of a card, in what it is read to. */
+static int find_answer(struct detector *d, const char *label, const char *name, int values,
+    struct raster *end, const float **answer, struct error *e)
 {
-    struct nn_tensor t;
-    if (nn_tensor(d->net, name, &t, e))
+    if (end_find(d->net, label, name, values, end, e))
         return -1;
-    if (t.n * t.c * t.h * t.w != values)
-        return error_set(e, "bad_model", "%s: %s has %d values, not %d.", m->files[0].file, name,
-            t.n * t.c * t.h * t.w, values);
-    *to = t.data;
+    if (!device_is_apart(d->device)) {
+        *answer = end->data;
+        return 0;
+    }
+    *answer = d->answers + d->answer_count;
+    d->answer_count += values;
     return 0;
 }
 
-static int find_tensors(struct detector *d, const struct manifest *m, struct error *e)
+static int find_ends(struct detector *d, const struct manifest *m, struct error *e)
 {
     const struct manifest_file *f = &m->files[0];
-    if (nn_tensor(d->net, m->input, &d->input, e))
+    /* of three scales, each of a quarter of the cells of the one before */
+    const size_t cells = 2 * (size_t)f->width * (size_t)f->height / (FIRST_STRIDE * FIRST_STRIDE);
+    const size_t values = cells * (DETECTOR_CLASSES + 4 * DETECTOR_BINS);
+    if (end_find(d->net, f->file, m->input, 3 * f->width * f->height, &d->input, e))
         return -1;
-    if (d->input.c != 3 || d->input.h != f->height || d->input.w != f->width)
+    if (d->input.channels != 3 || d->input.height != f->height)
         return error_set(e, "bad_model", "%s: %s is not of 3 x %d x %d.", f->file, m->input,
             f->height, f->width);
+    if (device_is_apart(d->device) && !(d->answers = malloc(values * sizeof *d->answers)))
+        return error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
     for (int s = 0; s < DETECTOR_SCALES; s++) {
-        const int stride = FIRST_STRIDE << s, cells = f->width / stride * (f->height / stride);
-        if (find(d, m, m->outputs.scores[s], cells * DETECTOR_CLASSES, &d->answer.scores[s], e) ||
-            find(d, m, m->outputs.boxes[s], cells * 4 * DETECTOR_BINS, &d->answer.boxes[s], e))
+        const int stride = FIRST_STRIDE << s, here = f->width / stride * (f->height / stride);
+        if (find_answer(d, f->file, m->outputs.scores[s], here * DETECTOR_CLASSES, &d->scores[s],
+                &d->answer.scores[s], e) ||
+            find_answer(d, f->file, m->outputs.boxes[s], here * 4 * DETECTOR_BINS, &d->boxes[s],
+                &d->answer.boxes[s], e))
             return -1;
     }
     return 0;
 }
 
-static int make_room(struct detector *d, const struct manifest *m, struct error *e)
+static int open_scaler(struct detector *d, const struct manifest *m, const struct manifest *from,
+    int width, int height, struct error *e)
 {
-    const struct manifest_file *f = &m->files[0];
-    const struct taps_params x = { d->width, d->width, f->width, 0, f->width };
-    const struct taps_params y = { d->height, d->height, f->height, 0, f->height };
-    d->rows = malloc((size_t)d->height * (size_t)f->width * sizeof *d->rows);
-    if (!d->rows || taps_open(&d->x, &x) || taps_open(&d->y, &y))
-        return error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
-    return 0;
+    struct scaler_params p = { .width = width,
+        .height = height,
+        .to_width = d->input.width,
+        .to_height = d->input.height,
+        .across = width,
+        .down = height,
+        .reversed = m->channels == CHANNELS_BGR };
+    for (int c = 0; c < 3; c++) {
+        p.gain[c] = from->std[c] / m->std[c];
+        p.offset[c] = (from->mean[c] - m->mean[c]) / m->std[c];
+    }
+    d->scaler = scaler_open(d->device, &p, e);
+    return d->scaler ? 0 : -1;
 }
 
-struct detector *detector_open(const struct manifest *m, const struct manifest *from, int width,
-    int height, int threads, struct error *e)
+struct detector *detector_open(const struct manifest *m, const struct manifest *from,
+    struct device *device, int width, int height, int threads, struct error *e)
 {
     const struct manifest_file *f = &m->files[0];
     struct detector *d = calloc(1, sizeof *d);
@@ -245,64 +259,43 @@ struct detector *detector_open(const struct manifest *m, const struct manifest *
         error_retry(e, "out_of_memory", "There is no memory for the network %s.", m->name);
         return NULL;
     }
-    d->width = width;
-    d->height = height;
-    for (int c = 0; c < 3; c++) {
-        d->gain[c] = from->std[c] / m->std[c];
-        d->offset[c] = (from->mean[c] - m->mean[c]) / m->std[c];
-        d->plane[c] = m->channels == CHANNELS_BGR ? 2 - c : c;
-    }
-    const struct nn_params net = { .threads = threads };
+    d->device = device;
+    const struct nn_params net = { .device = device, .threads = threads };
     if (manifest_verify(f, e) || !(d->net = nn_open(f->fd, f->file, &net, e)) ||
-        find_tensors(d, m, e) || make_room(d, m, e)) {
+        find_ends(d, m, e) || open_scaler(d, m, from, width, height, e)) {
         detector_close(d);
         return NULL;
     }
+    d->across = (float)width / (float)f->width;
+    d->down = (float)height / (float)f->height;
     return d;
 }
 
-/* One plane of the input, of one of the picture. */
-static void resize_plane(
-    struct detector *d, const float *restrict from, float *restrict to, float gain, float offset)
+int64_t detector_bytes(const struct detector *d)
 {
-    const int width = d->x.count, height = d->y.count;
-    for (int y = 0; y < d->height; y++)
-        for (int x = 0; x < width; x++) {
-            const float *in = from + (ptrdiff_t)y * d->width + d->x.first[x];
-            const float *weight = d->x.weight + (ptrdiff_t)x * d->x.most;
-            float sum = 0;
-            for (int k = 0; k < d->x.most; k++)
-                sum += weight[k] * in[k];
-            d->rows[(ptrdiff_t)y * width + x] = sum;
-        }
-    for (int y = 0; y < height; y++) {
-        float *row = to + (ptrdiff_t)y * width;
-        for (int x = 0; x < width; x++)
-            row[x] = offset;
-        for (int k = 0; k < d->y.most; k++) {
-            const float *in = d->rows + (ptrdiff_t)(d->y.first[y] + k) * width;
-            const float weight = gain * d->y.weight[(ptrdiff_t)y * d->y.most + k];
-            for (int x = 0; x < width; x++)
-                row[x] += weight * in[x];
-        }
-    }
+    return device_is_apart(d->device) ? (int64_t)nn_bytes(d->net) : 0;
 }
 
-int detector_run(
-    struct detector *d, const float *picture, struct detection found[DETECTIONS], struct error *e)
+static int read_answer(struct detector *d, struct error *e)
 {
-    const int width = d->x.count, height = d->y.count;
-    for (int c = 0; c < 3; c++)
-        resize_plane(d, picture + (ptrdiff_t)c * d->width * d->height,
-            d->input.data + (ptrdiff_t)d->plane[c] * width * height, d->gain[c], d->offset[c]);
-    if (nn_run(d->net, e))
+    for (int s = 0; s < DETECTOR_SCALES && device_is_apart(d->device); s++)
+        if (raster_read(d->device, &d->scores[s], (float *)d->answer.scores[s], e) ||
+            raster_read(d->device, &d->boxes[s], (float *)d->answer.boxes[s], e))
+            return -1;
+    return 0;
+}
+
+int detector_run(struct detector *d, const struct raster *picture,
+    struct detection found[DETECTIONS], struct error *e)
+{
+    if (scaler_run(d->scaler, picture, &d->input, e) || nn_run(d->net, e) || read_answer(d, e))
         return -1;
-    int count = detector_decode(&d->answer, width, height, found);
+    int count = detector_decode(&d->answer, d->input.width, d->input.height, found);
     count = detector_drop_groups(found, count);
-    const float across = (float)d->width / (float)width, down = (float)d->height / (float)height;
     for (int i = 0; i < count; i++) {
         struct box *b = &found[i].box;
-        *b = (struct box) { b->left * across, b->top * down, b->right * across, b->bottom * down };
+        *b = (struct box) { b->left * d->across, b->top * d->down, b->right * d->across,
+            b->bottom * d->down };
     }
     return count;
 }
@@ -311,9 +304,8 @@ void detector_close(struct detector *d)
 {
     if (!d)
         return;
+    scaler_close(d->scaler);
     nn_close(d->net);
-    taps_close(&d->x);
-    taps_close(&d->y);
-    free(d->rows);
+    free(d->answers);
     free(d);
 }

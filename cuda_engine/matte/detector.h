@@ -4,6 +4,7 @@
 #ifndef MATTE_DETECTOR_H
 #define MATTE_DETECTOR_H
 
+#include "../device/device.h"
 #include "manifest.h"
 
 enum {
@@ -52,13 +53,19 @@ int detector_drop_groups(struct detection *found, int count);
 
 struct detector;
 
-/* For pictures of width x height, as normalised by `from`, planar R, G, B. NULL and *e as model_open(). */
-struct detector *detector_open(const struct manifest *m, const struct manifest *from, int width,
-    int height, int threads, struct error *e);
+/*
+ * On a device, which outlives it, for pictures there of width x height as normalised by `from`. NULL and *e as model_open(),
+ * and those of nn_open() where a card does not run the network.
+ */
+struct detector *detector_open(const struct manifest *m, const struct manifest *from,
+    struct device *device, int width, int height, int threads, struct error *e);
 
-/* How many it saw in the picture; -1 and *e. */
-int detector_run(
-    struct detector *d, const float *picture, struct detection found[DETECTIONS], struct error *e);
+/* Of a card's memory that it takes. */
+int64_t detector_bytes(const struct detector *d);
+
+/* How many it saw in the picture; -1 and *e. From a card nothing comes but the network's answer. */
+int detector_run(struct detector *d, const struct raster *picture,
+    struct detection found[DETECTIONS], struct error *e);
 
 /* d may be NULL. */
 void detector_close(struct detector *d);

@@ -1,10 +1,18 @@
 #include "kind.h"
 
+#include <string.h>
+
 static const struct model_kind *const kinds[] = {
     [KIND_MATTE] = &model_network,
     [KIND_PROMPTED] = &model_prompted,
     [KIND_DESCRIBED] = &model_described,
 };
+
+int kind_refused(const struct error *e)
+{
+    return !strcmp(e->code, "unsupported_model") || !strcmp(e->code, "no_cudnn") ||
+           !strcmp(e->code, "cudnn_error");
+}
 
 struct model *model_open(
     const struct manifest *m, const struct model_params *params, struct error *e)

@@ -26,6 +26,9 @@ struct model {
     const struct model_kind *kind;
 };
 
+/* 1: an error about a card that cannot run a network, which the processor may. */
+int kind_refused(const struct error *e);
+
 extern const struct model_kind model_network;   /* model.c: one network, alpha of a picture */
 extern const struct model_kind model_prompted;  /* pro.c: what a prompt names */
 extern const struct model_kind model_described; /* described.c: what any words describe */

@@ -103,13 +103,6 @@ static int find_tensors(struct network *model, struct error *e)
     return 0;
 }
 
-/* Is an error about a card that cannot run a network, which the processor may? */
-static int is_refusal(const struct error *e)
-{
-    return !strcmp(e->code, "unsupported_model") || !strcmp(e->code, "no_cudnn") ||
-           !strcmp(e->code, "cudnn_error");
-}
-
 /* On the device; where that is a card which does not run this network, on the processor. */
 static int open_net(struct network *model, int threads, struct error *e)
 {
@@ -125,7 +118,7 @@ static int open_net(struct network *model, int threads, struct error *e)
         .state_count = m->state_count };
     model->home = model->device;
     model->net = nn_open(f->fd, f->file, &net, e);
-    if (!model->net && device_is_apart(model->device) && is_refusal(e)) {
+    if (!model->net && device_is_apart(model->device) && kind_refused(e)) {
         log_event(LOG_WARN, "network_on_processor", log_str("network", m->name),
             log_str("reason", e->text));
         if (!(model->home = device_open("cpu", e)))

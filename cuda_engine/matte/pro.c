@@ -1,7 +1,8 @@
 /*
  * The model `pro`. A detector sees things in some of the frames, which are followed through all of them; those that the
  * prompt keeps are cut out by a segmenter, which looks again when the picture has changed enough, and in between their
- * masks move along with the picture. The networks run on the processor.
+ * masks move along with the picture. The networks run
+ * where the pictures are; the rest is little, and the host's: of each frame it is given a picture as small as a mask.
  */
 #include "kind.h"
 
@@ -73,11 +74,17 @@ struct pro {
     struct selection selection;
     struct prompt prompt;
     struct thing things[TRACKS];
-    struct raster seen, made;      /* the picture and its alpha where the device computes */
-    int width, height;             /* of them */
-    int mask_width, mask_height;   /* SEGMENT_STEP times smaller */
-    float *picture, *alpha, *rows; /* in host memory; rows: two of masks as wide as the picture */
-    uint8_t *rgb, *luma;           /* the picture as large as a mask */
+    struct device *
+        home; /* of the networks: that of pictures, or the processor where a card does not run them */
+    struct raster seen, made;    /* the picture and its alpha where the device computes */
+    struct raster picture;       /* where the networks run: seen, or a copy */
+    struct raster small;         /* there, as large as a mask, values of 0..255 */
+    struct scaler *shrink;       /* from picture to small */
+    int width, height;           /* of the picture */
+    int mask_width, mask_height; /* SEGMENT_STEP times smaller */
+    float *alpha, *rows;         /* in host memory; rows: two of masks as wide as the picture */
+    float *colors;               /* what is small, in host memory: in floats, and ... */
+    uint8_t *rgb, *luma;         /* ... in codes */
     float *moved, *kept, *excluded;
     int found;            /* something was kept in a frame so far */
     int looked;           /* the segmenter has seen this frame */
@@ -115,9 +122,9 @@ static int make_room(struct pro *p, struct error *e)
     const size_t samples = (size_t)p->mask_width * (size_t)p->mask_height;
     int missing = 0;
     assert(pixels && samples);
-    missing |= !(p->picture = calloc(3 * pixels, sizeof *p->picture));
     missing |= !(p->alpha = calloc(pixels, sizeof *p->alpha));
     missing |= !(p->rows = calloc(2 * (size_t)p->width, sizeof *p->rows));
+    missing |= !(p->colors = calloc(3 * samples, sizeof *p->colors));
     missing |= !(p->rgb = calloc(3 * samples, 1));
     missing |= !(p->luma = calloc(samples, 1));
     missing |= !(p->moved = calloc(samples, sizeof *p->moved));
@@ -136,35 +143,84 @@ static int is_apart(const struct pro *p)
     return device_is_apart(p->params.device);
 }
 
-/* Rasters of a card, or of what is in host memory. */
+/* Alpha is drawn in host memory, which is the processor's raster. */
 static int open_rasters(struct pro *p, struct error *e)
 {
-    if (is_apart(p))
-        return raster_open(p->params.device, &p->seen, p->width, p->height, 3, e) ||
-               raster_open(p->params.device, &p->made, p->width, p->height, 1, e);
-    p->seen = (struct raster) { p->picture, p->width, p->height, 3, 0 };
+    struct device *device = p->params.device;
+    if (raster_open(device, &p->seen, p->width, p->height, 3, e) ||
+        raster_open(p->home, &p->small, p->mask_width, p->mask_height, 3, e))
+        return -1;
+    p->picture = p->seen;
+    if (p->home != device && raster_open(p->home, &p->picture, p->width, p->height, 3, e))
+        return -1;
     p->made = (struct raster) { p->alpha, p->width, p->height, 1, 0 };
-    return 0;
+    return is_apart(p) ? raster_open(device, &p->made, p->width, p->height, 1, e) : 0;
+}
+
+/* Means of SEGMENT_STEP x SEGMENT_STEP pixels; at the right and below of what is left. */
+static int open_shrink(struct pro *p, struct error *e)
+{
+    struct scaler_params s = { .width = p->width,
+        .height = p->height,
+        .to_width = p->mask_width,
+        .to_height = p->mask_height,
+        .across = p->mask_width * SEGMENT_STEP,
+        .down = p->mask_height * SEGMENT_STEP };
+    for (int c = 0; c < 3; c++) {
+        s.gain[c] = 255 * p->manifest->std[c];
+        s.offset[c] = 255 * p->manifest->mean[c];
+    }
+    p->shrink = scaler_open(p->home, &s, e);
+    return p->shrink ? 0 : -1;
+}
+
+static int open_networks(struct pro *p, struct error *e)
+{
+    const struct manifest_parts *parts = &p->manifest->parts;
+    const struct model_params *params = &p->params;
+    p->segment = segment_open(
+        parts->encoder, parts->decoder, p->home, params->width, params->height, params->threads, e);
+    if (!p->segment)
+        return -1;
+    segment_size(p->segment, &p->width, &p->height);
+    segment_mask_size(p->segment, &p->mask_width, &p->mask_height);
+    p->detector = detector_open(
+        parts->detector, p->manifest, p->home, p->width, p->height, params->threads, e);
+    return p->detector ? 0 : -1;
+}
+
+static void close_networks(struct pro *p)
+{
+    detector_close(p->detector);
+    segment_close(p->segment);
+    p->detector = NULL;
+    p->segment = NULL;
+}
+
+/* On the device; where that is a card which does not run all of them, on the processor. */
+static int open_networks_somewhere(struct pro *p, struct error *e)
+{
+    p->home = p->params.device;
+    if (!open_networks(p, e))
+        return 0;
+    if (!is_apart(p) || !kind_refused(e))
+        return -1;
+    log_event(LOG_WARN, "network_on_processor", log_str("network", p->manifest->name),
+        log_str("reason", e->text));
+    close_networks(p);
+    p->home = device_open("cpu", e);
+    return p->home ? open_networks(p, e) : -1;
 }
 
 static int open_parts(struct pro *p, struct error *e)
 {
     const struct manifest_parts *parts = &p->manifest->parts;
     const struct manifest *const networks[] = { parts->detector, parts->encoder, parts->decoder };
-    const struct model_params *params = &p->params;
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
         if (networks[i]->files[0].fd < 0)
             return error_set(e, "model_not_installed",
                 "None of the files of the network %s is installed.", networks[i]->name);
-    p->segment = segment_open(
-        parts->encoder, parts->decoder, params->width, params->height, params->threads, e);
-    if (!p->segment)
-        return -1;
-    segment_size(p->segment, &p->width, &p->height);
-    segment_mask_size(p->segment, &p->mask_width, &p->mask_height);
-    p->detector =
-        detector_open(parts->detector, p->manifest, p->width, p->height, params->threads, e);
-    if (!p->detector)
+    if (open_networks_somewhere(p, e) || make_room(p, e) || open_rasters(p, e) || open_shrink(p, e))
         return -1;
     p->motion = motion_open(p->mask_width, p->mask_height, e);
     return p->motion ? 0 : -1;
@@ -180,12 +236,10 @@ static struct model *pro_open(
     }
     p->manifest = m;
     p->params = *params;
-    if (open_parts(p, e) || make_room(p, e) || open_rasters(p, e)) {
+    if (open_parts(p, e)) {
         pro_close(&p->base);
         return NULL;
     }
-    if (is_apart(p))
-        log_event(LOG_INFO, "networks_on_processor", log_str("model", m->name));
     pro_reset(&p->base);
     return &p->base;
 }
@@ -223,29 +277,29 @@ static void pro_reset(struct model *model)
 
 /* ---- the small picture ---- */
 
-/* Means of SEGMENT_STEP x SEGMENT_STEP pixels; at the right and below of what is left. */
-static void shrink(struct pro *p)
+static uint8_t code(float value)
 {
-    const float *mean = p->manifest->mean, *std = p->manifest->std;
-    for (int y = 0; y < p->mask_height; y++)
-        for (int x = 0; x < p->mask_width; x++) {
-            const int left = x * SEGMENT_STEP, top = y * SEGMENT_STEP;
-            const int right = left + SEGMENT_STEP < p->width ? left + SEGMENT_STEP : p->width;
-            const int bottom = top + SEGMENT_STEP < p->height ? top + SEGMENT_STEP : p->height;
-            const ptrdiff_t at = (ptrdiff_t)y * p->mask_width + x;
-            float value[3];
-            for (int c = 0; c < 3; c++) {
-                const float *plane = p->picture + (ptrdiff_t)c * p->width * p->height;
-                float sum = 0;
-                for (int j = top; j < bottom; j++)
-                    for (int i = left; i < right; i++)
-                        sum += plane[(ptrdiff_t)j * p->width + i];
-                sum /= (float)((right - left) * (bottom - top));
-                value[c] = fminf(fmaxf(255 * (sum * std[c] + mean[c]), 0), 255);
-                p->rgb[3 * at + c] = (uint8_t)(value[c] + .5f);
-            }
-            p->luma[at] = (uint8_t)(.299f * value[0] + .587f * value[1] + .114f * value[2] + .5f);
-        }
+    return (uint8_t)(fminf(fmaxf(value, 0), 255) + .5f);
+}
+
+/* All devices decide by the same codes. */
+static int shrink(struct pro *p, struct error *e)
+{
+    const int count = p->mask_width * p->mask_height;
+    const float *r = p->colors, *g = r + count, *b = g + count;
+    if (scaler_run(p->shrink, &p->picture, &p->small, e))
+        return -1;
+    raster_round(p->home, &p->small);
+    if (raster_read(p->home, &p->small, p->colors, e))
+        return -1;
+    for (int i = 0; i < count; i++) {
+        uint8_t *rgb = p->rgb + 3 * (ptrdiff_t)i;
+        rgb[0] = code(r[i]);
+        rgb[1] = code(g[i]);
+        rgb[2] = code(b[i]);
+        p->luma[i] = code(.299f * r[i] + .587f * g[i] + .114f * b[i]);
+    }
+    return 0;
 }
 
 /* In pixels of the small picture. */
@@ -404,7 +458,7 @@ static int make_mask(struct pro *p, const struct track *k, struct thing *g, stru
 {
     double t = now();
     float trust, again = 0;
-    if (!p->looked && segment_look(p->segment, p->picture, e))
+    if (!p->looked && segment_look(p->segment, &p->picture, e))
         return -1;
     if (!p->looked)
         t = count_cost(p, COST_ENCODE, t);
@@ -450,7 +504,7 @@ static int detect(struct pro *p, double since, struct error *e)
     struct detection found[DETECTIONS];
     struct look looks[DETECTIONS];
     const struct look_picture picture = small_picture(p);
-    const int count = detector_run(p->detector, p->picture, found, e);
+    const int count = detector_run(p->detector, &p->picture, found, e);
     if (count < 0)
         return -1;
     for (int i = 0; i < count; i++) {
@@ -600,10 +654,11 @@ static int pro_run(struct model *model, struct model_output *out, struct error *
 {
     struct pro *p = (struct pro *)model;
     double t = now();
-    if (is_apart(p) && raster_read(p->params.device, &p->seen, p->picture, e))
+    if (p->home != p->params.device && raster_read(p->params.device, &p->seen, p->picture.data, e))
+        return -1;
+    if (shrink(p, e))
         return -1;
     p->looked = p->failed = 0;
-    shrink(p);
     follow(p);
     drop_things(p);
     t = count_cost(p, COST_FOLLOW, t);
@@ -652,6 +707,12 @@ static int pro_found(const struct model *model)
     return ((const struct pro *)model)->found;
 }
 
+static int64_t pro_card_bytes(const struct model *model)
+{
+    const struct pro *p = (const struct pro *)model;
+    return detector_bytes(p->detector) + segment_bytes(p->segment);
+}
+
 static int pro_costs(const struct model *model, struct model_cost costs[MODEL_COSTS])
 {
     const struct pro *p = (const struct pro *)model;
@@ -670,16 +731,21 @@ static int pro_costs(const struct model *model, struct model_cost costs[MODEL_CO
 static void pro_close(struct model *model)
 {
     struct pro *p = (struct pro *)model;
-    if (is_apart(p)) {
-        raster_close(p->params.device, &p->seen);
-        raster_close(p->params.device, &p->made);
-    }
-    detector_close(p->detector);
-    segment_close(p->segment);
+    struct device *device = p->params.device;
+    if (p->picture.data != p->seen.data)
+        raster_close(p->home, &p->picture);
+    raster_close(device, &p->seen);
+    raster_close(p->home, &p->small);
+    if (is_apart(p))
+        raster_close(device, &p->made);
+    scaler_close(p->shrink);
+    close_networks(p);
+    if (p->home != device)
+        device_close(p->home);
     motion_close(p->motion);
-    free(p->picture);
     free(p->alpha);
     free(p->rows);
+    free(p->colors);
     free(p->rgb);
     free(p->luma);
     free(p->moved);
@@ -699,6 +765,7 @@ const struct model_kind model_prompted = {
     .things = pro_things,
     .found = pro_found,
     .costs = pro_costs,
+    .card_bytes = pro_card_bytes,
     .reset = pro_reset,
     .close = pro_close,
 };

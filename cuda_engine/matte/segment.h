@@ -13,18 +13,22 @@ enum { SEGMENT_STEP = 4 };
 struct segment;
 
 /*
- * For clips of width x height, which the encoder sees as pictures of *to_width x *to_height: its manifest's size, less
- * what is padded. NULL and *e as model_open().
+ * On a device, which outlives it, for clips of width x height, which the encoder sees as pictures of segment_size(): its
+ * manifest's size, less what is padded. NULL and *e as model_open(), and those of nn_open() where a card does not run the
+ * networks.
  */
 struct segment *segment_open(const struct manifest *encoder, const struct manifest *decoder,
-    int width, int height, int threads, struct error *e);
+    struct device *device, int width, int height, int threads, struct error *e);
 
-/* Of the pictures, normalised by the encoder's manifest, planar R, G, B; and of the masks. */
+/* Of a card's memory that it takes. */
+int64_t segment_bytes(const struct segment *s);
+
+/* Of the pictures, which the device has, normalised by the encoder's manifest; and of the masks, in host memory. */
 void segment_size(const struct segment *s, int *width, int *height);
 void segment_mask_size(const struct segment *s, int *width, int *height);
 
-/* Looks at a picture. -1 and *e. */
-int segment_look(struct segment *s, const float *picture, struct error *e);
+/* Looks at a picture; what it makes of it stays on the device. -1 and *e. */
+int segment_look(struct segment *s, const struct raster *picture, struct error *e);
 
 /*
  * Into mask what is in the box of the picture last looked at; hint: a mask that is nearly right, or NULL. *trust: the

@@ -58,6 +58,7 @@ const struct config_key config_keys[] = {
     { "sweep",                 CONFIG_DURATION, AT(sweep),                 "60s",       100, 86400 S, 0 },
     { "keep_uploads",          CONFIG_DURATION, AT(keep_uploads),          "24h",       1 S, 315360000 S, 0 },
     { "keep_outputs",          CONFIG_DURATION, AT(keep_outputs),          "168h",      1 S, 315360000 S, 0 },
+    { "keep_jobs",             CONFIG_DURATION, AT(keep_jobs),             "2160h",     1 S, 315360000 S, 0 },
     { "keep_records",          CONFIG_DURATION, AT(keep_records),          "720h",      1 S, 315360000 S, 0 },
     { "keep_orphans",          CONFIG_DURATION, AT(keep_orphans),          "24h",       2 S, 86400000 S, 0 },
 };
@@ -296,6 +297,10 @@ static int read_file(struct config *c, const char *path, FILE *in, struct error 
     }
     if (c->keep_orphans <= c->lease) { /* an output has its name before its row has */
         return error_set(e, "config", "%s: keep_orphans must be longer than lease.", path);
+    }
+    if (c->keep_jobs < c->keep_uploads || c->keep_jobs < c->keep_outputs) {
+        return error_set(e, "config",
+            "%s: keep_jobs must be at least as long as keep_uploads and keep_outputs.", path);
     }
     if (*c->public_url && !link_base_is_valid(c->public_url)) {
         return error_set(e, "config",

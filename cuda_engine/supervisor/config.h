@@ -26,7 +26,7 @@ struct config {
     int64_t calm, clean, edges, colors, guide;
     int64_t network_budget; /* megapixels */
     int64_t webm_alpha_lossless;
-    int64_t sweep, keep_uploads, keep_outputs, keep_records, keep_orphans;
+    int64_t sweep, keep_uploads, keep_outputs, keep_jobs, keep_records, keep_orphans;
     int64_t webhook_connections, webhook_timeout, link_ttl;
     char *public_url;
     struct link_key link_secret;

@@ -34,6 +34,7 @@ enum statement {
     RELEASE,
     SWEEP_DUE,
     SWEEP_DONE,
+    SWEEP_JOBS,
     SWEEP_ROWS,
     SWEEP_UNCLAIMED,
     WEBHOOK_CLAIM,
@@ -63,6 +64,7 @@ static const struct {
     [SWEEP_DUE] = { "sweep_due", "interval, interval, int", "SELECT matte.sweep_due($1, $2, $3)",
         3 },
     [SWEEP_DONE] = { "sweep_done", "text", "SELECT matte.sweep_done($1)", 1 },
+    [SWEEP_JOBS] = { "sweep_jobs", "interval, int", "SELECT matte.sweep_jobs($1, $2)", 2 },
     [SWEEP_ROWS] = { "sweep_rows", "interval, int", "SELECT matte.sweep_rows($1, $2)", 2 },
     [SWEEP_UNCLAIMED] = { "sweep_unclaimed", "text", "SELECT matte.sweep_unclaimed($1)", 1 },
     [WEBHOOK_CLAIM] = { "webhook_claim", "boolean, int, interval",
@@ -282,6 +284,14 @@ void database_sweep_done(const char *paths, database_done *done, void *data)
 {
     struct call *c = call_make(SWEEP_DONE, 0, done, data);
     value_text(c, 0, paths);
+    submit(c);
+}
+
+void database_sweep_jobs(int64_t keep, int max, database_done *done, void *data)
+{
+    struct call *c = call_make(SWEEP_JOBS, 0, done, data);
+    value_ms(c, 0, keep);
+    value_number(c, 1, max);
     submit(c);
 }
 

@@ -115,7 +115,10 @@ void database_sweep_due(
 /* These are gone. */
 void database_sweep_done(const char *paths, database_done *done, void *data);
 
-/* Removes rows that are older, max of a kind. DATABASE_ROW: how many of the kind that had the most. */
+/* Removes what the database still knows of jobs that have been over for longer, max of them. DATABASE_ROW: how many. */
+void database_sweep_jobs(int64_t keep, int max, database_done *done, void *data);
+
+/* Removes other rows that are older, max of a kind. DATABASE_ROW: how many of the kind that had the most. */
 void database_sweep_rows(int64_t keep, int max, database_done *done, void *data);
 
 /* DATABASE_ROW: those of the paths that no row claims. */

@@ -297,6 +297,8 @@ static void on_exit_of_worker(void *data, int status)
         said_not_warm(&why);
     }
 
+    log_event(LOG_INFO, "worker_ended", log_num("card", w->card), log_num("served", w->served));
+
     int finished = w->state == FINISHED;
     const struct pool_user *user = w->user;
     w->user = 0;

@@ -19,6 +19,7 @@
 
 enum {
     PATHS = 100,   /* a step */
+    JOBS = 100,    /* a step: with all that belongs to them a thousand rows and more */
     ROWS = 1000,   /* a step, of a kind */
     LIST = 16384,  /* bytes of a message: a verb and at most PATHS paths, one a line */
     WALKS = 4,     /* in the time that orphans are kept */
@@ -204,6 +205,33 @@ static void remove_rows(void)
     database_sweep_rows(config->keep_records, ROWS, on_rows, &sweep);
 }
 
+/* -- jobs -- */
+
+static void remove_jobs(void);
+
+static void on_jobs(void *data, const struct database_answer *answer)
+{
+    (void)data;
+    if (answer->outcome != DATABASE_ROW) {
+        finish();
+        return;
+    }
+    long n = strtol(answer->text, 0, 10);
+    if (n) {
+        log_event(LOG_INFO, "jobs_removed", log_num("jobs", n));
+    }
+    if (n == JOBS) {
+        remove_jobs();
+    } else {
+        remove_rows();
+    }
+}
+
+static void remove_jobs(void)
+{
+    database_sweep_jobs(config->keep_jobs, JOBS, on_jobs, &sweep);
+}
+
 /* -- files that are due -- */
 
 static void ask_due(void);
@@ -216,7 +244,7 @@ static void on_done(void *data, const struct database_answer *answer)
     } else if (strtol(answer->text, 0, 10) == PATHS) {
         ask_due();
     } else {
-        remove_rows();
+        remove_jobs();
     }
 }
 
@@ -234,7 +262,7 @@ static void on_due(void *data, const struct database_answer *answer)
     if (answer->outcome == DATABASE_ROW) {
         ask_child(REMOVE, answer->text, on_removed);
     } else if (answer->outcome == DATABASE_NULL) {
-        remove_rows();
+        remove_jobs();
     } else {
         finish();
     }

@@ -173,6 +173,11 @@ static void run_job(const struct worker_params *p, const struct job *job,
     last->alpha_bytes = result.alpha_bytes;
 }
 
+static enum sandbox_device device_of(const struct models *models)
+{
+    return device_is_apart(models->device) ? SANDBOX_CARD : SANDBOX_PROCESSOR;
+}
+
 /*
  * Into the sandbox, warm. A card's libraries load others, and compile, when a network is planned: that is before the files
  * go, and as the driver has threads already there is nothing that is lost by it.
@@ -181,14 +186,13 @@ static int close_in(const struct worker_params *p, struct models *models, struct
 {
     const int on_card = device_is_apart(models->device);
     if ((on_card && warm_up_somewhere(models, p->model, e)) ||
-        (p->sandbox && sandbox_isolate(on_card ? 0 : p->memory_limit, e)) ||
+        (p->sandbox && sandbox_isolate(on_card ? 0 : p->memory_limit, device_of(models), e)) ||
         (!on_card && warm_up(models, p->model, e)))
         return -1;
     if (!p->sandbox)
         return 0;
     /* by now the processor may have become the device */
-    return sandbox_seal(
-        p->control, device_is_apart(models->device) ? SANDBOX_CARD : SANDBOX_PROCESSOR, e);
+    return sandbox_seal(p->control, device_of(models), e);
 }
 
 int worker_main(const struct worker_params *p)
@@ -203,7 +207,8 @@ int worker_main(const struct worker_params *p)
     struct job job = { 0 };
     struct job_files files = { -1, -1, -1, -1 };
     /* the device first: a card's driver is made of files; and it maps more addresses than any limit */
-    models.device = device_open_turn(p->device, p->turn, &last.error);
+    if (!p->sandbox || !strcmp(p->device, "cpu") || !sandbox_confine(&last.error))
+        models.device = device_open_turn(p->device, p->turn, &last.error);
     if (!models.device || close_in(p, &models, &last.error)) {
         report((void *)p, &last);
         return 1;

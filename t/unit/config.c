@@ -126,6 +126,8 @@ static void refusals(void **state)
     assert_refused("public_url = http://a.b/", "without a slash at its end is expected.");
     assert_refused("public_url = ftp://a.b", "an http or https URL");
     assert_refused("heartbeat = 6s", "heartbeat must be at most a quarter of lease.");
+    assert_refused("keep_uploads = 2h\nkeep_jobs = 7199s", "keep_jobs must be at least as long");
+    assert_refused("keep_outputs = 2161h", "keep_jobs must be at least as long");
     assert_true(!strncmp(e.text, path, strlen(path)));
 }
 
@@ -143,6 +145,25 @@ static void missing_keys(void **state)
     assert_int_equal(config_read("/nowhere/matted.conf", &c, &e), -1);
     assert_string_equal(e.text, "/nowhere/matted.conf: No such file or directory.");
     assert_refused("state =", ":5: state is given twice.");
+}
+
+/* What a key at its upper limit needs beside it. */
+static const struct {
+    const char *name, *with;
+} companions[] = {
+    { "heartbeat", "\nlease = 3600s" },
+    { "keep_uploads", "\nkeep_jobs = 87600h" },
+    { "keep_outputs", "\nkeep_jobs = 87600h" },
+};
+
+static const char *companion(const char *name)
+{
+    for (size_t i = 0; i < sizeof companions / sizeof *companions; i++) {
+        if (!strcmp(companions[i].name, name)) {
+            return companions[i].with;
+        }
+    }
+    return "";
 }
 
 /* Each numeric key takes its limits and nothing beyond them. */
@@ -163,7 +184,7 @@ static void limits(void **state)
             assert_refused(line, "are allowed.");
         }
         snprintf(line, sizeof line, "%s = %lld%s%s", k->name, (long long)k->max, unit,
-            !strcmp(k->name, "heartbeat") ? "\nlease = 3600s" : "");
+            companion(k->name));
         if (read_text(line)) {
             fail_msg("%s", e.text);
         }

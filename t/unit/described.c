@@ -43,18 +43,23 @@ static void write_net(const char *name, char sha256[65])
     write_file(name, bytes, size, sha256);
 }
 
+/* Of a size that the file leaves open. */
 static void words_input(const char *name)
 {
-    onnx.inputs[onnx.graph.n_input++] = value(name, (int[]) { 1, LENGTH }, 2);
+    Onnx__ValueInfoProto *v = value(name, (int[]) { 1, LENGTH }, 2);
+    v->type->tensor_type->shape->dim[1]->value_case =
+        ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE__NOT_SET;
+    onnx.inputs[onnx.graph.n_input++] = v;
 }
 
 /* tokens[1, LENGTH] (and their attention) to weights[1, 3] */
 static void add_encoder(int attention)
 {
-    /* with attention a second end, which only fills up, would take away too much */
-    const float end = attention ? -.3f : 0;
-    const float colours[WORDS][3] = { { 0 }, { end, end, end }, { 1, 0, 0 }, { 0, 1, 0 },
-        { 0, 0, 1 } };
+    /* with attention a word is enough with one end, and not without; and two ends, of which one only fills up, are without a
+     * word */
+    const float end = attention ? .3f : 0, word = attention ? .3f : 1;
+    const float colours[WORDS][3] = { { 0 }, { end, end, end }, { word, 0, 0 }, { 0, word, 0 },
+        { 0, 0, word } };
     floats("colours", colours[0], 2, (int[]) { WORDS, 3 });
     words_input("ids");
     set_int(node("Cast", "ids", "whole"), "to", ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
@@ -163,10 +168,10 @@ static int remove_folder(void **state)
 static void ask(struct model *model, const char *text, const char *kept)
 {
     static const int starts[] = { 0, 2, 4, 6, SIDE };
-    struct prompt prompt;
+    struct prompt prompt = { 0 };
     struct model_output out;
     struct error e;
-    if (text)
+    if (text && *text)
         assert_int_equal(prompt_parse(&prompt, text, strlen(text), &e), 0);
     model_ask(model, text ? &prompt : NULL);
     for (int frame = 0; frame < 2; frame++) {
@@ -202,14 +207,67 @@ static void keeps_what_words_describe(void **state)
         ask(model, "r, b", "1010");
         ask(model, "not b", "1101");
         ask(model, "everything except g", "1011");
+        ask(model, "Everything, not r", "0111");
         ask(model, "r, g, not r", "0100");
         ask(model, "z", "0000");
-        ask(model, NULL, "0000");
-        assert_int_equal(model_suits(model, m, &params), 1);
+        /* the main subject, of which no word is known here: each is an end */
+        ask(model, NULL, form % 2 ? "1110" : "0000");
+        ask(model, "", form % 2 ? "1110" : "0000");
         model_reset(model);
         model_close(model);
         manifest_close(m);
     }
+}
+
+/* Alpha of the logits around 0, rounded to halves. */
+static void an_edge_is_soft(void **state)
+{
+    static const float logits[] = { -2, -1, -.6f, 0, .2f, 1, 3 };
+    struct model_output out;
+    struct prompt prompt;
+    struct error e;
+    (void)state;
+    struct manifest *m = open_manifest(0, 0, "", &e);
+    struct model *model = model_open(m, &params, &e);
+    assert_non_null(model);
+    assert_int_equal(prompt_parse(&prompt, "r", 1, &e), 0);
+    model_ask(model, &prompt);
+    float *picture = model_input(model)->data;
+    for (size_t i = 0; i < sizeof logits / sizeof *logits; i++)
+        picture[i] = (logits[i] + 20) / 40;
+    assert_int_equal(model_run(model, &out, &e), 0);
+    for (size_t i = 0; i < sizeof logits / sizeof *logits; i++) {
+        float alpha = ((const float *)out.alpha.data)[i];
+        const float wanted = logits[i] < -1 ? 0 : logits[i] > 1 ? 1 : (logits[i] + 1) / 2;
+        assert_float_equal(alpha, wanted, 1e-3);
+        assert_true((float)(_Float16)alpha == alpha);
+    }
+    model_close(model);
+    manifest_close(m);
+}
+
+static void suits_what_it_was_opened_for(void **state)
+{
+    struct error e;
+    (void)state;
+    struct manifest *m = open_manifest(0, 0, "", &e);
+    struct model *model = model_open(m, &params, &e);
+    struct device *other = device_open("cpu", &e);
+    struct manifest copy = *m;
+    struct model_params elsewhere = params;
+    elsewhere.device = other;
+    assert_non_null(model);
+    assert_int_equal(model_suits(model, m, &params), 1);
+    assert_int_equal(model_suits(model, &copy, &params), 0);
+    assert_int_equal(model_suits(model, m, &elsewhere), 0);
+    m->files[1] = m->files[0];
+    m->files[1].width = 2 * m->files[1].height; /* nearer to the clip */
+    m->file_count = 2;
+    assert_int_equal(model_suits(model, m, &params), 0);
+    m->file_count = 1;
+    model_close(model);
+    manifest_close(m);
+    device_close(other);
 }
 
 /* The words that do not fit are left out: two tokens beside start and end. */
@@ -248,11 +306,16 @@ static void refuses_files_that_do_not_fit(void **state)
         manifest_close(m);
     }
     struct manifest *m = open_manifest(0, 1, "", &e);
-    m->text.length = LENGTH + 1;
+    m->files[0].width = 2 * SIDE;
     assert_null(model_open(m, &params, &e));
     assert_string_equal(e.code, "bad_model");
-    m->text.length = LENGTH;
+    m->files[0].width = SIDE;
     m->files[0].sha256[0] ^= 1;
+    assert_null(model_open(m, &params, &e));
+    assert_string_equal(e.code, "bad_model");
+    manifest_close(m);
+    m = open_manifest(1, 0, "", &e);
+    m->text.encoder.sha256[0] ^= 1;
     assert_null(model_open(m, &params, &e));
     assert_string_equal(e.code, "bad_model");
     manifest_close(m);
@@ -280,6 +343,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_what_words_describe),
+        cmocka_unit_test(an_edge_is_soft),
+        cmocka_unit_test(suits_what_it_was_opened_for),
         cmocka_unit_test(takes_as_many_words_as_fit),
         cmocka_unit_test(refuses_files_that_do_not_fit),
         cmocka_unit_test(names_what_a_manifest_lacks),

@@ -361,7 +361,7 @@ static void orders(void **state)
 {
     (void)state;
     for (int i = 0; i < 12; i++) {
-        const int n = 1 + random_below(3), c = 1 + random_below(70), w = 1 + random_below(90);
+        const int n = 1 + random_below(3), c = 1 + random_below(9), w = 1 + random_below(600);
         const size_t count = (size_t)(n * c * w);
         float *in = malloc(count * sizeof *in), *back = malloc(count * sizeof *back);
         for (size_t k = 0; k < count; k++)

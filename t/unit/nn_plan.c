@@ -119,6 +119,57 @@ static void memory_is_used_again(void **state)
     done();
 }
 
+static int primitive_length(enum kind kind)
+{
+    planned();
+    const int length = find_step(kind)->node->program_length;
+    done();
+    return length;
+}
+
+/* What one primitive would compute with the first one's parameters is another step. */
+static void an_algorithm_has_one_set_of_parameters(void **state)
+{
+    (void)state;
+    begin_conv(); /* clipped from below twice */
+    scalar("low", -.4f);
+    node("Conv", "x,w,b", "c");
+    node("LeakyRelu", "c", "d");
+    node("Max", "d,low", "e");
+    node("Max", "e,one", "z");
+    assert_int_equal(primitive_length(CONVOLUTION), 2);
+    assert_same_values();
+    begin_conv(); /* one slope and another, which are one algorithm to oneDNN; the rest has operands */
+    node("Conv", "x,w,b", "c");
+    node("Relu", "c", "d");
+    node("Add", "d,x", "e");
+    node("LeakyRelu", "e", "f");
+    node("Mul", "f,gain", "g");
+    node("Sub", "g,x", "z");
+    assert_int_equal(primitive_length(CONVOLUTION), 2);
+    assert_same_values();
+    begin_conv(); /* the same twice is no other */
+    node("Conv", "x,w,b", "c");
+    node("Relu", "c", "d");
+    node("Add", "d,x", "e");
+    node("Relu", "e", "z");
+    assert_int_equal(primitive_length(CONVOLUTION), 3);
+    assert_same_values();
+    begin(13); /* a product, scaled, clipped and scaled */
+    input("x", 1, 1, 5, 8);
+    NOISE("w", 8, 4);
+    scalar("half", .5f);
+    scalar("two", 2);
+    scalar("one", 1);
+    node("MatMul", "x,w", "a");
+    node("Mul", "a,half", "b");
+    node("Min", "b,one", "c");
+    node("Mul", "c,two", "z");
+    output("z");
+    assert_int_equal(primitive_length(PRODUCT), 2);
+    assert_same_values();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +177,7 @@ int main(void)
         cmocka_unit_test(reads_parts_of_a_concatenation),
         cmocka_unit_test(slices_are_views),
         cmocka_unit_test(memory_is_used_again),
+        cmocka_unit_test(an_algorithm_has_one_set_of_parameters),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,10 +101,10 @@ static void one_miss_hides_nothing(void **state)
     }
     tracker_pass(&t);
     tracker_see(&t, both + 1, looks + 1, 1);
-    assert_int_equal(number(&t, TRACK_HIDDEN), 0);
+    assert_int_equal(in_state(&t, TRACK_HIDDEN), 0);
     tracker_pass(&t);
     tracker_see(&t, both + 1, looks + 1, 1);
-    assert_int_equal(number(&t, TRACK_HIDDEN), 1);
+    assert_int_equal(in_state(&t, TRACK_HIDDEN), 1);
 }
 
 static void follows_what_moves(void **state)

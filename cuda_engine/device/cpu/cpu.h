@@ -71,6 +71,12 @@ int cpu_fit_take(
     struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
 void cpu_fit_close(struct fit *fit);
 
+struct scaler *cpu_scaler_open(
+    struct device *device, const struct scaler_params *params, struct error *e);
+int cpu_scaler_run(struct scaler *scaler, const struct raster *picture, const struct raster *result,
+    struct error *e);
+void cpu_scaler_close(struct scaler *scaler);
+
 struct solver *cpu_solver_open(
     struct device *device, const struct solver_params *params, struct error *e);
 int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct error *e);

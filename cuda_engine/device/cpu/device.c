@@ -76,6 +76,14 @@ static void cpu_raster_round(const struct raster *raster)
         values[i] = cpu_half(values[i]);
 }
 
+static int cpu_raster_copy(
+    struct device *device, const struct raster *from, const struct raster *to, struct error *e)
+{
+    (void)device, (void)e;
+    memcpy(to->data, from->data, raster_bytes(from));
+    return 0;
+}
+
 const struct device_backend device_cpu = {
     .name = "cpu",
     .open = cpu_open,
@@ -89,6 +97,7 @@ const struct device_backend device_cpu = {
     .raster_read = cpu_raster_read,
     .raster_write = cpu_raster_write,
     .raster_round = cpu_raster_round,
+    .raster_copy = cpu_raster_copy,
     .sampler_open = cpu_sampler_open,
     .sampler_run = cpu_sampler_run,
     .sampler_close = cpu_sampler_close,
@@ -96,6 +105,9 @@ const struct device_backend device_cpu = {
     .fit_put = cpu_fit_put,
     .fit_take = cpu_fit_take,
     .fit_close = cpu_fit_close,
+    .scaler_open = cpu_scaler_open,
+    .scaler_run = cpu_scaler_run,
+    .scaler_close = cpu_scaler_close,
     .solver_open = cpu_solver_open,
     .solver_run = cpu_solver_run,
     .solver_close = cpu_solver_close,

@@ -13,7 +13,7 @@
 /* What nvcc made of kernels/, a file each. */
 extern const unsigned long long sample_fatbin[], copy_fatbin[], compose_fatbin[], place_fatbin[],
     fill_fatbin[], fit_fatbin[], motion_fatbin[], calm_fatbin[], clean_fatbin[], spread_fatbin[],
-    narrow_fatbin[];
+    narrow_fatbin[], scale_fatbin[];
 
 /* A frame in device memory as kernels read it. */
 struct picture picture_of(const struct frame *f, enum frame_matrix matrix);
@@ -41,6 +41,8 @@ int cuda_raster_write(
     struct device *device, const struct raster *raster, const float *planes, struct error *e);
 /* Of what the two above have made on card. */
 void crossing_close(struct card *card);
+int cuda_raster_copy(
+    struct device *device, const struct raster *from, const struct raster *to, struct error *e);
 
 struct sampler *cuda_sampler_open(
     struct device *device, const struct sampler_params *params, struct error *e);
@@ -54,6 +56,12 @@ int cuda_fit_put(
 int cuda_fit_take(
     struct fit *fit, const struct raster *output, const struct raster *answer, struct error *e);
 void cuda_fit_close(struct fit *fit);
+
+struct scaler *cuda_scaler_open(
+    struct device *device, const struct scaler_params *params, struct error *e);
+int cuda_scaler_run(struct scaler *scaler, const struct raster *picture,
+    const struct raster *result, struct error *e);
+void cuda_scaler_close(struct scaler *scaler);
 
 struct solver *cuda_solver_open(
     struct device *device, const struct solver_params *params, struct error *e);

@@ -130,3 +130,22 @@ int cuda_raster_write(
                ? -1
                : 0;
 }
+
+int cuda_raster_copy(
+    struct device *device, const struct raster *from, const struct raster *to, struct error *e)
+{
+    const struct card *card = card_of(device);
+    const CUDA_MEMCPY2D copy = {
+        .srcMemoryType = CU_MEMORYTYPE_DEVICE,
+        .srcDevice = (CUdeviceptr)from->data,
+        .srcPitch = (size_t)from->step * sizeof(uint16_t),
+        .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+        .dstDevice = (CUdeviceptr)to->data,
+        .dstPitch = (size_t)to->step * sizeof(uint16_t),
+        .WidthInBytes = (size_t)from->channels * sizeof(uint16_t),
+        .Height = (size_t)pixels_of(from),
+    };
+    return cuda_enter(&card->cuda, e) || CUDA(&card->cuda, e, cuMemcpy2DAsync, &copy, card->compute)
+               ? -1
+               : 0;
+}

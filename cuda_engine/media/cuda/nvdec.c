@@ -11,6 +11,7 @@
 enum {
     STAGED = 2,   /* one is written while the other is copied */
     SURFACES = 2, /* beside those that the codec needs: the one that is copied, and the next */
+    AHEAD = 4,    /* pictures under way: waited for one by one, each would cost all that it takes */
 };
 
 struct nvdec {
@@ -92,7 +93,8 @@ int nvdec_attach(struct nvdec *nvdec, const struct picture *picture, AVCodecCont
         return 0;
     decoder->get_format = choose;
     decoder->extra_hw_frames = SURFACES;
-    decoder->thread_count = 1; /* each other would keep a surface */
+    if (decoder->thread_count > AHEAD) /* each keeps a surface */
+        decoder->thread_count = AHEAD;
     return 1;
 }
 

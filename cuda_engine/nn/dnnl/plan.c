@@ -117,7 +117,7 @@ static int make_steps(struct plan *p, struct error *e)
 int plan_make(struct plan *p, struct graph *g, struct error *e)
 {
     *p = (struct plan) { .graph = g };
-    if (places_make(&p->places, g, &placing, e))
+    if (dnnl_split(g, e) || places_make(&p->places, g, &placing, e))
         return -1;
     if (dnnl_engine_create(&p->engine, dnnl_cpu, 0) ||
         dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags))

@@ -83,6 +83,9 @@ int rows_prepare(struct plan *p, struct step *s, struct error *e);
 void dnnl_scratch(struct step *s, void *scratch);
 void dnnl_release(struct step *s);
 
+/* primitive.c: makes two nodes of one whose program no primitive does to its end. -1 and *e. */
+int dnnl_split(struct graph *g, struct error *e);
+
 /* Gives a step scratch memory, and what it owns beside plan_alloc()'s back. */
 void step_scratch(struct step *s, void *scratch);
 void step_release(struct step *s);

@@ -22,6 +22,59 @@ static const struct {
     [MAX] = { .binary = dnnl_binary_max },
 };
 
+/* How much of n's program a primitive does: for each algorithm oneDNN 2.6.3 has one set of parameters, the first. */
+static int fused_length(const struct node *n)
+{
+    for (int i = 0; i < n->program_length; i++)
+        for (int k = 0; k < i; k++) {
+            const struct instruction *in = &n->program[i], *before = &n->program[k];
+            const dnnl_alg_kind_t unary = post_ops[in->function].unary;
+            if (unary && unary == post_ops[before->function].unary &&
+                (in->low != before->low || in->high != before->high))
+                return i;
+        }
+    return n->program_length;
+}
+
+/* Takes instructions from n's program, from the one at `from` on, and gives them to a node of their own after it. */
+static int split(struct graph *g, struct node *n, int from, struct error *e)
+{
+    struct node rest = { .name = n->name,
+        .op = n->op,
+        .kind = POINTWISE,
+        .input_count = 1,
+        .output = n->output,
+        .program_length = n->program_length - from };
+    int operands = 0;
+    for (int i = 0; i < rest.program_length; i++) {
+        struct instruction *in = &rest.program[i];
+        *in = n->program[from + i];
+        in->x = i ? ~(i - 1) : 0;
+        if (post_ops[in->function].unary)
+            continue;
+        rest.inputs[rest.input_count] = n->inputs[in->y];
+        in->y = rest.input_count++;
+        operands++;
+    }
+    n->program_length = from;
+    n->input_count -= operands; /* they come in the program's order */
+    n->output = graph_add_tensor(g, n->name, &g->tensors[rest.output].shape, e);
+    rest.inputs[0] = n->output;
+    return n->output < 0 || graph_add_node(g, &rest, e) < 0 ? -1 : 0;
+}
+
+int dnnl_split(struct graph *g, struct error *e)
+{
+    for (int i = 0, count = g->node_count; i < count; i++) {
+        struct node *n = &g->nodes[i];
+        const int length = fused_length(n);
+        if ((n->kind == CONVOLUTION || n->kind == PRODUCT) && length < n->program_length &&
+            split(g, n, length, e))
+            return -1;
+    }
+    return graph_sort(g, e);
+}
+
 static void run_primitive(const struct step *s)
 {
     dnnl_primitive_execute(s->dnnl.primitive, s->dnnl.stream, s->dnnl.arg_count, s->dnnl.args);

@@ -97,14 +97,14 @@ sub pid    { return $_[0]{pid} }
 sub socket { return $_[0]{socket} }
 sub log    { return $_[0]{log} }
 
-# The events of this name since the start, as hashes; in a list all of them, else the last.
+# The events of this name, or of names that match, since the start, as hashes; in a list all of them, else the last.
 sub events {
     my ($self, $name, %fields) = @_;
     open my $in, '<:raw', $self->{log} or return;
     seek $in, $self->{from}, 0;
     my @found;
     while (my $line = <$in>) {
-        next unless $line =~ /^\{.*"event":"\Q$name\E"/ && $line =~ /\}\n\z/;
+        next unless $line =~ /^\{.*"event":"$name"/ && $line =~ /\}\n\z/;
         my $event = decode_json($line);
         push @found, $event unless grep { ($event->{$_} // '') ne $fields{$_} } keys %fields;
     }

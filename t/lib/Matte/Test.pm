@@ -15,7 +15,7 @@ use POSIX qw(:sys_wait_h);
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(root cache workspace free_port wait_for spawn running finish slurp spew command run_ok allow_in_logs);
+our @EXPORT = qw(root cache workspace shared free_port wait_for spawn running finish slurp spew command run_ok allow_in_logs);
 
 my $folder;
 my %children;       # pid => name
@@ -36,6 +36,13 @@ sub workspace {
     $folder = tempdir('matte.XXXXXXXX', DIR => '/tmp', CLEANUP => 0);
     chmod 0755, $folder or croak "$folder: $!";
     return $folder;
+}
+
+# A new folder where a worker on a card may write, by its sandbox and as nobody; removed at the end.
+sub shared {
+    my $shared = tempdir('matte.XXXXXXXX', DIR => '/dev/shm', CLEANUP => 1);
+    chmod 0777, $shared or croak "$shared: $!";
+    return $shared;
 }
 
 # A TCP port of 127.0.0.1 that nothing listens on now.

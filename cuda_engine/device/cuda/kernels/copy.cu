@@ -1,7 +1,6 @@
 /*
- * Copies. `copy` moves a box of a tensor, a thread for four channels. `to_halves` and `to_floats` change order and
- * type at a network's ends: a tile of 32 pixels by 32 channels goes through shared memory, so that both sides are
- * read and written along what is adjacent there; a column of padding keeps the tile's columns out of one bank.
+ * Copies. `copy` moves a box of a tensor, a thread for four channels. `to_halves` and `to_floats` change order and type of
+ * what crosses to or from the host, a thread for a pixel: each plane is read or written along what is adjacent there.
  */
 #include "copy.h"
 #include "tensor.cuh"
@@ -32,34 +31,21 @@ KERNEL(copy, TENSOR_THREADS)
         run<1>(p);
 }
 
-KERNEL(to_halves, TRANSPOSE_THREADS)
+KERNEL(to_halves, CROSSING_THREADS)
 {
-    __shared__ float tile[TRANSPOSE_SIDE][TRANSPOSE_SIDE + 1];
-    const int pixel = blockIdx.x * TRANSPOSE_SIDE, channel = blockIdx.y * TRANSPOSE_SIDE;
-    const float *in = p.in + (size_t)blockIdx.z * p.c * p.pixels;
-    __half *out = (__half *)p.out + (size_t)blockIdx.z * p.stride_n;
-    for (int i = threadIdx.y; i < TRANSPOSE_SIDE; i += TRANSPOSE_ROWS)
-        if (channel + i < p.c && pixel + (int)threadIdx.x < p.pixels)
-            tile[i][threadIdx.x] = in[(size_t)(channel + i) * p.pixels + pixel + threadIdx.x];
-    __syncthreads();
-    for (int i = threadIdx.y; i < TRANSPOSE_SIDE; i += TRANSPOSE_ROWS)
-        if (pixel + i < p.pixels && channel + (int)threadIdx.x < p.c)
-            out[(size_t)(pixel + i) * p.stride_pixel + channel + threadIdx.x] =
-                __float2half_rn(tile[threadIdx.x][i]);
+    const int i = blockIdx.x * CROSSING_THREADS + threadIdx.x;
+    const float *in = p.in + (size_t)blockIdx.z * p.c * p.pixels + i;
+    __half *out = (__half *)p.out + (size_t)blockIdx.z * p.stride_n + (size_t)i * p.stride_pixel;
+    for (int c = 0; c < p.c && i < p.pixels; c++, in += p.pixels)
+        out[c] = __float2half_rn(*in);
 }
 
-KERNEL(to_floats, TRANSPOSE_THREADS)
+KERNEL(to_floats, CROSSING_THREADS)
 {
-    __shared__ float tile[TRANSPOSE_SIDE][TRANSPOSE_SIDE + 1];
-    const int pixel = blockIdx.x * TRANSPOSE_SIDE, channel = blockIdx.y * TRANSPOSE_SIDE;
-    const __half *in = (const __half *)p.in + (size_t)blockIdx.z * p.stride_n;
-    float *out = p.out + (size_t)blockIdx.z * p.c * p.pixels;
-    for (int i = threadIdx.y; i < TRANSPOSE_SIDE; i += TRANSPOSE_ROWS)
-        if (pixel + i < p.pixels && channel + (int)threadIdx.x < p.c)
-            tile[i][threadIdx.x] =
-                __half2float(in[(size_t)(pixel + i) * p.stride_pixel + channel + threadIdx.x]);
-    __syncthreads();
-    for (int i = threadIdx.y; i < TRANSPOSE_SIDE; i += TRANSPOSE_ROWS)
-        if (channel + i < p.c && pixel + (int)threadIdx.x < p.pixels)
-            out[(size_t)(channel + i) * p.pixels + pixel + threadIdx.x] = tile[threadIdx.x][i];
+    const int i = blockIdx.x * CROSSING_THREADS + threadIdx.x;
+    const __half *in =
+        (const __half *)p.in + (size_t)blockIdx.z * p.stride_n + (size_t)i * p.stride_pixel;
+    float *out = p.out + (size_t)blockIdx.z * p.c * p.pixels + i;
+    for (int c = 0; c < p.c && i < p.pixels; c++, out += p.pixels)
+        *out = __half2float(in[c]);
 }

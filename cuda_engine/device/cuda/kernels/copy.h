@@ -20,13 +20,10 @@ static inline struct launch copy_launch(const struct copy_params *p)
     return tensor_launch(&p->out, p->vector);
 }
 
-enum {
-    TRANSPOSE_SIDE = 32,
-    TRANSPOSE_ROWS = 8,
-    TRANSPOSE_THREADS = TRANSPOSE_SIDE * TRANSPOSE_ROWS
-};
-
-/* Dense floats in the file's N,C,H,W to halves in N,H,W,C, and back; h and w count as one dimension. */
+/*
+ * Dense floats in the file's N,C,H,W to halves in N,H,W,C, and back; h and w count as one dimension. Of pictures and masks,
+ * which have few channels.
+ */
 struct to_halves_params {
     const float *in;
     uint16_t *out;
@@ -41,12 +38,13 @@ struct to_floats_params {
     int stride_n, stride_pixel;
 };
 
-static inline struct launch transpose_launch(int n, int c, int pixels)
+enum { CROSSING_THREADS = 256 };
+
+static inline struct launch crossing_launch(int n, int pixels)
 {
     const struct launch l = {
-        { blocks_for((unsigned)pixels, TRANSPOSE_SIDE), blocks_for((unsigned)c, TRANSPOSE_SIDE),
-            (unsigned)n },
-        { TRANSPOSE_SIDE, TRANSPOSE_ROWS, 1 },
+        { blocks_for((unsigned)pixels, CROSSING_THREADS), 1, (unsigned)n },
+        { CROSSING_THREADS, 1, 1 },
         0,
     };
     return l;
@@ -54,12 +52,12 @@ static inline struct launch transpose_launch(int n, int c, int pixels)
 
 static inline struct launch to_halves_launch(const struct to_halves_params *p)
 {
-    return transpose_launch(p->n, p->c, p->pixels);
+    return crossing_launch(p->n, p->pixels);
 }
 
 static inline struct launch to_floats_launch(const struct to_floats_params *p)
 {
-    return transpose_launch(p->n, p->c, p->pixels);
+    return crossing_launch(p->n, p->pixels);
 }
 
 #endif
