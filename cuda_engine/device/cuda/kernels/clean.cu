@@ -1,13 +1,14 @@
 /*
  * What clean_math.h says: a warp measures a cell, one block decides about all of them, a thread applies it to a pixel.
- * Labels go through shared memory: a thread takes the greatest around its cells until no thread finds a greater one, in
- * whatever order they come; labels only grow, so all orders end alike. What is gathered by label is sums, least and
- * greatest of integers, by atomics, which are alike in all orders too.
+ * Labels are a forest in shared memory: each cell's names a greater one that it is connected with, or itself, and threads
+ * join the trees of neighbours, the lesser root to the greater, without a barrier among them. In whatever order they come,
+ * the root in the end is the greatest of all. What is gathered by label is sums, least and greatest of integers, by
+ * atomics, which are alike in all orders too.
  */
 #include "clean.h"
 #include "kernel.cuh"
 
-enum { NONE = -1, PER_THREAD = CLEAN_CELLS / CLEAN_THREADS };
+enum { NONE = -1, PER_THREAD = CLEAN_CELLS / CLEAN_DECIDERS };
 
 KERNEL(clean_measure, CLEAN_THREADS)
 {
@@ -38,19 +39,19 @@ KERNEL(clean_measure, CLEAN_THREADS)
 /* Calls work(i) for the calling thread's cells. */
 template <class F> DEVICE_FN void for_cells(const struct clean_grid &g, F work)
 {
-    for (int i = threadIdx.x; i < g.across * g.down; i += CLEAN_THREADS)
+    for (int i = threadIdx.x; i < g.across * g.down; i += CLEAN_DECIDERS)
         work(i);
 }
 
-/* The greatest of what is beside cell i, and there. */
-template <class T> DEVICE_FN T greatest_around(const struct clean_grid &g, const T *of, int i)
+/* 1 if cell i is kept, or one beside it is. */
+DEVICE_FN int is_near(const struct clean_grid &g, const unsigned char *kept, int i)
 {
     const int x = i % g.across, y = i / g.across;
-    int greatest = of[i];
+    int any = 0;
     for (int j = max(y - 1, 0); j <= min(y + 1, g.down - 1); j++)
         for (int k = max(x - 1, 0); k <= min(x + 1, g.across - 1); k++)
-            greatest = max(greatest, (int)of[j * g.across + k]);
-    return (T)greatest;
+            any |= kept[j * g.across + k];
+    return any;
 }
 
 /* A bit for each cell. */
@@ -64,35 +65,72 @@ DEVICE_FN int has_flag(const unsigned *flags, int i)
     return flags[i / 32] >> i % 32 & 1;
 }
 
-/* Connected cells of those that are, by the greatest index among them; label[i] is i or NONE. All threads of the block. */
-DEVICE_FN void connect(const struct clean_grid &g, short *label)
+/* Other threads change it meanwhile. */
+DEVICE_FN int label_of(int *label, int i)
 {
-    int changed = 1;
-    while (changed) {
-        short found[PER_THREAD];
-        changed = 0;
-        __syncthreads();
-#pragma unroll
-        for (int k = 0; k < PER_THREAD; k++) {
-            const int i = threadIdx.x + k * CLEAN_THREADS;
-            found[k] = NONE;
-            if (i < g.across * g.down && label[i] != NONE) {
-                found[k] = greatest_around(g, label, i);
-                changed |= found[k] != label[i];
-            }
-        }
-        changed = __syncthreads_or(changed);
-#pragma unroll
-        for (int k = 0; k < PER_THREAD; k++)
-            if (found[k] != NONE)
-                label[threadIdx.x + k * CLEAN_THREADS] = found[k];
+    return atomicMax(&label[i], NONE);
+}
+
+/* The root of cell i's tree now: others join it to greater ones. */
+DEVICE_FN int root_of(int *label, int i)
+{
+    for (int above; (above = label_of(label, i)) != i;)
+        i = above;
+    return i;
+}
+
+/* What another thread has put in the place of a root that was found is joined in its turn. */
+DEVICE_FN void join(int *label, int i, int j)
+{
+    for (;;) {
+        i = root_of(label, i);
+        j = root_of(label, j);
+        if (i == j)
+            return;
+        const int lesser = min(i, j), greater = max(i, j);
+        i = atomicMax(&label[lesser], greater);
+        if (i == lesser)
+            return;
+        j = greater;
     }
+}
+
+/* Connected cells of those that are, by the greatest index among them; label[i] is i or NONE. All threads of the block. */
+DEVICE_FN void connect(const struct clean_grid &g, int *label)
+{
+    int found[PER_THREAD];
+    __syncthreads();
+    for_cells(g, [&](int i) {
+        const int x = i % g.across, y = i / g.across;
+        const auto join_with = [&](int beside) {
+            if (label_of(label, beside) != NONE)
+                join(label, i, beside);
+        };
+        if (label_of(label, i) == NONE)
+            return;
+        if (x)
+            join_with(i - 1);
+        if (y)
+            for (int k = max(x - 1, 0); k <= min(x + 1, g.across - 1); k++)
+                join_with(i - g.across + k - x);
+    });
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < PER_THREAD; k++) {
+        const int i = threadIdx.x + k * CLEAN_DECIDERS;
+        found[k] = i < g.across * g.down && label_of(label, i) != NONE ? root_of(label, i) : NONE;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < PER_THREAD; k++)
+        if (found[k] != NONE)
+            label[threadIdx.x + k * CLEAN_DECIDERS] = found[k];
     __syncthreads();
 }
 
-KERNEL(clean_decide, CLEAN_THREADS)
+KERNEL(clean_decide, CLEAN_DECIDERS)
 {
-    __shared__ short label[CLEAN_CELLS];
+    __shared__ int label[CLEAN_CELLS];
     __shared__ int
         gathered[CLEAN_CELLS]; /* of the island or hole whose label is the index: weight; least */
     __shared__ unsigned flags[CLEAN_CELLS / 32]; /* of it: was kept; reaches the border */
@@ -101,7 +139,7 @@ KERNEL(clean_decide, CLEAN_THREADS)
     const struct clean_grid &g = p.grid;
 
     for_cells(g, [&](int i) {
-        label[i] = clean_is_there(p.cell[i]) ? (short)i : (short)NONE;
+        label[i] = clean_is_there(p.cell[i]) ? i : NONE;
         gathered[i] = 0;
     });
     if (threadIdx.x < CLEAN_CELLS / 32)
@@ -126,14 +164,14 @@ KERNEL(clean_decide, CLEAN_THREADS)
     });
     __syncthreads();
     for (int pass = 0; pass < CLEAN_NEAR; pass++) {
-        for_cells(g, [&](int i) { near[i] = greatest_around(g, kept, i); });
+        for_cells(g, [&](int i) { near[i] = (unsigned char)is_near(g, kept, i); });
         __syncthreads();
         for_cells(g, [&](int i) { kept[i] = near[i]; });
         __syncthreads();
     }
 
     for_cells(g, [&](int i) {
-        label[i] = clean_is_open(p.cell[i]) ? (short)i : (short)NONE;
+        label[i] = clean_is_open(p.cell[i]) ? i : NONE;
         gathered[i] = 255;
     });
     if (threadIdx.x < CLEAN_CELLS / 32)

@@ -7,7 +7,7 @@
 #include "../../clean_math.h"
 #include "../extent.h"
 
-enum { CLEAN_THREADS = 256, CLEAN_CELLS = CLEAN_GRID * CLEAN_GRID };
+enum { CLEAN_THREADS = 256, CLEAN_DECIDERS = 1024, CLEAN_CELLS = CLEAN_GRID * CLEAN_GRID };
 
 /* Of a picture: clean_side() pixels a cell. */
 struct clean_grid {
@@ -53,7 +53,7 @@ struct clean_decide_params {
 static inline struct launch clean_decide_launch(const struct clean_decide_params *p)
 {
     (void)p;
-    const struct launch l = { { 1, 1, 1 }, { CLEAN_THREADS, 1, 1 }, 0 };
+    const struct launch l = { { 1, 1, 1 }, { CLEAN_DECIDERS, 1, 1 }, 0 };
     return l;
 }
 
