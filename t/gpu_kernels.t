@@ -172,7 +172,7 @@ is_over('a stack', "pool 30\n", sprintf($ptxas, 8, 0), qr/needs memory of its ow
 
 my $text = passes('counted', 'frame', "$gpu/kernels/count.so");
 my %moved = map { /^# (\w+) read=(\d+) written=(\d+)/ ? ($1 => $2 + $3) : () } split /\n/, $text;
-is_deeply([sort keys %moved], [qw(calm_soften calm_step clean_apply clean_decide clean_measure compose motion_levels motion_match
+is_deeply([sort keys %moved], [qw(calm_soften calm_step calm_weigh clean_apply clean_decide clean_measure compose motion_levels motion_match
     sample_picture)], 'the kernels of a frame are counted');
 my ($picture, $half) = (1920 * 1080 * 1.5, 512 * 288 * 2);
 my $ratio = ($moved{sample_picture} + $moved{compose}) / (3 * $picture + 7 * $half);

@@ -3,6 +3,10 @@
  * as many frames as the picture there stays the same. An answer that is sure weighs more than one that is not: a network
  * wavers where it does not know. Shared by every backend.
  *
+ * A network also changes its mind: it finds at last a subject that it missed for many frames. Then the whole matte grows at
+ * once by more than what wavers in it, and what is found is taken as it is; and where it shrinks as much, what goes softly
+ * (what was sure and is gone is sooner missed than gone).
+ *
  * Pictures are compared softened, by sums over 3x3 pixels, so that a camera's noise is not taken for motion; how much
  * a pixel moves is the mean over 5x5 of the largest of the three colours' differences. Sums are of a row's pixels from
  * left to right and then of those from top to bottom; what lies outside a picture is its nearest pixel.
@@ -20,6 +24,13 @@ enum { TEMPORAL_SOFTEN = 1, TEMPORAL_RADIUS = 2 }; /* pixels to each side */
 #define TEMPORAL_FRAMES 10
 /* The weight of alpha .5 beside that of 0 and 1, which is 1 more. */
 #define TEMPORAL_UNSURE .3f
+
+/* A matte's growth or loss, of what it was, from which on the network has begun to change its mind; at twice it has. */
+#define TEMPORAL_SHIFT .05f
+/* A pixel's rise that is wholly taken; a fall that is soft, and one that is not. */
+#define TEMPORAL_RISEN     .2f
+#define TEMPORAL_SOFT_FALL .3f
+#define TEMPORAL_HARD_FALL .5f
 
 /* Alpha, and how many frames it is a mean of. */
 struct calm {
@@ -43,12 +54,37 @@ COMPOSE_FN float temporal_sureness(float alpha)
     return off * off + TEMPORAL_UNSURE;
 }
 
+/* What a pixel weighs in the sum of its picture. */
+COMPOSE_FN int temporal_code(float alpha)
+{
+    return round_code(clamp_to(alpha, 0, 1) * 255);
+}
+
+/* -1..1: that the network has let go (-1) or found something (1). now and before: sums of codes over all of alpha. */
+COMPOSE_FN float temporal_shift(long long now, long long before)
+{
+    float change = (float)(now - before) / (float)(before + 1);
+    float size = change < 0 ? -change : change;
+    float shift = clamp_to(size * (1 / TEMPORAL_SHIFT) - 1, 0, 1);
+    return change < 0 ? -shift : shift;
+}
+
+/* 0..1: how much of a pixel's past is left after a shift by which it rises so much, or falls. */
+COMPOSE_FN float temporal_kept(float rise, float shift)
+{
+    const float down = 1 / (TEMPORAL_HARD_FALL - TEMPORAL_SOFT_FALL);
+    float risen = clamp_to(rise * (1 / TEMPORAL_RISEN), 0, 1);
+    float soft = rise < 0 ? clamp_to((rise + TEMPORAL_HARD_FALL) * down, 0, 1) : 0;
+    return 1 - (shift > 0 ? shift * risen : -shift * soft);
+}
+
 /* before: of where the pixel came from; moved: the sum of temporal_difference() over the window. */
-COMPOSE_FN struct calm calm_alpha(float alpha, struct calm before, float moved)
+COMPOSE_FN struct calm calm_alpha(float alpha, struct calm before, float moved, float shift)
 {
     const int side = 2 * TEMPORAL_RADIUS + 1;
     float past = before.frames *
-                 (1 - clamp_to(moved * (1 / (TEMPORAL_MOTION * (float)(side * side))), 0, 1));
+                 (1 - clamp_to(moved * (1 / (TEMPORAL_MOTION * (float)(side * side))), 0, 1)) *
+                 temporal_kept(alpha - before.alpha, shift);
     float weight = past * temporal_sureness(before.alpha) / temporal_sureness(alpha);
     struct calm c = {
         mix(alpha, before.alpha, weight / (1 + weight)),

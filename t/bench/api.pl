@@ -110,11 +110,9 @@ sub told_late {
         my $enters = sub { $nginx->get($poll, 'X-Api-Key' => $key)->{status} == 200 };
         $enters->() && $enters->() or die 'a new key is refused';
         $operator->query("SELECT matte.key_disable('@{[$key =~ /^(\w+?_\w+?_[^_]+)/]}')");
-        my $seen = time;
-        next unless $enters->();
-        $late++;
-        my $after = 0;
+        my ($seen, $after) = (time, 0);
         $after = time - $seen while $enters->();
+        $late++ if $after;
         $longest = $after if $after > $longest;
     }
     return ($late / $changes, 1000 * $longest);
@@ -132,8 +130,9 @@ for (1 .. $rounds) {
         ['heartbeat_notify_over_plain', transactions('notify', 8) / transactions('heartbeat', 8)];
 }
 @got{qw(told_late told_late_ms)} = map { [$_] } told_late();
-my $load = spawn("$dir/load.log", 'wrk', '-t1', '-c64', '-d60s', '-s', $script{poll}, $nginx->url);
+my $load = spawn("$dir/load.log", 'wrk', '-t1', '-c64', '-d600s', '-s', $script{poll}, $nginx->url);
 @got{qw(told_late_busy told_late_busy_ms)} = map { [$_] } told_late();
+running($load) or die slurp("$dir/load.log");
 finish($load);
 printf "api.%s=%.2f\n", $_, median(@{$got{$_}}) for qw(poll_per_s poll_p50_ms poll_p99_ms poll_nginx_us poll_postgres_us
     return_nginx_us poll_over_return poll_over_pgbench heartbeat_notify_over_plain told_late told_late_ms told_late_busy

@@ -98,8 +98,10 @@ static void solve(void)
     struct calm *was = memory(small * sizeof *was), *is = memory(small * sizeof *is);
     uint16_t *halves = memory(small * sizeof *halves);
     struct calm_soften_params soften = { seen, softened };
+    struct calm_sums sums = { 0, 0 };
+    struct calm_weigh_params weigh = { LOW_WIDTH, LOW_HEIGHT, low_alpha, 1, was, &sums };
     struct calm_step_params step = { LOW_WIDTH, LOW_HEIGHT, low_alpha, 1, softened, before,
-        levels.level[0].vectors, levels.level[0].across, was, is, halves };
+        levels.level[0].vectors, levels.level[0].across, &sums, was, is, halves };
     const struct clean_grid grid = clean_grid(LOW_WIDTH, LOW_HEIGHT);
     struct clean_cell *cell = memory(CLEAN_CELLS * sizeof *cell);
     struct clean_state *state = memory(CLEAN_CELLS * sizeof *state);
@@ -115,6 +117,7 @@ static void solve(void)
             match.coarser = levels.level[i + 1];
         RUN(motion_match, &match);
     }
+    RUN(calm_weigh, &weigh);
     RUN(calm_step, &step);
     RUN(clean_measure, &measure);
     RUN(clean_decide, &decide);
@@ -151,15 +154,15 @@ static void a_frame_of_1080p(void **state)
     solve();
     double solved = 0;
     static const char *const steps[] = { "calm_soften", "motion_levels", "motion_match",
-        "calm_step", "clean_measure", "clean_decide", "clean_apply" };
+        "calm_weigh", "calm_step", "clean_measure", "clean_decide", "clean_apply" };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         solved += moved(steps[i]);
     cut_out();
     const double composed = moved("compose");
     /* a picture read and the network's input written; read again and written, with the answer read */
     assert_true(seen <= (frame + small * CHANNELS * 2) * 1.01 / 1e6);
-    /* colours summed, their sums read of two frames, alpha and how long it lasts read and written, luma and vectors */
-    assert_true(solved <= small * (2 * 8 + 16 + 2 * 16 + 2 * 8 + 32) * 1. / 1e6);
+    /* colours summed, their sums read of two frames, alpha and how long it lasts weighed, read and written, luma, vectors */
+    assert_true(solved <= small * (2 * 8 + 16 + 2 * 16 + 2 * 8 + 10 + 32) * 1. / 1e6);
     assert_true(composed <= (2 * frame + small * (CHANNELS + 1) * 2) * 1.01 / 1e6);
     free(nv12);
     free(input);

@@ -208,9 +208,19 @@ static double sureness(double alpha)
     return pow(2 * alpha - 1, 2) + .3;
 }
 
+/* How much of its past a pixel keeps that differs so much from it, where all alpha has become so much of what it was. */
+static double kept(double rise, double growth)
+{
+    const double shift = fmin(fmax(fabs(growth) / .05 - 1, 0), 1);
+    if (growth > 0)
+        return 1 - shift * fmin(fmax(rise / .2, 0), 1);
+    return rise < 0 ? 1 - shift * fmin(fmax((rise + .5) / .2, 0), 1) : 1;
+}
+
 static void alpha_is_calmed(void **state)
 {
     (void)state;
+    static const double share[3] = { .6, 1, .93 }; /* of what alpha is now, as it was before */
     for (int i = 0; i < SIZES; i++) {
         const int width = sizes[i][0], height = sizes[i][1], n = width * height;
         struct past p = { .now = view_of(width, height, 0, 0, .05),
@@ -227,7 +237,13 @@ static void alpha_is_calmed(void **state)
         struct calm *before = malloc((size_t)n * sizeof *before),
                     *now = malloc((size_t)n * sizeof *now);
         for (int k = 0; k < n; k++)
-            before[k] = (struct calm) { (float)fraction(), (float)(1 + 4 * fraction()) };
+            before[k] =
+                (struct calm) { (float)(share[i % 3] * fraction()), (float)(1 + 4 * fraction()) };
+        double weights[2] = { 0, 0 };
+        for (int k = 0; k < n; k++) {
+            weights[0] += value_of(alpha[k * step]);
+            weights[1] += (double)before[k].alpha;
+        }
         struct calm_soften_params soft[2] = {
             { p.now.seen, malloc((size_t)n * 4 * sizeof(float)) },
             { p.before.seen, malloc((size_t)n * 4 * sizeof(float)) },
@@ -237,8 +253,14 @@ static void alpha_is_calmed(void **state)
         for (int k = 0; k < n; k++)
             for (int c = 0; c < 3; c++)
                 assert_float_equal(soft[0].softened[k * 4 + c], softened(&p.now, c, k), 1e-5);
+        struct calm_sums sums = { 0, 0 };
+        struct calm_weigh_params weigh = { width, height, alpha, step, before, &sums };
+        RUN(calm_weigh, &weigh);
+        assert_float_equal((double)sums.now, 255 * weights[0], .5 * n);
+        assert_float_equal((double)sums.before, 255 * weights[1], .5 * n);
+        const double growth = ((double)sums.now - (double)sums.before) / ((double)sums.before + 1);
         struct calm_step_params params = { width, height, alpha, step, soft[0].softened,
-            soft[1].softened, p.vectors, p.across, before, now, out };
+            soft[1].softened, p.vectors, p.across, &sums, before, now, out };
         RUN(calm_step, &params);
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
@@ -249,8 +271,9 @@ static void alpha_is_calmed(void **state)
                 for (int k = 0; k < 25; k++)
                     moved += difference(
                         &p, nearest(x + k % 5 - 2, width), nearest(y + k / 5 - 2, height));
-                const double past =
-                    (double)was.frames * (1 - fmin(moved / 25 / (double)TEMPORAL_MOTION, 1));
+                const double past = (double)was.frames *
+                                    (1 - fmin(moved / 25 / (double)TEMPORAL_MOTION, 1)) *
+                                    kept(a - (double)was.alpha, growth);
                 const double weight = past * sureness((double)was.alpha) / sureness(a);
                 const double want = (a + weight * (double)was.alpha) / (1 + weight);
                 assert_float_equal(now[at].alpha, want, 2e-4);

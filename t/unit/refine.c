@@ -393,6 +393,42 @@ static void sure_answers_weigh_more(void **state)
     solver_close(solver);
 }
 
+/* Of an eighth of the picture the network is sure; what it says of the two others that are as large. */
+static double said_of(double first, double last, double other, int frames)
+{
+    static double rgb[N][3];
+    static float input[3 * N], given[N];
+    struct solver *solver = solver_of(REFINE_CALM);
+    double said = 0;
+    normalise(input, rgb);
+    for (int frame = 0; frame < frames; frame++) {
+        for (int i = 0; i < N; i++) {
+            const int eighth = i % WIDTH * 8 / WIDTH;
+            given[i] = (float)(eighth == 0   ? 1
+                               : eighth == 4 ? (frame + 1 < frames ? first : last)
+                               : eighth == 6 ? other
+                                             : 0);
+        }
+        struct compositor_low low = low_of(given, NULL, input);
+        run(solver, &low);
+        said = (double)values(&low.alpha)[5 * WIDTH + 9 * WIDTH / 16];
+    }
+    solver_close(solver);
+    return said;
+}
+
+/* A subject that is found at last is there at once, and a glow that fades is gone; what was sure and vanishes is not. */
+static void a_network_may_change_its_mind(void **state)
+{
+    (void)state;
+    assert_float_equal(said_of(0, 1, 0, 8), 1, 1e-3);
+    assert_float_equal(said_of(.25, 0, 0, 8), 0, 1e-3);
+    assert_true(said_of(1, 0, 0, 8) > .5);
+    /* less than what wavers: only .04 of all that there is comes, and goes */
+    assert_true(said_of(.02, .12, 1, 8) < .06);
+    assert_true(said_of(.1, 0, 1, 8) > .05);
+}
+
 static void draw(float *given, float (*alpha)(int x, int y))
 {
     for (int y = 0; y < HEIGHT; y++)
@@ -571,6 +607,7 @@ int main(void)
         cmocka_unit_test(colours_lose_the_old_background),
         cmocka_unit_test(stillness_is_calmed_and_motion_is_not),
         cmocka_unit_test(calm_goes_with_the_picture),
+        cmocka_unit_test(a_network_may_change_its_mind),
         cmocka_unit_test(sure_answers_weigh_more),
         cmocka_unit_test(specks_go_and_hair_stays),
         cmocka_unit_test(holes_are_filled_where_they_are_not_meant),

@@ -264,7 +264,7 @@ static int left_to_drivers(void)
         { "/proc/cpuinfo", O_RDONLY, 0 },
         { "/proc/1/status", O_RDONLY, -EACCES },
         { "/etc/passwd", O_RDONLY, -EACCES },
-        { "/etc/hostname", O_RDONLY, -EACCES },
+        { "/etc/group", O_RDONLY, -EACCES },
         { "/dev/zero", O_RDONLY, -EACCES },
         { "/tmp", O_RDONLY, -EACCES },
         { "/usr/bin/matte-was-here", O_CREAT | O_WRONLY, -EACCES },
@@ -293,8 +293,9 @@ static void a_driver_finds_its_files_and_no_others(void **state)
         struct error e;
         int late;
         sem_init(&sealed, 0, 0);
-        if (sandbox_confine(&e) || pthread_create(&t, NULL, late_files, &late) ||
-            sandbox_isolate(0, SANDBOX_CARD, &e) || sandbox_seal(control[0], SANDBOX_CARD, &e))
+        if (sandbox_confine(&e) || opened("/proc/self/comm", O_CREAT | O_TRUNC | O_WRONLY) ||
+            pthread_create(&t, NULL, late_files, &late) || sandbox_isolate(0, SANDBOX_CARD, &e) ||
+            sandbox_seal(control[0], SANDBOX_CARD, &e))
             _exit(77);
         sem_post(&sealed);
         pthread_join(t, NULL);

@@ -110,6 +110,14 @@ static void window_sums(
     }
 }
 
+static long long sum_of(const float *alpha, size_t n)
+{
+    long long sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += temporal_code(alpha[i]);
+    return sum;
+}
+
 /* s->alpha: the network's, and where the picture is as it was what it was there. */
 static void calm(struct cpu_solver *s, const float *alpha)
 {
@@ -129,12 +137,13 @@ static void calm(struct cpu_solver *s, const float *alpha)
                     cpu_color(s->softened[before], n, cpu_motion_from(s->motion, x, y)), area);
             }
         window_sums(s, s->moved, difference, TEMPORAL_RADIUS);
+        const float shift = temporal_shift(sum_of(alpha, n), sum_of(s->calm[before], n));
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 const size_t i = (size_t)y * (size_t)width + (size_t)x;
                 const size_t from = cpu_motion_from(s->motion, x, y);
                 const struct calm was = { s->calm[before][from], s->frames[before][from] };
-                const struct calm is = calm_alpha(alpha[i], was, s->moved[i]);
+                const struct calm is = calm_alpha(alpha[i], was, s->moved[i], shift);
                 s->calm[now][i] = is.alpha;
                 s->frames[now][i] = is.frames;
             }

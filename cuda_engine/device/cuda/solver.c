@@ -18,6 +18,7 @@ struct cuda_solver {
     KERNEL(motion_levels);
     KERNEL(motion_match);
     KERNEL(calm_soften);
+    KERNEL(calm_weigh);
     KERNEL(calm_step);
     KERNEL(clean_measure);
     KERNEL(clean_decide);
@@ -31,6 +32,7 @@ struct cuda_solver {
     struct motion_level motion[MOTION_LEVELS];
     float *softened[2]; /* of this frame and of the last one, by turns */
     struct calm *calm[2];
+    struct calm_sums *sums;
     struct clean_grid grid;
     struct clean_cell *cell;
     struct clean_state *state;
@@ -51,6 +53,7 @@ static int load(struct cuda_solver *s, struct error *e)
                    KERNEL_FIND(&m[MOTION], &s->motion_levels, motion_levels, 0, e) ||
                    KERNEL_FIND(&m[MOTION], &s->motion_match, motion_match, 0, e) ||
                    KERNEL_FIND(&m[CALM], &s->calm_soften, calm_soften, 0, e) ||
+                   KERNEL_FIND(&m[CALM], &s->calm_weigh, calm_weigh, 0, e) ||
                    KERNEL_FIND(&m[CALM], &s->calm_step, calm_step, 0, e) ||
                    KERNEL_FIND(&m[CLEAN], &s->clean_measure, clean_measure, 0, e) ||
                    KERNEL_FIND(&m[CLEAN], &s->clean_decide, clean_decide, 0, e) ||
@@ -111,6 +114,7 @@ static void lay_out(struct cuda_solver *s, const struct solver_params *p)
         lay_out_motion(s, p->width, p->height);
         for (int i = 0; i < 2; i++)
             s->softened[i] = part(s, pixels * 4 * sizeof *s->softened[i]);
+        s->sums = part(s, sizeof *s->sums);
     }
     if (p->refine & REFINE_CLEAN) {
         s->grid = clean_grid(p->width, p->height);
@@ -186,13 +190,26 @@ static int find_motion(struct cuda_solver *s, const struct seen *seen, struct er
     return 0;
 }
 
+/* How much there is of alpha now, and was before. */
+static int weigh(struct cuda_solver *s, const struct raster *alpha, struct error *e)
+{
+    struct calm_weigh_params weigh = { alpha->width, alpha->height, alpha->data, alpha->step,
+        s->calm[!s->now], s->sums };
+    const struct cuda *c = &s->card->cuda;
+    CUstream stream = s->card->compute;
+    return CUDA(c, e, cuMemsetD8Async, (CUdeviceptr)s->sums, 0, sizeof *s->sums, stream) ||
+                   RUN(s, calm_weigh, stream, &weigh, e)
+               ? -1
+               : 0;
+}
+
 /* Alpha to s->calm[s->now], and as a raster. */
 static int calm(
     struct cuda_solver *s, const struct seen *seen, const struct raster *alpha, struct error *e)
 {
     const int calms = s->base.params.refine & REFINE_CALM;
     s->now = !s->now;
-    if (calms && find_motion(s, seen, e))
+    if (calms && (find_motion(s, seen, e) || (s->past && weigh(s, alpha, e))))
         return -1;
     struct calm_step_params step = {
         .width = alpha->width,
@@ -203,6 +220,7 @@ static int calm(
         .softened_before = s->past && calms ? s->softened[!s->now] : NULL,
         .vectors = s->motion[0].vectors,
         .across = s->motion[0].across,
+        .sums = s->sums,
         .before = s->calm[!s->now],
         .now = s->calm[s->now],
         .out = s->alpha.data,

@@ -1,6 +1,6 @@
 /*
  * What temporal_math.h says, a pixel to a thread. Sums have the order that is said there: along rows, then along columns,
- * by way of shared memory.
+ * by way of shared memory. What is summed over the whole picture is integers, so that their order means nothing.
  */
 #include "calm.h"
 #include "seen.cuh"
@@ -39,6 +39,28 @@ KERNEL(calm_soften, CALM_THREADS)
     for (int k = 1; k <= 2 * TEMPORAL_SOFTEN; k++)
         add(&sum, along[row + k][column]);
     ((float4 *)p.softened)[(size_t)y * p.seen.width + x] = make_float4(sum.r, sum.g, sum.b, 0);
+}
+
+/* The sum over a warp; its first lane adds it. */
+DEVICE_FN void add_all(unsigned long long *to, int sum)
+{
+    for (int i = 16; i; i /= 2)
+        sum += __shfl_xor_sync(0xffffffff, sum, i);
+    if (threadIdx.x % 32 == 0)
+        atomicAdd(to, (unsigned long long)sum);
+}
+
+KERNEL(calm_weigh, CALM_THREADS)
+{
+    const int first = blockIdx.x * CALM_WEIGHED,
+              end = min(first + CALM_WEIGHED, p.width * p.height);
+    int now = 0, before = 0;
+    for (int i = first + threadIdx.x; i < end; i += CALM_THREADS) {
+        now += temporal_code(__half2float(((const __half *)p.alpha)[(size_t)i * p.alpha_step]));
+        before += temporal_code(p.before[i].alpha);
+    }
+    add_all(&p.sums->now, now);
+    add_all(&p.sums->before, before);
 }
 
 /* The last picture's pixel that x, y was. */
@@ -88,7 +110,8 @@ KERNEL(calm_step, CALM_THREADS)
     const float alpha = __half2float(((const __half *)p.alpha)[at * p.alpha_step]);
     struct calm now = { alpha, 1 };
     if (p.softened_before)
-        now = calm_alpha(alpha, p.before[from(p, x, y)], moved);
+        now = calm_alpha(
+            alpha, p.before[from(p, x, y)], moved, temporal_shift(p.sums->now, p.sums->before));
     p.now[at] = now;
     if (p.out)
         ((__half *)p.out)[at] = __float2half_rn(now.alpha);

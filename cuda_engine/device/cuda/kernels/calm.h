@@ -30,6 +30,31 @@ static inline struct launch calm_soften_launch(const struct calm_soften_params *
     return calm_launch(p->seen.width, p->seen.height);
 }
 
+/* Of all alpha, by temporal_code(): this frame's and the last one's. Made 0 before calm_weigh, which adds to it. */
+struct calm_sums {
+    unsigned long long now, before;
+};
+
+enum { CALM_WEIGHED = 16 * CALM_THREADS }; /* pixels to a block */
+
+struct calm_weigh_params {
+    int width, height;
+    const uint16_t *alpha; /* halves */
+    int alpha_step;
+    const struct calm *before;
+    struct calm_sums *sums;
+};
+
+static inline struct launch calm_weigh_launch(const struct calm_weigh_params *p)
+{
+    const struct launch l = {
+        { blocks_for((unsigned)(p->width * p->height), CALM_WEIGHED), 1, 1 },
+        { CALM_THREADS, 1, 1 },
+        0,
+    };
+    return l;
+}
+
 struct calm_step_params {
     int width, height;
     const uint16_t *alpha; /* halves */
@@ -37,6 +62,7 @@ struct calm_step_params {
     const float *softened, *softened_before; /* the latter NULL: a first frame */
     const struct vector *vectors;            /* of motion_match on level 0 */
     int across;
+    const struct calm_sums *sums; /* of calm_weigh; not read of a first frame */
     const struct calm *before;
     struct calm *now;
     uint16_t *out; /* halves; NULL: only now is wanted */

@@ -71,11 +71,14 @@ DEVICE_FN int label_of(int *label, int i)
     return atomicMax(&label[i], NONE);
 }
 
-/* The root of cell i's tree now: others join it to greater ones. */
+/* The root of cell i's tree now: others join it to greater ones. Each step halves the way for whoever comes next. */
 DEVICE_FN int root_of(int *label, int i)
 {
-    for (int above; (above = label_of(label, i)) != i;)
-        i = above;
+    for (int above; (above = label_of(label, i)) != i;) {
+        const int further = label_of(label, above);
+        atomicMax(&label[i], further);
+        i = further;
+    }
     return i;
 }
 
@@ -101,18 +104,23 @@ DEVICE_FN void connect(const struct clean_grid &g, int *label)
     int found[PER_THREAD];
     __syncthreads();
     for_cells(g, [&](int i) {
-        const int x = i % g.across, y = i / g.across;
+        const int x = i % g.across, y = i / g.across, above = i - g.across;
         const auto join_with = [&](int beside) {
-            if (label_of(label, beside) != NONE)
+            const int is_there = label_of(label, beside) != NONE;
+            if (is_there)
                 join(label, i, beside);
+            return is_there;
         };
         if (label_of(label, i) == NONE)
             return;
         if (x)
             join_with(i - 1);
-        if (y)
-            for (int k = max(x - 1, 0); k <= min(x + 1, g.across - 1); k++)
-                join_with(i - g.across + k - x);
+        if (!y || join_with(above)) /* which has joined those beside it */
+            return;
+        if (x)
+            join_with(above - 1);
+        if (x < g.across - 1)
+            join_with(above + 1);
     });
     __syncthreads();
 #pragma unroll
