@@ -10,6 +10,9 @@
 #define SAME_CLASS .5f
 #define SAME_THING .75f
 
+/* A box of less than this part of the score of one in it is drawn loosely around the same thing. */
+#define LOOSE .7f
+
 enum { CANDIDATES = 1024, FIRST_STRIDE = 8 };
 
 struct candidate {
@@ -170,15 +173,19 @@ int detector_drop_groups(struct detection *found, int count)
     int kept = 0;
     for (int i = 0; i < count; i++) {
         const struct box *group = &found[i].box;
-        int members = 0;
+        const float score = found[i].score[found[i].label];
+        int members = 0, surer = 0;
         for (int k = 0; k < count; k++) {
             const struct box *b = &found[k].box;
-            members += k != i && found[k].label == found[i].label &&
-                       found[k].score[found[k].label] > .5f * found[i].score[found[i].label] &&
-                       part_inside(b, group) > .85f && box_overlap(b, group) < .5f &&
-                       b->bottom - b->top > .6f * (group->bottom - group->top);
+            const float its = found[k].score[found[k].label];
+            if (k == i || found[k].label != found[i].label || part_inside(b, group) <= .85f ||
+                box_overlap(b, group) >= SAME_CLASS ||
+                b->bottom - b->top <= .6f * (group->bottom - group->top))
+                continue;
+            members += its > .5f * score;
+            surer |= score < LOOSE * its;
         }
-        if (members < 2)
+        if (members < 2 && !surer)
             found[kept++] = found[i];
     }
     return kept;

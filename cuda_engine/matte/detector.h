@@ -45,7 +45,10 @@ struct detector_answer {
 int detector_decode(const struct detector_answer *answer, int width, int height,
     struct detection found[DETECTIONS]);
 
-/* Leaves out boxes that hold two things of their class side by side, nearly as high; how many stay. */
+/*
+ * Leaves out boxes that hold two things of their class side by side, nearly as high, or one that is much surer; how many
+ * stay.
+ */
 int detector_drop_groups(struct detection *found, int count);
 
 struct detector;

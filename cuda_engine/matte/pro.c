@@ -18,21 +18,22 @@
 #include "motion.h"
 #include "segment.h"
 
-/* Frames between two looks of the detector: while things move, where they touch or hide, where all stands still. */
-enum { LOOK_MOVING = 5, LOOK_TOUCHING = 2, LOOK_STILL = 50 };
+/* Frames between two looks of the detector: while things move, where they touch, hide or come in, where all stands still. */
+enum { LOOK_MOVING = 3, LOOK_TOUCHING = 1, LOOK_STILL = 50 };
 
 /* The part of the picture that must move to be more than leaves in the wind. */
 #define MOVING .01f
 
 /*
  * A mask ages, and at 1 it is made again: by what of the picture could not be found where it should have gone (codes of
- * luma above the noise), by growth, by each frame in which it moved or touched another thing, and when its box is not
- * the detector's.
+ * luma above the noise), by growth, by each frame in which it moved or touched another thing, by its way over its size
+ * where the border cuts it, as what comes in there was in no mask, and when its box is not the detector's.
  */
 #define AGE_RESIDUAL (1 / 25.f)
 #define AGE_GROWN    2.f
 #define AGE_MOVED    .03f
 #define AGE_TOUCHED  .08f
+#define AGE_CUT      5.f
 #define AGE_BOX      .5f
 #define RESIDUAL     1.5f
 #define SAME_BOX     .7f
@@ -401,10 +402,13 @@ static void carry(struct pro *p, struct track *k, struct thing *g)
     g->age += AGE_RESIDUAL * fmaxf(c.residual - RESIDUAL, 0) + AGE_GROWN * fabsf(c.scale - 1);
     if (c.dx != 0 || c.dy != 0)
         g->age += touches ? AGE_TOUCHED : AGE_MOVED;
+    if (tracker_comes_in(&p->tracker, k))
+        g->age += AGE_CUT * SEGMENT_STEP * hypotf(c.dx, c.dy) /
+                  fminf(k->box.right - k->box.left, k->box.bottom - k->box.top);
     if (touches)
-        track_move(k, k->dx, k->dy, 1);
+        tracker_move(&p->tracker, k, k->dx, k->dy, 1);
     else
-        track_move(k, SEGMENT_STEP * c.dx, SEGMENT_STEP * c.dy, c.scale);
+        tracker_move(&p->tracker, k, SEGMENT_STEP * c.dx, SEGMENT_STEP * c.dy, c.scale);
 }
 
 static void follow(struct pro *p)
@@ -431,7 +435,8 @@ static int must_detect(const struct pro *p)
     int every = p->motion->moving > MOVING ? LOOK_MOVING : LOOK_STILL;
     for (int i = 0; i < t->count && p->motion->moving > MOVING; i++)
         if (t->tracks[i].state == TRACK_HIDDEN ||
-            (t->tracks[i].state == TRACK_SEEN && tracker_touches(t, &t->tracks[i])))
+            (t->tracks[i].state == TRACK_SEEN &&
+                (tracker_touches(t, &t->tracks[i]) || tracker_comes_in(t, &t->tracks[i]))))
             every = LOOK_TOUCHING;
     return p->motion->cut || t->since >= every;
 }

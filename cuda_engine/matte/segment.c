@@ -62,13 +62,14 @@ static int open_encoder(struct segment *s, const struct manifest *m, int threads
 static int open_decoder(struct segment *s, const struct manifest *encoder,
     const struct manifest *decoder, int threads, struct error *e)
 {
-    static const float corners[] = { 2, 3 };
+    /* a box's corners, and a point that is none: asked so, it answers with the mask for one thing, not for a part of it */
+    static const float labels[] = { 2, 3, -1 };
     const struct manifest_file *f = &decoder->files[0];
     /* masks of the picture's size are made of the small ones; nobody asks for them, and this is their least size */
     const float size[] = { 1, 1 };
     const struct nn_fixed fixed[] = {
-        { .name = "point_coords", .rank = 3, .dims = { 1, 2, 2 } },
-        { .name = "point_labels", .rank = 2, .dims = { 1, 2 }, .values = corners },
+        { .name = "point_coords", .rank = 3, .dims = { 1, 3, 2 } },
+        { .name = "point_labels", .rank = 2, .dims = { 1, 3 }, .values = labels },
         { .name = "mask_input", .rank = 4, .dims = { 1, 1, HINT_SIDE, HINT_SIDE } },
         { .name = "has_mask_input", .rank = 1, .dims = { 1 } },
         { .name = "orig_im_size", .rank = 1, .dims = { 2 }, .values = size },
@@ -86,7 +87,7 @@ static int open_decoder(struct segment *s, const struct manifest *encoder,
     return end_find(s->encoder, encoder->files[0].file, encoder->outputs.embedding, values,
                &s->embedding, e) ||
                    end_find(s->decoder, f->file, decoder->input, values, &s->seen, e) ||
-                   end_find(s->decoder, f->file, "point_coords", 4, &s->points, e) ||
+                   end_find(s->decoder, f->file, "point_coords", 6, &s->points, e) ||
                    end_find(s->decoder, f->file, "mask_input", plane, &s->hint, e) ||
                    end_find(s->decoder, f->file, "has_mask_input", 1, &s->hinted, e) ||
                    end_find(s->decoder, f->file, LOW_MASKS, plane, &s->mask, e) ||
@@ -160,7 +161,7 @@ static int set_hint(struct segment *s, const float *hint, struct error *e)
 int segment_box(struct segment *s, const struct box *box, const float *hint, float *mask,
     float *trust, struct error *e)
 {
-    const float corners[] = { box->left, box->top, box->right, box->bottom };
+    const float corners[6] = { box->left, box->top, box->right, box->bottom };
     if (raster_write(s->device, &s->points, corners, e) || set_hint(s, hint, e) ||
         nn_run(s->decoder, e) || raster_read(s->device, &s->trust, trust, e) ||
         raster_read(s->device, &s->mask, s->plane, e))

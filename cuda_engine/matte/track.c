@@ -12,6 +12,12 @@
 /* A box that overlaps so much with a thing's is no other thing. */
 #define TAKEN .6f
 
+/* A box that ends so near the picture's, in pixels, is cut by it: the detector's do not end there exactly. */
+#define BORDER 8
+
+/* What goes by a part of its size in a frame is on its way in, or out. */
+#define COMES .02f
+
 /* Likeness of the scores of two things that may be of one class, and that are. */
 #define MAY_BE   .2f
 #define ONE_KIND .5f
@@ -25,7 +31,9 @@
 #define DOUBT .1f
 
 enum {
-    MISSES = 4,      /* looks of the detector until a thing is lost */
+    MISSES = 4, /* looks of the detector until a thing is lost, */
+    HIDING =
+        2, /* and until one with another before it is hidden: a single miss is the detector's */
     HIDES = 75,      /* frames for which it may be hidden */
     REMEMBERS = 250, /* frames until it is forgotten */
 };
@@ -105,12 +113,33 @@ void tracker_pass(struct tracker *t)
     forget(t);
 }
 
-void track_move(struct track *k, float dx, float dy, float scale)
+static int is_cut(const struct tracker *t, const struct box *b)
 {
+    return b->left < BORDER || b->top < BORDER || b->right > t->width - BORDER ||
+           b->bottom > t->height - BORDER;
+}
+
+int tracker_comes_in(const struct tracker *t, const struct track *k)
+{
+    const float size = fminf(k->box.right - k->box.left, k->box.bottom - k->box.top);
+    return is_cut(t, &k->box) && hypotf(k->dx, k->dy) > COMES * size;
+}
+
+void tracker_move(const struct tracker *t, struct track *k, float dx, float dy, float scale)
+{
+    const struct box was = k->box;
     const float cx = middle_x(&k->box) + dx, cy = middle_y(&k->box) + dy;
     const float rx = scale * (k->box.right - k->box.left) / 2,
                 ry = scale * (k->box.bottom - k->box.top) / 2;
     k->box = (struct box) { cx - rx, cy - ry, cx + rx, cy + ry };
+    if (was.left < BORDER)
+        k->box.left = fminf(k->box.left, was.left);
+    if (was.top < BORDER)
+        k->box.top = fminf(k->box.top, was.top);
+    if (was.right > t->width - BORDER)
+        k->box.right = fmaxf(k->box.right, was.right);
+    if (was.bottom > t->height - BORDER)
+        k->box.bottom = fmaxf(k->box.bottom, was.bottom);
 }
 
 void tracker_cut(struct tracker *t)
@@ -269,7 +298,7 @@ static void not_seen(const struct tracker *t, struct track *k)
                    in_common(&other->box, &k->box) > TOUCH;
     }
     k->missed++;
-    if (covered && k->looks > 1)
+    if (covered && k->missed >= HIDING && k->looks > 1)
         k->state = TRACK_HIDDEN;
     else if (k->missed >= (k->looks > 1 ? MISSES : 1))
         lose(k);

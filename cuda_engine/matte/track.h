@@ -44,8 +44,11 @@ void tracker_start(struct tracker *t, int width, int height);
 /* A frame has passed. What is hidden goes on, what is lost is forgotten in time. */
 void tracker_pass(struct tracker *t);
 
-/* A thing that is seen has moved this far, in pixels, and grown. */
-void track_move(struct track *k, float dx, float dy, float scale);
+/* A thing that is seen has moved this far, in pixels, and grown. What was cut by the picture's border stays so as it comes in. */
+void tracker_move(const struct tracker *t, struct track *k, float dx, float dy, float scale);
+
+/* 1: the picture's border cuts this thing, and it moves, so that more of it may come in. */
+int tracker_comes_in(const struct tracker *t, const struct track *k);
 
 /* The scene is another: nothing is where it was. */
 void tracker_cut(struct tracker *t);

@@ -228,6 +228,14 @@ static void drops_groups(void **state)
     assert_int_equal(detector_drop_groups(one, 3), 3);
     assert_int_equal(detector_drop_groups(found, 5), 4);
     assert_float_equal(found[0].box.right, 30, 0);
+
+    /* one loosely around a surer one is the same thing; one that is nearly as sure is another */
+    struct detection loose[] = { found[0], { .box = { 0, 0, 70, 50 }, .label = 3 } };
+    loose[1].score[3] = .4f;
+    assert_int_equal(detector_drop_groups(loose, 2), 2);
+    loose[1].score[3] = .3f;
+    assert_int_equal(detector_drop_groups(loose, 2), 1);
+    assert_float_equal(loose[0].box.right, 30, 0);
 }
 
 int main(void)

@@ -126,7 +126,7 @@ static void decides_once(void **state)
     add(2, DOG, 60, 50, 10);
     selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 1);
-    track_move(&tracker.tracks[0], 50, 0, 1);
+    tracker_move(&tracker, &tracker.tracks[0], 50, 0, 1);
     add(3, DOG, 10, 50, 10);
     selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 1);
@@ -148,8 +148,8 @@ static void decides_once(void **state)
     add(1, DOG, 30, 50, 10);
     add(2, DOG, 60, 50, 10);
     selection_update(&c, &tracker, colours_of, NULL);
-    track_move(&tracker.tracks[0], 50, 0, 1);
-    track_move(&tracker.tracks[1], -50, 0, 1);
+    tracker_move(&tracker, &tracker.tracks[0], 50, 0, 1);
+    tracker_move(&tracker, &tracker.tracks[1], -50, 0, 1);
     add(3, DOG, 20, 50, 10);
     selection_update(&c, &tracker, colours_of, NULL);
     assert_int_equal(kept(&c), 13);

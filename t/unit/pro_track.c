@@ -59,8 +59,52 @@ static void pass(struct tracker *t, float dx)
     for (int i = 0; i < t->count; i++)
         if (t->tracks[i].state == TRACK_SEEN) {
             const int touches = tracker_touches(t, &t->tracks[i]);
-            track_move(&t->tracks[i], touches ? t->tracks[i].dx : dx, 0, 1);
+            tracker_move(t, &t->tracks[i], touches ? t->tracks[i].dx : dx, 0, 1);
         }
+}
+
+/* What the border cuts stays cut by it while it comes in, and is on its way only while it moves. */
+static void comes_in(void **state)
+{
+    struct tracker t;
+    struct detection cut = thing(WIDTH - 60, 300, 80, 100, DOG);
+    const struct look l = look(1);
+    (void)state;
+    tracker_start(&t, WIDTH, HEIGHT);
+    cut.box.right = WIDTH;
+    cut.box.left = WIDTH - 60;
+    tracker_see(&t, &cut, &l, 1);
+    assert_false(tracker_comes_in(&t, &t.tracks[0]));
+    t.tracks[0].dx = -10;
+    assert_true(tracker_comes_in(&t, &t.tracks[0]));
+    tracker_move(&t, &t.tracks[0], -10, 0, 1);
+    assert_float_equal(t.tracks[0].box.left, WIDTH - 70, .01);
+    assert_float_equal(t.tracks[0].box.right, WIDTH, .01);
+    t.tracks[0].box = (struct box) { 100, 100, 200, 200 };
+    assert_false(tracker_comes_in(&t, &t.tracks[0]));
+    tracker_move(&t, &t.tracks[0], -10, 0, 1);
+    assert_float_equal(t.tracks[0].box.right, 190, .01);
+}
+
+/* A single look that misses a thing beside another does not hide it. */
+static void one_miss_hides_nothing(void **state)
+{
+    struct tracker t;
+    const struct detection both[] = { thing(300, 300, 100, 150, DOG),
+        thing(360, 300, 120, 150, 1) };
+    const struct look looks[] = { look(1), look(2) };
+    (void)state;
+    tracker_start(&t, WIDTH, HEIGHT);
+    for (int i = 0; i < 4; i++) {
+        tracker_pass(&t);
+        tracker_see(&t, both, looks, 2);
+    }
+    tracker_pass(&t);
+    tracker_see(&t, both + 1, looks + 1, 1);
+    assert_int_equal(in_state(&t, TRACK_HIDDEN), 0);
+    tracker_pass(&t);
+    tracker_see(&t, both + 1, looks + 1, 1);
+    assert_int_equal(in_state(&t, TRACK_HIDDEN), 1);
 }
 
 static void follows_what_moves(void **state)
@@ -105,7 +149,7 @@ static void tells_apart_what_crosses(void **state)
                 for (int k = 0; k < t.count; k++) {
                     struct track *track = &t.tracks[k];
                     if (track->state == TRACK_SEEN)
-                        track_move(track,
+                        tracker_move(&t, track,
                             tracker_touches(&t, track) ? track->dx
                             : track->id == a           ? speed
                                                        : -speed,
@@ -232,6 +276,8 @@ static void has_room_for_so_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comes_in),
+        cmocka_unit_test(one_miss_hides_nothing),
         cmocka_unit_test(follows_what_moves),
         cmocka_unit_test(tells_apart_what_crosses),
         cmocka_unit_test(loses_what_leaves_and_knows_it_again),

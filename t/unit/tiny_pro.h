@@ -85,7 +85,8 @@ __attribute__((unused)) static void tiny_encoder(struct manifest *m)
 __attribute__((unused)) static float tiny_trust(float left, float top, float right, float bottom)
 {
     const float upper = 2, lower = 3; /* as SAM labels corners */
-    return (upper * (left + 2 * top) + lower * (right + 2 * bottom)) / (4 * TINY_SIDE);
+    return (upper * (left + 2 * top) + lower * (right + 2 * bottom)) /
+           (6 * TINY_SIDE); /* the third point is at 0, 0 */
 }
 
 __attribute__((unused)) static void tiny_decoder(struct manifest *m)
@@ -96,8 +97,8 @@ __attribute__((unused)) static void tiny_decoder(struct manifest *m)
     *m = (struct manifest) { 0 };
     begin(13);
     input("embeddings", 1, TINY_CHANNELS, TINY_EMBEDDING, TINY_EMBEDDING);
-    onnx.inputs[onnx.graph.n_input++] = value("point_coords", (int[]) { 1, 2, 2 }, 3);
-    onnx.inputs[onnx.graph.n_input++] = value("point_labels", (int[]) { 1, 2 }, 2);
+    onnx.inputs[onnx.graph.n_input++] = value("point_coords", (int[]) { 1, 3, 2 }, 3);
+    onnx.inputs[onnx.graph.n_input++] = value("point_labels", (int[]) { 1, 3 }, 2);
     input("mask_input", 1, 1, TINY_MASK, TINY_MASK);
     onnx.inputs[onnx.graph.n_input++] = value("has_mask_input", (int[]) { 1 }, 1);
     onnx.inputs[onnx.graph.n_input++] = value("orig_im_size", (int[]) { 2 }, 1);
