@@ -303,12 +303,13 @@ measured() { # measured NAME COMMAND...
 
 # The programs of t/gpu.t as they are, on the driver's own libraries.
 gpu_check() {
-    local clip=$cache/clips/webcam.mp4 out=build/gpu-check.mp4 hd=build/gpu-check-hd.mp4 fps kernels
+    local clip=$cache/clips/webcam.mp4 out=build/gpu-check.mp4 hd=build/gpu-check-hd.mp4 fps kernels model
     make -s -j"$jobs" -C cuda_engine all gpu units
     no_emulation
     build/engine/matte device --device cuda
     build/engine/gpu/agreement 6 "$clip"
-    prove --exec '' build/engine/unit/cuda_* build/engine/unit/cudnn_net
+    prove --exec '' build/engine/unit/cuda_* build/engine/unit/cudnn_net build/engine/unit/sandbox build/engine/unit/worker
+    perl -It/lib t/demo.pl | sed -n 's/^demo\./gpu.demo_/p' # through the sandbox, which a driver must be able to live in
     build/engine/gpu/clip libx264 "$clip" "$out" | tee build/gpu-check.log
     grep -q '^fps=' build/gpu-check.log || die 'this card is emulated: its speed says nothing'
     sed -n 's/^/gpu.clip_/p' build/gpu-check.log
@@ -317,6 +318,11 @@ gpu_check() {
     measured mp4 build/engine/matte --device cuda --models conf/models --model-files "$cache/models" --background green "$hd" "$out" |
         tee build/gpu-check.log
     measured webm build/engine/matte --device cuda --models conf/models --model-files "$cache/models" "$hd" build/gpu-check.webm
+    for model in original light 'pro --prompt person'; do
+        # shellcheck disable=SC2086
+        measured "${model%% *}" build/engine/matte --device cuda --models conf/models --model-files "$cache/models" --model $model \
+            --background green "$hd" "$out"
+    done
     if [ -e build/gpu/kernels/count.so ]; then
         kernels=$(CUEMU_KERNELS=build/gpu/kernels/count.so build/engine/unit/kernel_frame |
             awk '/^# [a-z_]+ read=/ { gsub(/[a-z]+=/, ""); sum += $3 + $4 } END { printf "%.0f", sum }')
