@@ -117,6 +117,7 @@ for (['over.mp4', '--background', 'green'], ['out.gif']) {
     is(stream($file, 'a:0', 'codec_name'), 'aac', 'mov: AAC is copied');
     is(ord((slurp($file) =~ /icpf.{17}(.)/s)[0]) & 15, 2, 'mov: 16 bits of alpha');
     same_times('mov', frame_times($file));
+    is(video($file, 'duration'), '0.400000', 'mov: with the last one\'s duration');
     in_sync($file);
     my $alpha = pack 'C*', map { int(($_ * 255 + 2047) / 4095) } unpack 'v*', raw_video($file, 'alphaextract', 'gray12le');
     $exact += ok($alpha eq $truth, 'mov: alpha is exact');
@@ -182,6 +183,9 @@ sub webp_alpha {
     is(join(' ', map { video($file, $_) } qw(codec_name pix_fmt alpha_mode color_range color_space)), 'vp9 yuv420p 1 tv smpte170m',
         'webm: VP9 with alpha');
     is(stream($file, 'a:0', 'codec_name'), 'opus', 'webm: AAC became Opus');
+    my ($skipped) = slurp($file) =~ /OpusHead..(..)/s;
+    my ($delay) = slurp($file) =~ /\x56\xaa\x83(...)/s;    # CodecDelay, ns
+    is(join(' ', unpack('v', $skipped), unpack('N', "\0$delay") * 48e-6), '312 312', 'webm: samples to skip, as both headers have it');
     same_times('webm', frame_times($file));
     in_sync($file);
     my $alpha = raw_video($file, 'alphaextract', 'gray', '-c:v', 'libvpx-vp9');
@@ -254,6 +258,7 @@ sub mean_color {
         } else {
             is(join(' ', map { "$_->{time} $_->{duration}" } @pictures), join(' ', map { $_ / 25 . ' 0.04' } 0 .. $frames - 1),
                 "browser: $name, every picture at its time");
+            ok($seen->{forever}, "browser: $name, again and again");
         }
         is(join(' ', map { $_->{alpha} } @pictures), join(' ', hashes($truth{"$dir/$name"})), "browser: $name, alpha of every picture");
         for my $what (sort keys %most) {
@@ -276,6 +281,7 @@ sub mean_color {
         'mp4: H.264');
     is(stream($file, 'a:0', 'codec_name'), 'aac', 'mp4: AAC is copied');
     same_times('mp4', frame_times($file));
+    is(video($file, 'duration'), '0.400000', 'mp4: with the last one\'s duration');
     in_sync($file);
     like(slurp($file), qr/^.{4}ftyp.*?moov.*mdat/s, 'mp4: the index comes first');
     my @rgb = unpack 'C3', raw_video($file, 'select=eq(n\,5),crop=2:2:10:10:exact=1', 'rgb24');

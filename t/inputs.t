@@ -274,6 +274,23 @@ case 'cut in the middle, in a format whose index is last' => sub {
     ok $frames > 10 && $frames < 45, "what is there is made ($frames frames of 50)";
 };
 
+# ---- what is to be seen ----
+
+# Nothing is stretched until something is a subject: neither noise nor what a dark picture is brightened to.
+case 'a wall with nobody before it, lit and in the dark' => sub {
+    my $dark = "lutyuv=y='16+(val-16)*.3':u='128+(val-128)*.3':v='128+(val-128)*.3',noise=alls=8:allf=t";
+    for (['lit', 'null'], ['dark', $dark]) {
+        my ($name, $filter) = @$_;
+        my $in = made('-i', cache() . '/clips/webcam.mp4', '-frames:v', 5, '-vf', "crop=110:120:0:0,scale=320:240,format=yuv444p,$filter",
+            '-c:v', 'ffv1', "$dir/$name.mkv");
+        for my $model (qw(light human)) {
+            my ($out) = matte($in, "$name.mov", '--model', $model);
+            my $most = max unpack 'C*', raw_video($out, 'alphaextract', 'gray');
+            cmp_ok $most, '<=', 12, "$name, $model: alpha is at most 5 % anywhere ($most of 255)";
+        }
+    }
+};
+
 # ---- bombs, and what is not read ----
 
 case 'a picture of 65535x65535 in 65 bytes' => sub {

@@ -19,7 +19,7 @@ my $page = do { local $/; <DATA> };
 # For each [type, file, times to look at: a video's, rising, each of another picture]: {width, height, duration, pictures},
 # of a video also what was played: {pictures, end}. Each of pictures is {time, alpha: sha256 of a byte a pixel, clear: how
 # many pixels are, opaque, soft (of alpha 64..191): {pixels, color: their mean R, G, B}}, of an animation also {duration}; in
-# seconds.
+# seconds. An animation is itself {forever}, or not.
 sub shown {
     my (@files) = @_;
     my $list = encode_json([map { my ($type, $file, @times) = @$_;
@@ -135,7 +135,8 @@ async function animation(bytes, type)
             duration: image.duration / 1e6 });
         image.close();
     }
-    return { width: canvas.width, height: canvas.height, duration: pictures.reduce((sum, p) => sum + p.duration, 0), pictures };
+    return { width: canvas.width, height: canvas.height, duration: pictures.reduce((sum, p) => sum + p.duration, 0), pictures,
+        forever: decoder.tracks.selectedTrack.repetitionCount == Infinity };
 }
 
 let answer = [];
