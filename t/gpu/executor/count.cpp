@@ -51,15 +51,19 @@ void __tsan_write_range(void *at, size_t size)
 }
 
 /* What device_language.h makes atomics of. */
-int __tsan_atomic32_load(int *at, int)
-{
-    cuemu_touch(at, 4, 0);
-    return __atomic_load_n(at, __ATOMIC_RELAXED);
-}
-
-int __tsan_atomic32_compare_exchange_strong(int *at, int *expected, int value, int, int)
-{
-    cuemu_touch(at, 4, 1);
-    return __atomic_compare_exchange_n(at, expected, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
+#define COUNT_ATOMICS(bits, T)                                                               \
+    T __tsan_atomic##bits##_load(T *at, int)                                                 \
+    {                                                                                        \
+        cuemu_touch(at, sizeof *at, 0);                                                      \
+        return __atomic_load_n(at, __ATOMIC_RELAXED);                                        \
+    }                                                                                        \
+    int __tsan_atomic##bits##_compare_exchange_strong(T *at, T *expected, T value, int, int) \
+    {                                                                                        \
+        cuemu_touch(at, sizeof *at, 1);                                                      \
+        return __atomic_compare_exchange_n(                                                  \
+            at, expected, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);                     \
+    }
+COUNT_ATOMICS(32, int)
+COUNT_ATOMICS(64, long long)
+#undef COUNT_ATOMICS
 }

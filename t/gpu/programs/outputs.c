@@ -52,7 +52,8 @@ static int read_argument(char *text, struct argument *a, struct nn_fixed *f)
         return 0;
     }
     f->name = text;
-    for (char *size = at; size && f->rank < NN_RANK; size = strchr(size + 1, 'x'))
+    for (char *size = at; size && (!values || size < values) && f->rank < NN_RANK;
+         size = strchr(size + 1, 'x'))
         f->dims[f->rank++] = atoi(size + 1);
     if (values && *values == '@')
         a->file = values + 1;
