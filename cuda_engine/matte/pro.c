@@ -26,12 +26,14 @@ enum { LOOK_MOVING = 3, LOOK_TOUCHING = 1, LOOK_STILL = 50 };
 
 /*
  * A mask ages, and at 1 it is made again: by what of the picture could not be found where it should have gone (codes of
- * luma above the noise), by growth, by each frame in which it moved or touched another thing, by its way over its size
- * where the border cuts it, as what comes in there was in no mask, and when its box is not the detector's.
+ * luma above the noise), by growth, by each frame in which it moved or touched another thing, by its way over its size, as
+ * what walks swings its legs, by more of it where the border cuts it, as what comes in there was in no mask, and when its box
+ * is not the detector's.
  */
 #define AGE_RESIDUAL (1 / 25.f)
 #define AGE_GROWN    2.f
 #define AGE_MOVED    .03f
+#define AGE_WAY      3.f
 #define AGE_TOUCHED  .08f
 #define AGE_CUT      5.f
 #define AGE_BOX      .5f
@@ -400,11 +402,12 @@ static void carry(struct pro *p, struct track *k, struct thing *g)
     g->mask = p->moved;
     p->moved = mask;
     g->age += AGE_RESIDUAL * fmaxf(c.residual - RESIDUAL, 0) + AGE_GROWN * fabsf(c.scale - 1);
-    if (c.dx != 0 || c.dy != 0)
-        g->age += touches ? AGE_TOUCHED : AGE_MOVED;
+    const float way = SEGMENT_STEP * hypotf(c.dx, c.dy) /
+                      fminf(k->box.right - k->box.left, k->box.bottom - k->box.top);
+    if (way > 0)
+        g->age += touches ? AGE_TOUCHED : AGE_MOVED + AGE_WAY * way;
     if (tracker_comes_in(&p->tracker, k))
-        g->age += AGE_CUT * SEGMENT_STEP * hypotf(c.dx, c.dy) /
-                  fminf(k->box.right - k->box.left, k->box.bottom - k->box.top);
+        g->age += AGE_CUT * way;
     if (touches)
         tracker_move(&p->tracker, k, k->dx, k->dy, 1);
     else
