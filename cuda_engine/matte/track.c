@@ -31,9 +31,8 @@
 #define DOUBT .1f
 
 enum {
-    MISSES = 4, /* looks of the detector until a thing is lost, */
-    HIDING =
-        2, /* and until one with another before it is hidden: a single miss is the detector's */
+    MISSES = 4,      /* looks of the detector until a thing is lost */
+    HIDING = 2,      /* until one with another before it is hidden: one miss is the detector's */
     HIDES = 75,      /* frames for which it may be hidden */
     REMEMBERS = 250, /* frames until it is forgotten */
 };

@@ -179,8 +179,8 @@ static enum sandbox_device device_of(const struct models *models)
 }
 
 /*
- * Into the sandbox, warm. A card's libraries load others, and compile, when a network is planned: that is before the files
- * go, and as the driver has threads already there is nothing that is lost by it.
+ * Into the sandbox, warm. A card's libraries load others, and compile, when a network is planned: that is before the process
+ * is shut in; what its driver's threads, which are there already, may open has been said before they were.
  */
 static int close_in(const struct worker_params *p, struct models *models, struct error *e)
 {

@@ -110,24 +110,24 @@ static void window_sums(
     }
 }
 
-static long long doubt_in(const float *alpha, size_t n)
-{
-    long long sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += temporal_doubt_of(temporal_code(alpha[i]));
-    return sum;
-}
+/* Of all alpha: how much of it there is, and how much doubt is in it. */
+struct weight {
+    long long all, doubt;
+};
 
-static long long sum_of(const float *alpha, size_t n)
+static struct weight weigh(const float *alpha, size_t n)
 {
-    long long sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += temporal_code(alpha[i]);
-    return sum;
+    struct weight w = { 0, 0 };
+    for (size_t i = 0; i < n; i++) {
+        const int code = temporal_code(alpha[i]);
+        w.all += code;
+        w.doubt += temporal_doubt_of(code);
+    }
+    return w;
 }
 
 /* s->alpha: the network's, and where the picture is as it was what it was there. */
-static void calm(struct cpu_solver *s, const float *alpha)
+static void calm(struct cpu_solver *s, const float *alpha, long long all)
 {
     const int width = s->base.params.width, height = s->base.params.height;
     const size_t n = (size_t)width * (size_t)height;
@@ -145,7 +145,7 @@ static void calm(struct cpu_solver *s, const float *alpha)
                     cpu_color(s->softened[before], n, cpu_motion_from(s->motion, x, y)), area);
             }
         window_sums(s, s->moved, difference, TEMPORAL_RADIUS);
-        const float shift = temporal_shift(sum_of(alpha, n), sum_of(s->calm[before], n));
+        const float shift = temporal_shift(all, weigh(s->calm[before], n).all);
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 const size_t i = (size_t)y * (size_t)width + (size_t)x;
@@ -246,10 +246,10 @@ int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct err
     const struct solver_params *p = &s->base.params;
     const size_t n = (size_t)p->width * (size_t)p->height;
     const float *before = low->alpha.data;
-    const float doubt = temporal_doubt(doubt_in(before, n), sum_of(before, n));
+    const struct weight weight = weigh(before, n);
     restore(s, low->input.data);
     if (p->refine & REFINE_CALM) {
-        calm(s, before);
+        calm(s, before, weight.all);
         before = s->calm[s->now];
     } else {
         memcpy(s->alpha, before, n * sizeof *s->alpha);
@@ -258,7 +258,8 @@ int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct err
         cpu_clean_run(s->clean, s->alpha);
     if (p->refine & REFINE_EDGES)
         solve_edges(s);
-    settle(s, before, doubt);
+    if (p->refine & (REFINE_CLEAN | REFINE_EDGES))
+        settle(s, before, temporal_doubt(weight.doubt, weight.all));
     if (p->refine & REFINE_COLORS && !low->foreground.data) {
         solve_colors(s);
         low->foreground = raster_of(s, s->foreground, 3);
