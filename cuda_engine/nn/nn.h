@@ -95,6 +95,9 @@ void nn_reset(struct nn_net *net);
  */
 size_t nn_bytes(const struct nn_net *net);
 
+/* Those of a card's memory: all of them, or none. */
+int64_t nn_card_bytes(const struct nn_net *net);
+
 void nn_close(struct nn_net *net);
 
 #endif
