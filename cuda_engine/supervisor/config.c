@@ -253,7 +253,10 @@ static int read_line(
         return 0;
     }
     if (!equals) {
-        return error_set(e, "config", "%s: `key = value` is expected, not `%s`.", where, name);
+        size_t length =
+            strspn(name, "abcdefghijklmnopqrstuvwxyz_"); /* what follows may be secret */
+        return error_set(e, "config", "%s: `key = value` is expected, not `%.*s%s`.", where,
+            (int)length, name, name[length] ? "..." : "");
     }
     *equals = 0;
     name = trim(name);
