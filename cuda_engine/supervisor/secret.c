@@ -101,7 +101,7 @@ void secret_make(
 {
     uint8_t bytes[HASH];
     hash(key, id, id_bytes, bytes);
-    memcpy(secret, "whsec_", 6);
+    snprintf(secret, SECRET_TEXT, "whsec_");
     EVP_EncodeBlock((uint8_t *)secret + 6, bytes, HASH);
     explicit_bzero(bytes, sizeof bytes);
 }
