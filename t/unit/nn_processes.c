@@ -112,19 +112,20 @@ static void run(struct nn_net *net)
     assert_int_equal(nn_run(net, &e), 0);
 }
 
-/* The process of a test: writes every output to fd. */
+/* The process of a test: writes every output to fd, with nets of 1 to `others` threads run before and still there. */
 static int compute(int threads, int others, int fd)
 {
+    struct nn_net *nets[THREADS + 1];
     const int file = built();
     int count;
-    for (int t = 1; t <= others; t++)
-        run(open_threads(file, t)); /* and stays */
-    struct nn_net *net = open_threads(file, threads);
-    run(net);
+    for (int i = 0; i <= others; i++)
+        run(nets[i] = open_threads(file, i < others ? i + 1 : threads));
     for (size_t i = 0; i < onnx.graph.n_output; i++) {
-        const struct nn_tensor t = tensor(net, onnx.outputs[i]->name, &count);
+        const struct nn_tensor t = tensor(nets[others], onnx.outputs[i]->name, &count);
         assert_int_equal(write(fd, t.data, count * sizeof *t.data), count * sizeof *t.data);
     }
+    for (int i = 0; i <= others; i++)
+        nn_close(nets[i]);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { ALIGNMENT = 64 };
 
@@ -141,6 +142,7 @@ int plan_make(struct plan *p, struct graph *g, struct error *e)
         return -1;
     for (int i = 0; i < p->step_count; i++)
         step_scratch(&p->steps[i], p->scratch);
+    memset(p->arena, 0, p->places.bytes); /* its pages are there before the first run */
     return 0;
 }
 
