@@ -104,12 +104,14 @@ my %truth;    # of a file: its alpha
     $truth{$file} = $truth{"$dir/sequence/000001.png"} = $truth;
 }
 
-# How near to the sequence's the colours of a later picture are, where there are any, in dB. Colours and what is filled in
-# where there are none make the file's size.
-sub likeness {
-    my ($file, @input) = @_;
+# A later picture's colours, where there are any, against the sequence's, in dB. They, and what is filled in where there are
+# none, make the file's size.
+sub looks_like {
+    my ($name, $least, $file, @input) = @_;
     my $shown = 'select=eq(n\,5),format=gbrap,premultiply=inplace=1';
-    return psnr(raw_video("$dir/sequence/%06d.png", $shown, 'gbrp'), raw_video($file, $shown, 'gbrp', @input));
+    my $psnr = psnr(raw_video("$dir/sequence/%06d.png", $shown, 'gbrp'), raw_video($file, $shown, 'gbrp', @input));
+    cmp_ok($psnr, '>=', $least, sprintf "$name: colours are near (%.1f dB)", $psnr);
+    return;
 }
 
 # ---- alpha alone ----
@@ -146,7 +148,7 @@ for (['over.mp4', '--background', 'green'], ['out.gif']) {
     in_sync($file);
     my $alpha = pack 'C*', map { int(($_ * 255 + 2047) / 4095) } unpack 'v*', raw_video($file, 'alphaextract', 'gray12le');
     $exact += ok($alpha eq $truth, 'mov: alpha is exact');
-    cmp_ok(likeness($file), '>=', 52, 'mov: colours are near');
+    looks_like('mov', 52, $file);
     cmp_ok(-s $file, '<', 300000, 'mov: and the file is not large');
     ($file) = matte('opaque.mov', '--background', 'green');
     is(video($file, 'profile') . ' ' . video($file, 'pix_fmt'), 'HQ yuv422p10le', 'mov, opaque: ProRes 422 HQ');
@@ -200,6 +202,14 @@ sub webp_alpha {
     my ($alpha, @ms) = webp_alpha($file);
     same_durations('webp', map { $_ / 1000 } @ms);
     $exact += ok($alpha eq $truth, 'webp: alpha is exact');
+    # the first picture, under which there is none
+    my ($list) = (command('webpmux', '-info', $file))[1] =~ /^\s*1:\s+(.*)/m;
+    my ($w, $h, undef, $x, $y) = split ' ', $list;
+    command('webpmux', '-get', 'frame', 1, $file, '-o', "$dir/frame.webp");
+    command('dwebp', '-quiet', "$dir/frame.webp", '-pam', '-o', "$dir/frame.pam");
+    my $psnr = psnr(map { raw_video($_->[0], "$_->[1]format=gbrap,premultiply=inplace=1", 'gbrp') }
+        ["$dir/frame.pam", ''], ["$dir/sequence/000001.png", "crop=$w:$h:$x:$y:exact=1,"]);
+    cmp_ok($psnr, '>=', 38, sprintf 'webp: colours are near (%.1f dB)', $psnr);
     $truth{$file} = $truth;
 }
 
@@ -225,7 +235,7 @@ sub webp_alpha {
     my $opaque = ($truth ^ "\xff" x length $truth) =~ tr/\0-\xff/\xff\0/r;
     my $fallen = (($alpha ^ "\xff" x length $alpha) & $opaque) =~ tr/\x06-\xff//;
     cmp_ok($fallen, '<=', 0.001 * ($opaque =~ tr/\xff//), "webm: and one ($fallen do not)");
-    cmp_ok(likeness($file, '-c:v', 'libvpx-vp9'), '>=', 44, 'webm: colours are near');
+    looks_like('webm', 44, $file, '-c:v', 'libvpx-vp9');
     cmp_ok(-s $file, '<', 48000, 'webm: and the file is not large');
     $truth{$file} = $alpha;
     ($file, undef, $truth) = matte_and_alpha('exact.webm', '--lossless');
@@ -241,7 +251,7 @@ sub webp_alpha {
     like($text, qr/\(audio_dropped\)/, 'gif: says that the sound is left out');
     same_times('gif', frame_times($file));
     same_durations('gif', packet_durations($file));
-    cmp_ok(likeness($file), '>=', 34, 'gif: colours are near');
+    looks_like('gif', 34, $file);
     my $alpha = raw_video($file, 'format=bgra,alphaextract', 'gray');
     my $want = join '', map { ord >= 128 ? "\xff" : "\0" } split //, $truth;
     is(($alpha ^ $want) =~ tr/\0//c, 0, 'gif: one bit of alpha, at a half');
@@ -328,6 +338,10 @@ sub mean_color {
     ($file) = matte('hd.mov');
     is(join(' ', map { video($file, $_) } qw(width height color_space color_transfer color_primaries)), '1281 721 bt709 bt709 bt709',
         'mov: any sides');
+    ($file) = matte('hd.zip', '--background', '#2040a0');
+    command('unzip', '-q', '-o', $file, '-d', "$dir/hd");
+    @rgb = unpack 'C3', raw_video("$dir/hd/000001.png", 'crop=1:1:10:10', 'rgb24');
+    ok(abs($rgb[0] - 32) < 3 && abs($rgb[1] - 64) < 3 && abs($rgb[2] - 160) < 3, "sequence: BT.709's colours (@rgb)");
 }
 
 # ---- sound: what each takes as it is, and what it makes of the rest ----
