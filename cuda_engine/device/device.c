@@ -305,7 +305,8 @@ void scaler_close(struct scaler *scaler)
 static int is_low(const struct compositor_low *low, int width, int height)
 {
     return is_of(&low->alpha, width, height, 1) && is_of(&low->input, width, height, 3) &&
-           (!low->foreground.data || is_of(&low->foreground, width, height, 3));
+           (!low->foreground.data || is_of(&low->foreground, width, height, 3)) &&
+           (!low->still.data || is_of(&low->still, width, height, 1));
 }
 
 struct solver *solver_open(
@@ -330,6 +331,8 @@ int solver_run(struct solver *solver, struct compositor_low *low, struct error *
     raster_round(solver->device, &low->alpha);
     if (low->foreground.data)
         raster_round(solver->device, &low->foreground);
+    if (low->still.data)
+        raster_round(solver->device, &low->still);
     return 0;
 }
 

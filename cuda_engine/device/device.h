@@ -177,6 +177,7 @@ struct compositor_low {
     struct raster
         foreground;      /* R, G, B in 0..1; none: the source's own colour is the foreground's */
     struct raster input; /* what the sampler made of the same source */
+    struct raster still; /* of how many frames past a guided alpha is a mean too; none: of none */
 };
 
 /* What can be done to better a network's answer; any of them. */
@@ -208,7 +209,7 @@ struct solver_params {
 struct solver *solver_open(
     struct device *device, const struct solver_params *params, struct error *e);
 
-/* Puts the solver's own rasters, good until its next run, in the place of low's. -1 and *e as of sampler_run(). */
+/* Puts the solver's own rasters, good until its next run, in the place of low's; calming says what is still. -1 and *e as of sampler_run(). */
 int solver_run(struct solver *solver, struct compositor_low *low, struct error *e);
 
 /* solver may be NULL. */

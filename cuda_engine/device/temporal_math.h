@@ -95,6 +95,31 @@ COMPOSE_FN float temporal_kept(float rise, float shift)
     return 1 - (shift > 0 ? shift * risen : -shift * soft);
 }
 
+/*
+ * Guided alpha (refine_math.h) has the noise of the large picture, however calm the lines are that it is made of. So it is
+ * averaged once more at its own size, but only where the picture stands still: what moves is found to a pixel of the small
+ * picture, and that is too coarse here. How many frames of the past weigh there, by how many a calm pixel is a mean of and
+ * whether it comes from its own place; the first few are those of a picture that moves by less than can be found.
+ */
+#define TEMPORAL_SETTLED 3
+
+COMPOSE_FN float temporal_still(float frames, int own_place)
+{
+    return own_place && frames > TEMPORAL_SETTLED ? frames - TEMPORAL_SETTLED : 0;
+}
+
+/* before: the last frame's, as held_code() keeps it. */
+COMPOSE_FN float held_alpha(float alpha, unsigned short before, float still)
+{
+    return mix(alpha, (float)before * (1.0f / 65535), still / (1 + still));
+}
+
+/* Finer than the picture's codes, in which a mean of many frames would get stuck. */
+COMPOSE_FN unsigned short held_code(float alpha)
+{
+    return (unsigned short)(int)(alpha * 65535 + .5f);
+}
+
 /* before: of where the pixel came from; moved: the sum of temporal_difference() over the window. */
 COMPOSE_FN struct calm calm_alpha(float alpha, struct calm before, float moved, float shift)
 {

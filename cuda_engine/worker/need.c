@@ -29,7 +29,7 @@ int64_t need_idle(int64_t network)
 
 int64_t need_bytes(const struct need_params *p)
 {
-    const int nv12 = 3, alpha = 5,
+    const int plane = 2, nv12 = 3, alpha = 5,
               level = 3; /* halves of a byte; a pyramid of 4-byte levels is 8/3 */
     int64_t source = picture(p->width, p->height, ROW, nv12);
     int64_t output = picture(p->canvas_width, p->canvas_height, ROW, p->transparent ? alpha : nv12);
@@ -37,6 +37,7 @@ int64_t need_bytes(const struct need_params *p)
     bytes += SOURCE_FRAMES * source;
     bytes += DECODER_SURFACES * picture(p->width * SAMPLE, p->height, SURFACE_ROW, nv12);
     bytes += picture(p->width, p->height, ROW, alpha); /* the cut-out before it is placed */
+    bytes += picture(p->width * SAMPLE, p->height, ROW, plane);     /* the alpha that is held */
     bytes += picture(p->canvas_width, p->canvas_height, ROW, nv12); /* the background */
     if (p->transparent)
         bytes += picture(p->canvas_width, p->canvas_height, ROW, level);

@@ -130,7 +130,9 @@ static int matte_frame(
     if (r->params->explain && explain_frame(r->params->explain, r->params->device,
                                   r->params->models->manifest, model, input, &answer.alpha, e))
         return -1;
-    struct compositor_low low = { answer.alpha, answer.foreground, *input };
+    struct compositor_low low = {
+        .alpha = answer.alpha, .foreground = answer.foreground, .input = *input
+    };
     if (r->solver && solver_run(r->solver, &low, e))
         return -1;
     return compositor_run(r->compositor, source, &low, output, e);

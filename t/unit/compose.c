@@ -347,8 +347,9 @@ static void run_compositor(
     struct compositor *compositor = compositor_open(device, p, &e);
     assert_non_null(compositor);
     const int w = c->s->low_width, h = c->s->low_height;
-    const struct compositor_low low = { { c->alpha, w, h, 1, 0 }, { c->foreground, w, h, 3, 0 },
-        { c->input, w, h, 3, 0 } };
+    const struct compositor_low low = { .alpha = { c->alpha, w, h, 1, 0 },
+        .foreground = { c->foreground, w, h, 3, 0 },
+        .input = { c->input, w, h, 3, 0 } };
     for (int twice = 0; twice < 2; twice++) /* nothing of a frame is left in the next */
         assert_int_equal(compositor_run(compositor, c->source, &low, out, &e), 0);
     compositor_close(compositor);
@@ -686,8 +687,9 @@ static void not_a_number_is_nothing(void **state)
     static const struct shape shape = { 8, 8, 2, 2, MATRIX_BT601 };
     struct compositor_params p = whole(&shape, 0);
     struct compositor *compositor = compositor_open(device, &p, &e);
-    const struct compositor_low low = { { alpha, 2, 2, 1, 0 }, { rgb, 2, 2, 3, 0 },
-        { rgb, 2, 2, 3, 0 } };
+    const struct compositor_low low = { .alpha = { alpha, 2, 2, 1, 0 },
+        .foreground = { rgb, 2, 2, 3, 0 },
+        .input = { rgb, 2, 2, 3, 0 } };
     assert_int_equal(compositor_run(compositor, in, &low, out, &e), 0);
     for (int i = 0; i < 8; i++) {
         assert_int_equal(out->plane[FRAME_A][i], 0);

@@ -400,9 +400,9 @@ static void the_same_as_on_the_cpu(void **state)
         p.background = background && opaque ? behind : NULL;
         struct low low = make_low(p.low_width, p.low_height, i % 5 > 1);
         struct compositor *compositor = compositor_open(cpu, &p, &e);
-        const struct compositor_low answer = { { low.alphas, low.width, low.height, 1, 0 },
-            { low.foreground ? low.foregrounds : NULL, low.width, low.height, 3, 0 },
-            { low.inputs, low.width, low.height, 3, 0 } };
+        const struct compositor_low answer = { .alpha = { low.alphas, low.width, low.height, 1, 0 },
+            .foreground = { low.foreground ? low.foregrounds : NULL, low.width, low.height, 3, 0 },
+            .input = { low.inputs, low.width, low.height, 3, 0 } };
         assert_int_equal(compositor_run(compositor, source, &answer, want, &e), 0);
         struct canvas canvas = make_canvas(p.canvas_width, p.canvas_height, alpha, i / 16 % 2);
         canvas.opaque = opaque;

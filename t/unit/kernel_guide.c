@@ -93,6 +93,25 @@ static double refined(
     return clip(alpha, 0, 1);
 }
 
+/* Alpha of the frame before, 0..65535, and how many frames it weighs there, of each small sample. */
+struct past {
+    uint16_t *held, *still;
+};
+
+static double weight_of_past(
+    const struct past *past, const struct small *s, const struct shown *shown, int x, int y)
+{
+    const int w = s->width, h = s->height;
+    const double px = clip((x + .5) * w / shown->picture.width - .5, 0, w - 1);
+    const double py = clip((y + .5) * h / shown->picture.height - .5, 0, h - 1);
+    double sum = 0;
+    for (int j = (int)py; j < h && j < py + 1; j++)
+        for (int i = (int)px; i < w && i < px + 1; i++)
+            sum +=
+                (1 - fabs(px - i)) * (1 - fabs(py - j)) * (double)value_of(past->still[j * w + i]);
+    return sum;
+}
+
 /* kind 0: noise; 1: grey, where the three colours say the same; 2: one colour and one alpha. */
 static struct small make_small(struct compose_params *p, int kind)
 {
@@ -123,8 +142,9 @@ static struct small make_small(struct compose_params *p, int kind)
     return s;
 }
 
-static void check_refined(
-    const struct compose_params *p, const struct small *s, const struct shown *shown)
+/* past: NULL, or that of before p ran. */
+static void check_refined(const struct compose_params *p, const struct small *s,
+    const struct shown *shown, const struct past *past)
 {
     const size_t count = (size_t)(s->width * s->height);
     double *means = malloc(count * 4 * sizeof *means);
@@ -137,6 +157,12 @@ static void check_refined(
     for (int y = 0; y < p->source.height; y++)
         for (int x = 0; x < p->source.width; x++) {
             double want = refined(s, means, shown, x, y);
+            if (past) {
+                const int at = y * p->source.width + x;
+                const double weight = weight_of_past(past, s, shown, x, y);
+                want = (want + weight * past->held[at] / 65535) / (1 + weight);
+                assert_float_equal(p->held[at] / 65535., want, 3e-4);
+            }
             const double got = p->canvas.a[y * p->canvas.a_pitch + x];
             if (fabs(want - .02) < 3e-4 || fabs(want - .98) < 3e-4)
                 continue; /* a rounding error decides */
@@ -175,7 +201,18 @@ static void alpha_follows_the_picture(void **state)
         canvas->u = malloc(chroma);
         canvas->v = malloc(chroma);
         RUN(compose, &p);
-        check_refined(&p, &small, &shown);
+        check_refined(&p, &small, &shown, NULL);
+        struct past past = { malloc(luma * sizeof *past.held),
+            random_halves((size_t)(low_width * low_height), 0, 7) };
+        p.still = past.still;
+        p.held = malloc(luma * sizeof *p.held);
+        for (size_t k = 0; k < luma; k++)
+            past.held[k] = p.held[k] = (uint16_t)random_below(65536);
+        RUN(compose, &p);
+        check_refined(&p, &small, &shown, &past);
+        free(past.held);
+        free(past.still);
+        free(p.held);
         free(canvas->y);
         free(canvas->a);
         free(canvas->u);

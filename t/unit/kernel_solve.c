@@ -233,7 +233,7 @@ static void alpha_is_calmed(void **state)
             p.vectors[k] =
                 (struct vector) { (short)(random_below(5) - 2), (short)(random_below(5) - 2) };
         uint16_t *alpha = random_halves((size_t)(n * step), 0, 1),
-                 *out = random_halves((size_t)n, 0, 1);
+                 *out = random_halves((size_t)n, 0, 1), *still = random_halves((size_t)n, 0, 9);
         struct calm *before = malloc((size_t)n * sizeof *before),
                     *now = malloc((size_t)n * sizeof *now);
         for (int k = 0; k < n; k++)
@@ -263,7 +263,7 @@ static void alpha_is_calmed(void **state)
         assert_float_equal((double)sums.before, 255 * weights[1], .5 * n);
         const double growth = ((double)sums.now - (double)sums.before) / ((double)sums.before + 1);
         struct calm_step_params params = { width, height, alpha, step, soft[0].softened,
-            soft[1].softened, p.vectors, p.across, &sums, before, now, out };
+            soft[1].softened, p.vectors, p.across, &sums, before, now, out, still };
         RUN(calm_step, &params);
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
@@ -282,6 +282,8 @@ static void alpha_is_calmed(void **state)
                 assert_float_equal(now[at].alpha, want, 2e-4);
                 assert_float_equal(now[at].frames, fmin(1 + past, TEMPORAL_FRAMES), 2e-3);
                 assert_int_equal(out[at], half_of((double)now[at].alpha));
+                const int own = came_from(&p, x, y) == at && now[at].frames > 3;
+                assert_int_equal(still[at], half_of(own ? (double)now[at].frames - 3 : 0));
             }
         for (int k = 0; k < 3; k++) { /* in no doubt, in some, in nothing else */
             static const double left[3] = { 1, .5, 0 };
@@ -305,7 +307,9 @@ static void alpha_is_calmed(void **state)
         for (int k = 0; k < n; k++) {
             assert_float_equal(now[k].alpha, value_of(alpha[k * step]), 0);
             assert_float_equal(now[k].frames, 1, 0);
+            assert_int_equal(still[k], 0);
         }
+        free(still);
         free(soft[0].softened);
         free(soft[1].softened);
         free(alpha);

@@ -59,8 +59,9 @@ static struct solver *solver_of(unsigned refine)
 
 static struct compositor_low low_of(float *alpha, float *foreground, float *input)
 {
-    return (struct compositor_low) { { alpha, WIDTH, HEIGHT, 1, 0 },
-        { foreground, WIDTH, HEIGHT, 3, 0 }, { input, WIDTH, HEIGHT, 3, 0 } };
+    return (struct compositor_low) { .alpha = { alpha, WIDTH, HEIGHT, 1, 0 },
+        .foreground = { foreground, WIDTH, HEIGHT, 3, 0 },
+        .input = { input, WIDTH, HEIGHT, 3, 0 } };
 }
 
 static const float *values(const struct raster *raster)
@@ -357,6 +358,11 @@ static void stillness_is_calmed_and_motion_is_not(void **state)
             } else if (i % WIDTH > WIDTH / 2 + 2) {
                 assert_float_equal(values(&low.alpha)[i], given[i], 5e-4);
             }
+        for (int i = 0; i < N; i++)
+            if (i % WIDTH < WIDTH / 3)
+                assert_float_equal(values(&low.still)[i], frame < 3 ? 0 : fmin(frame, 9) - 2, 0);
+            else if (i % WIDTH > WIDTH / 2 + 2)
+                assert_float_equal(values(&low.still)[i], 0, 0);
     }
     /* a mean of eight frames and more */
     assert_true(left < .15 * noise);
@@ -387,6 +393,7 @@ static void calm_goes_with_the_picture(void **state)
             /* what has been in the picture for long */
             if (i % WIDTH > WIDTH - 25 || i / WIDTH > HEIGHT - 17)
                 continue;
+            assert_float_equal(values(&low.still)[i], 0, 0);
             noise += pow((double)given[i] - truth, 2);
             left += pow((double)values(&low.alpha)[i] - truth, 2);
         }
@@ -616,6 +623,67 @@ static void guide_gives_alpha_the_pictures_edge(void **state)
     assert_true(edge_error(1) < .25 * edge_error(0));
 }
 
+/* Noise of a large picture that stands still in its left half. */
+static void guided_alpha_is_held_where_it_is_still(void **state)
+{
+    (void)state;
+    enum { BIG_WIDTH = 4 * WIDTH, BIG_HEIGHT = 4 * HEIGHT };
+    static double rgb[N][3];
+    static float input[3 * N], given[N], still[N];
+    static uint8_t before[BIG_HEIGHT][BIG_WIDTH];
+    struct error e;
+    struct frame_pool_params two = {
+        .width = BIG_WIDTH, .height = BIG_HEIGHT, .alpha = 1, .count = 2
+    };
+    struct frame_pool *pool = frame_pool_open(device, &two, &e);
+    assert_non_null(pool);
+    struct frame *source = frame_take(pool, &e), *output = frame_take(pool, &e);
+    struct compositor_params p = { .width = BIG_WIDTH,
+        .height = BIG_HEIGHT,
+        .low_width = WIDTH,
+        .low_height = HEIGHT,
+        .canvas_width = BIG_WIDTH,
+        .canvas_height = BIG_HEIGHT,
+        .place = { 0, 0, BIG_WIDTH, BIG_HEIGHT },
+        .matrix = MATRIX_BT709,
+        .guided = 1 };
+    memcpy(p.mean, mean, sizeof mean);
+    memcpy(p.std, std, sizeof std);
+    struct compositor *compositor = compositor_open(device, &p, &e);
+    assert_non_null(compositor);
+    double changes[2] = { 0 };
+
+    memset(source->plane[FRAME_U], 128, (size_t)(source->stride[FRAME_U] * BIG_HEIGHT / 2));
+    memset(source->plane[FRAME_V], 128, (size_t)(source->stride[FRAME_V] * BIG_HEIGHT / 2));
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < 3; c++) /* alpha is what is bright */
+            rgb[i][c] = given[i] = (float)(.5 + .4 * sin(.7 * (i % WIDTH)));
+    normalise(input, rgb);
+    for (int frame = 0; frame < 8; frame++) {
+        for (int y = 0; y < BIG_HEIGHT; y++)
+            for (int x = 0; x < BIG_WIDTH; x++)
+                source->plane[FRAME_Y][y * source->stride[FRAME_Y] + x] =
+                    (uint8_t)(100 + 40 * fraction());
+        for (int i = 0; i < N; i++)
+            still[i] = i % WIDTH < WIDTH / 2 ? (float)frame : 0;
+        struct compositor_low low = low_of(given, NULL, input);
+        low.still = (struct raster) { still, WIDTH, HEIGHT, 1, 0 };
+        assert_int_equal(compositor_run(compositor, source, &low, output, &e), 0);
+        for (int y = 0; y < BIG_HEIGHT; y++)
+            for (int x = 0; x < BIG_WIDTH; x++) {
+                const uint8_t now = output->plane[FRAME_A][y * output->stride[FRAME_A] + x];
+                if (frame > 4 && (x < BIG_WIDTH / 2 - 4 || x > BIG_WIDTH / 2 + 4))
+                    changes[x > BIG_WIDTH / 2] += pow(now - before[y][x], 2);
+                before[y][x] = now;
+            }
+    }
+    assert_true(changes[1] > 0 && changes[0] < .06 * changes[1]);
+    compositor_close(compositor);
+    frame_release(source);
+    frame_release(output);
+    frame_pool_close(pool);
+}
+
 static void refinements_have_names(void **state)
 {
     (void)state;
@@ -640,6 +708,7 @@ int main(void)
         cmocka_unit_test(holes_are_filled_where_they_are_not_meant),
         cmocka_unit_test(an_empty_matte_is_left_alone),
         cmocka_unit_test(guide_gives_alpha_the_pictures_edge),
+        cmocka_unit_test(guided_alpha_is_held_where_it_is_still),
         cmocka_unit_test(refinements_have_names),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

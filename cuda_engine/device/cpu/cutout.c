@@ -8,6 +8,7 @@
  * sample, alpha's dependence on colour, and that is applied to the picture's own colours.
  */
 #include "../refine_math.h"
+#include "../temporal_math.h"
 #include "cpu.h"
 
 #include <math.h>
@@ -38,6 +39,7 @@ enum {
     DIFF_Y = LINES,
     DIFF_U,
     DIFF_V,
+    STILL,
     LOW_PLANES
 };
 
@@ -51,6 +53,7 @@ struct cpu_cutout {
     struct decoding decoding;
     float *lines;      /* small planes */
     float *row[LINES]; /* one row of each, enlarged */
+    uint16_t *held;    /* the last frame's guided alpha, of full size */
 };
 
 /* grain: full-size pixels per sample of this axis, 1 for luma and 2 for chroma; size: full-size pixels. */
@@ -100,7 +103,8 @@ struct cpu_cutout *cpu_cutout_open(const struct compositor_params *p)
         c->guide = cpu_guide_open(p->low_width, p->low_height);
         c->decoding = decoding(cpu_matrix(p->matrix), 0);
         c->lines = malloc(LINES * low * sizeof *c->lines);
-        failed |= !c->guide || !c->lines;
+        c->held = calloc(width * (size_t)p->height, sizeof *c->held);
+        failed |= !c->guide || !c->lines || !c->held;
         for (int i = 0; i < LINES; i++)
             failed |= !(c->row[i] = malloc(width * sizeof *c->row[i]));
     }
@@ -197,6 +201,19 @@ static void guided_alpha(struct cpu_cutout *c, const struct frame *source, int y
     }
 }
 
+/* Row y of guided alpha becomes a mean over time where the picture stands still. */
+static void hold_alpha(struct cpu_cutout *c, const float *still, int y)
+{
+    const int width = c->params.width;
+    uint16_t *restrict held = c->held + (ptrdiff_t)y * width;
+    float *restrict const alpha = c->alpha;
+    enlarge(&c->stretch[STILL], still, y, c->move);
+    for (int x = 0; x < width; x++) {
+        alpha[x] = held_alpha(alpha[x], held[x], c->move[x]);
+        held[x] = held_code(alpha[x]);
+    }
+}
+
 void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
     const struct compositor_low *low, struct frame *to)
 {
@@ -204,11 +221,6 @@ void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
     size_t plane = (size_t)p->low_width * (size_t)p->low_height;
     for (int i = 0; i < LOW_PLANES; i++)
         c->stretch[i].index[0] = c->stretch[i].index[1] = -1;
-    if (low->foreground.data)
-        differences(c, low);
-    else
-        memset(c->move, 0, (size_t)p->width * sizeof *c->move);
-
     if (c->guide)
         cpu_guide_run(c->guide, p, low, c->lines);
     for (int y = 0; y < p->height; y++) {
@@ -216,8 +228,14 @@ void cpu_cutout_run(struct cpu_cutout *c, const struct frame *source,
             guided_alpha(c, source, y);
         else
             enlarge(&c->stretch[ALPHA], low->alpha.data, y, c->alpha);
+        if (c->guide && low->still.data)
+            hold_alpha(c, low->still.data, y);
         write_alpha(frame_row(to, FRAME_A, y), c->alpha, p->width);
     }
+    if (low->foreground.data)
+        differences(c, low);
+    else
+        memset(c->move, 0, (size_t)p->width * sizeof *c->move);
     for (int i = FRAME_Y; i <= FRAME_V; i++) {
         int chroma = i != FRAME_Y, width = (p->width + chroma) >> chroma;
         for (int y = 0; y < (p->height + chroma) >> chroma; y++) {
@@ -246,6 +264,7 @@ void cpu_cutout_close(struct cpu_cutout *c)
     free(c->diff);
     cpu_guide_close(c->guide);
     free(c->lines);
+    free(c->held);
     for (int i = 0; i < LINES; i++)
         free(c->row[i]);
     free(c->alpha);

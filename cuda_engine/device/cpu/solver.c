@@ -21,6 +21,7 @@ struct cpu_solver {
     /* over time; `now` is this frame's of two */
     struct cpu_motion *motion;
     float *softened[2], *calm[2], *frames[2];
+    float *still;
     float *moved, *along, *edged; /* edged: one row and what is beside it */
     int now, past;                /* past: the other one holds a frame */
 };
@@ -33,13 +34,14 @@ static int allocate(struct cpu_solver *s)
     s->alpha = malloc(n * sizeof *s->alpha);
     s->foreground = malloc(3 * n * sizeof *s->foreground);
     s->soft = malloc(n * sizeof *s->soft);
+    s->still = malloc(n * sizeof *s->still);
     s->moved = malloc(n * sizeof *s->moved);
     s->along = malloc(n * sizeof *s->along);
     s->edged = malloc(((size_t)p->width + 2 * TEMPORAL_RADIUS) * sizeof *s->edged);
     s->clean = cpu_clean_open(p->width, p->height);
     s->motion = cpu_motion_open(p->width, p->height);
-    int failed = !s->picture || !s->alpha || !s->foreground || !s->soft || !s->moved || !s->along ||
-                 !s->edged || !s->clean || !s->motion;
+    int failed = !s->picture || !s->alpha || !s->foreground || !s->soft || !s->still || !s->moved ||
+                 !s->along || !s->edged || !s->clean || !s->motion;
     for (int i = 0; i < 2; i++) {
         s->spread[i] = cpu_spread_open(p->width, p->height);
         s->softened[i] = malloc(3 * n * sizeof *s->softened[i]);
@@ -154,11 +156,14 @@ static void calm(struct cpu_solver *s, const float *alpha, long long all)
                 const struct calm is = calm_alpha(alpha[i], was, s->moved[i], shift);
                 s->calm[now][i] = is.alpha;
                 s->frames[now][i] = is.frames;
+                s->still[i] = temporal_still(is.frames, from == i);
             }
     } else {
         memcpy(s->calm[now], alpha, n * sizeof *alpha);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             s->frames[now][i] = 1;
+            s->still[i] = 0;
+        }
     }
     s->past = 1;
     memcpy(s->alpha, s->calm[now], n * sizeof *s->alpha);
@@ -251,6 +256,7 @@ int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct err
     if (p->refine & REFINE_CALM) {
         calm(s, before, weight.all);
         before = s->calm[s->now];
+        low->still = raster_of(s, s->still, 1);
     } else {
         memcpy(s->alpha, before, n * sizeof *s->alpha);
     }
@@ -275,6 +281,7 @@ void cpu_solver_close(struct solver *solver)
     free(s->alpha);
     free(s->foreground);
     free(s->soft);
+    free(s->still);
     free(s->moved);
     free(s->along);
     free(s->edged);

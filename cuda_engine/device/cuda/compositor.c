@@ -34,7 +34,8 @@ struct cuda_compositor {
     struct frame *background;              /* NULL: a colour, or none */
     struct fill_level level[LEVELS];
     CUdeviceptr level_memory[LEVELS];
-    int levels; /* 0: opaque */
+    int levels;       /* 0: opaque */
+    CUdeviceptr held; /* the last frame's guided alpha */
 };
 
 static int load(struct cuda_compositor *o, struct error *e)
@@ -61,6 +62,21 @@ static int open_size(struct cuda_compositor *o, const struct compositor_params *
     return error_set(e, "device_unsuited",
         "A video of %dx%d is too small for a network of %dx%d on this card.", p->width, p->height,
         p->low_width, p->low_height);
+}
+
+static int guides(const struct compositor_params *p)
+{
+    return p->guided && refine_guides(p->width, p->height, p->low_width, p->low_height);
+}
+
+static int open_held(struct cuda_compositor *o, const struct compositor_params *p, struct error *e)
+{
+    const struct cuda *c = &o->card->cuda;
+    const size_t bytes = (size_t)p->width * (size_t)p->height * sizeof(uint16_t);
+    return guides(p) && (CUDA(c, e, cuMemAlloc, &o->held, bytes) ||
+                            CUDA(c, e, cuMemsetD8Async, o->held, 0, bytes, o->card->compute))
+               ? -1
+               : 0;
 }
 
 static int open_levels(
@@ -115,7 +131,7 @@ struct compositor *cuda_compositor_open(
         return NULL;
     o->card = card_of(device);
     if (!cuda_enter(&o->card->cuda, e) && !load(o, e) && !open_size(o, p, e) &&
-        !open_levels(o, p, e) && !open_places(o, device, p, e))
+        !open_held(o, p, e) && !open_levels(o, p, e) && !open_places(o, device, p, e))
         return &o->base;
     cuda_compositor_close(&o->base);
     return NULL;
@@ -146,11 +162,6 @@ static struct canvas canvas_of(const struct cuda_compositor *o, const struct fra
     return canvas;
 }
 
-static int guides(const struct compositor_params *p)
-{
-    return p->guided && refine_guides(p->width, p->height, p->low_width, p->low_height);
-}
-
 static int cut_out(struct cuda_compositor *o, const struct frame *source,
     const struct compositor_low *low, const struct canvas *canvas, int x, int y, struct error *e)
 {
@@ -165,6 +176,8 @@ static int cut_out(struct cuda_compositor *o, const struct frame *source,
             .alpha_step = low->alpha.step,
         },
         .guided = guides(p),
+        .still = low->still.data,
+        .held = (uint16_t *)o->held,
         .foreground = low->foreground.data,
         .foreground_step = low->foreground.step,
         .matrix = matrix_of(p->matrix),
@@ -249,6 +262,7 @@ void cuda_compositor_close(struct compositor *compositor)
     struct cuda_compositor *o = (struct cuda_compositor *)compositor;
     const struct cuda *c = &o->card->cuda;
     cuda_enter(c, NULL);
+    c->cuMemFree(o->held);
     for (int i = 0; i < LEVELS; i++)
         c->cuMemFree(o->level_memory[i]);
     device_axis_close(&o->x, o->card);

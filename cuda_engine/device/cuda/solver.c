@@ -39,7 +39,7 @@ struct cuda_solver {
     struct clean_state *state;
     float *cleaned, *solved; /* alpha after that, and after its edges */
     struct spread_pyramid pyramid;
-    struct raster alpha, foreground;
+    struct raster alpha, foreground, still;
     int now, past; /* past: there is a last frame; what is kept by turns is in the other one */
 };
 
@@ -140,7 +140,8 @@ static int open_all(struct cuda_solver *s, const struct solver_params *p, struct
         return -1;
     lay_out(s, p);
     return raster_open(s->device, &s->alpha, p->width, p->height, 1, e) ||
-                   raster_open(s->device, &s->foreground, p->width, p->height, 3, e)
+                   raster_open(s->device, &s->foreground, p->width, p->height, 3, e) ||
+                   raster_open(s->device, &s->still, p->width, p->height, 1, e)
                ? -1
                : 0;
 }
@@ -226,6 +227,7 @@ static int calm(
         .before = s->calm[!s->now],
         .now = s->calm[s->now],
         .out = s->alpha.data,
+        .still = s->still.data,
     };
     return RUN(s, calm_step, s->card->compute, &step, e);
 }
@@ -290,6 +292,8 @@ int cuda_solver_run(struct solver *solver, struct compositor_low *low, struct er
             return -1;
         low->foreground = s->foreground;
     }
+    if (refine & REFINE_CALM)
+        low->still = s->still;
     s->past = 1;
     low->alpha = s->alpha;
     return 0;
@@ -303,6 +307,7 @@ void cuda_solver_close(struct solver *solver)
     c->cuMemFree(s->memory);
     raster_close(s->device, &s->alpha);
     raster_close(s->device, &s->foreground);
+    raster_close(s->device, &s->still);
     for (int i = 0; i < MODULES; i++)
         module_unload(&s->modules[i]);
     free(s);

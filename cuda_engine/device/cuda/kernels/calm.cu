@@ -126,10 +126,15 @@ KERNEL(calm_step, CALM_THREADS)
     const size_t at = (size_t)y * p.width + x;
     const float alpha = __half2float(((const __half *)p.alpha)[at * p.alpha_step]);
     struct calm now = { alpha, 1 };
-    if (p.softened_before)
-        now = calm_alpha(
-            alpha, p.before[from(p, x, y)], moved, temporal_shift(p.sums->now, p.sums->before));
+    int own_place = 1;
+    if (p.softened_before) {
+        const size_t was = from(p, x, y);
+        now = calm_alpha(alpha, p.before[was], moved, temporal_shift(p.sums->now, p.sums->before));
+        own_place = was == at;
+    }
     p.now[at] = now;
     if (p.out)
         ((__half *)p.out)[at] = __float2half_rn(now.alpha);
+    if (p.still)
+        ((__half *)p.still)[at] = __float2half_rn(temporal_still(now.frames, own_place));
 }

@@ -66,7 +66,8 @@ struct calm_step_params {
     const struct calm_sums *sums; /* of calm_weigh; not read of a first frame */
     const struct calm *before;
     struct calm *now;
-    uint16_t *out; /* halves; NULL: only now is wanted */
+    uint16_t *out;   /* halves; NULL: only now is wanted */
+    uint16_t *still; /* temporal_still() as halves; NULL: not wanted */
 };
 
 /* What is made of calmed alpha goes back towards it, as far as the network was in doubt. */

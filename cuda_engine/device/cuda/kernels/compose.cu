@@ -13,8 +13,10 @@
 #include "guide.cuh"
 
 #include "../../place_math.h"
+#include "../../temporal_math.h"
 
-/* Of a small sample: alpha, and the foreground's codes less the source's. */
+/* Of a small sample: alpha (where that is guided, for how long the picture has been still), and the foreground's codes less
+ * the source's. */
 struct answer {
     float alpha, y, u, v;
 };
@@ -32,6 +34,8 @@ DEVICE_FN struct answer answer_at(const struct compose_params &p, int x, int y)
     struct answer a = {};
     if (!p.guided)
         a.alpha = __half2float(((const __half *)p.guide.alpha)[index * p.guide.alpha_step]);
+    else if (p.still)
+        a.alpha = __half2float(((const __half *)p.still)[index]);
     if (!p.foreground)
         return a;
     const __half *front = (const __half *)p.foreground + index * p.foreground_step;
@@ -90,12 +94,17 @@ DEVICE_FN struct quad cut_out(
         const struct answer a =
             enlarged(held.answers, held.patch, p.size, place_x, place_y, answer_mix);
         q.luma[k] = round_code(foreground_luma(limited_luma(p.source.decoding, codes[k]), a.y));
+        float alpha = a.alpha;
         if (p.guided)
-            q.alpha[k] = refined(held.lines, held.patch, p.size, place_x, place_y,
+            alpha = refined(held.lines, held.patch, p.size, place_x, place_y,
                 decode(p.source.decoding, codes[k], k < 2 ? chroma.x : chroma.z,
                     k < 2 ? chroma.y : chroma.w));
-        else
-            q.alpha[k] = round_code(level_alpha(a.alpha) * 255);
+        if (p.guided && p.still) {
+            uint16_t *before = p.held + (size_t)y * p.source.width + x + k;
+            alpha = held_alpha(alpha, *before, a.alpha);
+            *before = held_code(alpha);
+        }
+        q.alpha[k] = round_code(level_alpha(alpha) * 255);
     }
     return q;
 }

@@ -14,6 +14,9 @@ struct compose_params {
     struct enlargement size; /* of the network's answer to the source */
     struct guide guide;
     int guided; /* 1: alpha by the guided filter; 0: between the network's samples */
+    /* of a guided one, halves: of how many frames past it is a mean too; NULL: of none */
+    const uint16_t *still;
+    uint16_t *held; /* the last frame's, of each pixel of the source, and then this one's */
     /* halves, N,H,W,C, of which three are R, G, B; NULL: the source's own colours are the foreground's */
     const uint16_t *foreground;
     int foreground_step;

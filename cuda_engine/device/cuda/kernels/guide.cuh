@@ -97,12 +97,11 @@ DEVICE_FN void fit_lines(const struct guide &g, const struct enlargement &size, 
     __syncthreads();
 }
 
-/* Alpha of a pixel, 0..255 and levelled; x and y: its place among the small samples. */
-DEVICE_FN unsigned char refined(struct line *samples, struct patch inner,
-    const struct enlargement &size, float x, float y, struct rgb color)
+/* Alpha of a pixel; x and y: its place among the small samples. */
+DEVICE_FN float refined(struct line *samples, struct patch inner, const struct enlargement &size,
+    float x, float y, struct rgb color)
 {
-    const struct line l = enlarged(samples, inner, size, x, y, line_mix);
-    return round_code(level_alpha(line_at(l, color)) * 255);
+    return line_at(enlarged(samples, inner, size, x, y, line_mix), color);
 }
 
 #endif
