@@ -62,7 +62,7 @@ my @networks = (
     { name => 'sam_encoder', arguments => ["input:1x3x1024x1024\@$large"], host => 0, launches => 165,
         outputs => { output => { off => .02, write => $prompt } } },
     { name => 'sam_decoder', host => 20, launches => 106,
-        arguments => ["image_embeddings:1x256x64x64\@$prompt", 'point_coords:1x2x2~250,100,900,760', 'point_labels:1x2~2,3',
+        arguments => ["image_embeddings:1x256x64x64\@$prompt", 'point_coords:1x3x2~250,100,900,760,0,0', 'point_labels:1x3~2,3,-1',
             'mask_input:1x1x256x256~0', 'has_mask_input:1~0', 'orig_im_size:2=768,1024'],
         outputs => { masks => { over => .99 }, low_res_masks => { over => .99 }, iou_predictions => { most => .01 } } },
 );

@@ -261,16 +261,16 @@ my $busy = cost('busy', 'people', $pedestrians);
 
 # ---- pictures ----
 
-# Of each a frame in the middle: as it came, and what was kept over magenta.
+# Of each a frame in the middle, as it came and what was kept over magenta: two of a row's four.
 my $middle = int($frames / 2);
 ffmpeg((map { ('-i', "$_/clip.mp4", '-i', "$_/kept.mov") } @pictures), '-filter_complex', join(';', (map {
         my ($in, $kept) = (2 * $_, 2 * $_ + 1);
-        "[$in]select=eq(n\\,$middle),scale=480:270[i$_];color=magenta:s=480x270[m$_];[$kept]select=eq(n\\,$middle),scale=480:270[s$_];[m$_][s$_]overlay=shortest=1:format=rgb[k$_];[i$_][k$_]hstack[p$_]"
+        "[$in]select=eq(n\\,$middle),scale=480:270[p$in];color=magenta:s=480x270[m$_];[$kept]select=eq(n\\,$middle),scale=480:270[s$_];[m$_][s$_]overlay=shortest=1:format=rgb[p$kept]"
     } 0 .. $#pictures),
-    join('', map { "[p$_]" } 0 .. $#pictures) . 'xstack=inputs=' . @pictures . ':fill=black:layout=' .
-        join('|', map { ($_ % 2 ? 'w0' : '0') . '_' . ($_ > 1 ? join('+', ('h0') x int($_ / 2)) : '0') } 0 .. $#pictures)),
+    join('', map { "[p$_]" } 0 .. 2 * @pictures - 1) . 'xstack=inputs=' . 2 * @pictures . ':fill=black:layout=' .
+        join('|', map { 480 * ($_ % 4) . '_' . 270 * int($_ / 4) } 0 .. 2 * @pictures - 1)),
     '-frames:v', 1, '-update', 1, "$out.png");
 print "$out.png; $out/*/seen\n";
 
-print map { "$_\n" } @lines, sprintf('pro.cost_ratio_busy=%.2f', $busy), 'pro.prompts=' . @prompts, "pro.iou_pass=$passed",
+print map { "$_\n" } @lines, sprintf('pro.cost_ratio_busy=%.2f', $busy), 'pro.prompts=' . @pictures, "pro.iou_pass=$passed",
     sprintf('pro.cost_ratio=%.2f', $calm), "pro.identity_kept=$identity";

@@ -14,7 +14,7 @@ our @EXPORT = qw(networks beside);
 # Inputs that a file leaves open, or that are no picture: t/peer/ort.c says how they are written.
 my %further = (
     sam_encoder => ['input:1x3x1024x1024'],
-    sam_decoder => ['point_coords:1x2x2~100,120,600,500', 'point_labels:1x2~2,3', 'has_mask_input:1~0', 'orig_im_size:2=720,1280'],
+    sam_decoder => ['point_coords:1x3x2~100,120,600,500,0,0', 'point_labels:1x3~2,3,-1', 'has_mask_input:1~0', 'orig_im_size:2=720,1280'],
 );
 
 # One hash a file of every manifest: name, file, first (of its manifest), image (the input that is drawn), arguments.
