@@ -88,6 +88,8 @@ case 'a late start, in every container with sound' => sub {
         same_times($in, $out);
         av_error($in, $out);
     }
+    my ($out, $text) = matte($in, 'late.gif', '--background', 'black');
+    unlike $text, qr/truncated/, 'without its sound nothing is missing';
 };
 
 case 'a negative start' => sub {

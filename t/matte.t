@@ -246,6 +246,8 @@ ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=64x48:rate=10:duration=0.5', '-f', 'l
 ($status, $text) = matte("$dir/longer.webm", "$dir/longer.out.webm");
 is($status, 0, 'sound longer than the picture: made');
 unlike($text, qr/truncated/, 'sound longer than the picture: nothing is missing');
+($status, $text) = matte("$dir/longer.webm", "$dir/longer.out.gif");
+unlike($text, qr/truncated/, 'sound longer than the picture: nor where it is left out');
 
 # ---- the command line ----
 

@@ -34,7 +34,8 @@ struct input {
     int64_t at, size; /* of the file */
     AVFormatContext *file;
     struct animation *animation; /* NULL: libavformat reads the file */
-    AVStream *video, *audio;
+    AVStream *video,
+        *audio; /* audio that is not wanted is read too: the file's length may be its */
     AVCodecContext *decoder;
     struct nvdec *nvdec; /* NULL: frames are in host memory */
     int on_card;         /* 1: the decoder may be NVDEC */
@@ -45,7 +46,7 @@ struct input {
     struct timeline timeline;
     input_audio_fn *take_audio;
     void *audio_data;
-    int has_audio, file_ended, flushed, video_done, audio_done;
+    int file_ended, flushed, video_done, audio_done;
     int64_t last_at;     /* of the last decoded picture in the stream's time base */
     int64_t end;         /* of the last picture, in ticks */
     int64_t audio_end;   /* of the last audio packet that was read, in ticks */
@@ -211,8 +212,7 @@ static int find_streams(struct input *in, struct error *e)
     if (in->video->codecpar->width <= 0 || in->video->codecpar->height <= 0)
         return error_set(e, "unreadable_media", "The input's video has no size that can be found.");
     int audio = av_find_best_stream(in->file, AVMEDIA_TYPE_AUDIO, -1, in->video->index, NULL, 0);
-    in->has_audio = audio >= 0;
-    in->audio = audio < 0 || !in->params.sound ? NULL : in->file->streams[audio];
+    in->audio = audio < 0 ? NULL : in->file->streams[audio];
     for (unsigned i = 0; i < in->file->nb_streams; i++)
         if (in->file->streams[i] != in->video && in->file->streams[i] != in->audio)
             in->file->streams[i]->discard = AVDISCARD_ALL;
@@ -262,7 +262,7 @@ static void find_start(struct input *in)
     t->start = 0;
     t->start_base = in->video->time_base;
     int known = 0;
-    AVStream *kept[] = { in->video, in->audio };
+    AVStream *kept[] = { in->video, in->params.sound ? in->audio : NULL };
     for (int i = 0; i < 2; i++) {
         const AVStream *s = kept[i];
         if (!s || s->start_time == AV_NOPTS_VALUE)
@@ -275,14 +275,19 @@ static void find_start(struct input *in)
     }
 }
 
-/* The file's own is that of its longest stream. */
+/* The file's own is that of its longest stream, from where the first of all begins. */
 static int64_t declared_ms(const struct input *in)
 {
+    const AVFormatContext *f = in->file;
     if (in->video->duration > 0)
         return av_rescale_q(in->video->duration, in->video->time_base, milliseconds);
-    if (in->file->duration > 0)
-        return av_rescale_q(in->file->duration, AV_TIME_BASE_Q, milliseconds);
-    return 0;
+    if (f->duration <= 0)
+        return 0;
+    int64_t before = 0;
+    if (f->start_time != AV_NOPTS_VALUE)
+        before = av_rescale_q(in->timeline.start, in->timeline.start_base, AV_TIME_BASE_Q) -
+                 f->start_time;
+    return av_rescale_q(f->duration - (before > 0 ? before : 0), AV_TIME_BASE_Q, milliseconds);
 }
 
 static void estimate(struct input *in, struct input_info *info)
@@ -352,7 +357,6 @@ static int open_all(struct input *in, struct input_info *info, struct error *e)
         return -1;
     estimate(in, info);
     info->audio = in->audio;
-    info->has_audio = in->has_audio;
     info->timeline = in->timeline;
     return 0;
 }

@@ -34,8 +34,7 @@ struct input_info {
     int64_t frames;        /* an estimate of what will come, at least 1 */
     int64_t duration_ms;   /* of what will come; 0: the file does not say */
     AVRational rate;       /* frames a second, about */
-    const AVStream *audio; /* the stream that goes with the video, NULL: none is wanted or there */
-    int has_audio;         /* 1: there is one, wanted or not */
+    const AVStream *audio; /* the stream that goes with the video, wanted or not; NULL: none does */
     struct timeline timeline;
 };
 

@@ -416,10 +416,10 @@ static int open_audio(struct run *r, struct error *e)
 {
     const struct job *job = r->params->job;
     struct error why;
-    if (!r->format->audio_encoder && r->info.has_audio)
-        return warn(r, "audio_dropped", "The output's format has no sound.") ? stopped(e) : 0;
     if (!r->info.audio)
         return 0;
+    if (!r->format->audio_encoder)
+        return warn(r, "audio_dropped", "The output's format has no sound.") ? stopped(e) : 0;
     struct audio_params p = {
         .source = r->info.audio,
         .format = r->format,
