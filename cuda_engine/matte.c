@@ -521,7 +521,10 @@ static int report(void *data, const struct report *r)
             (double)r->duration_ms / 1000, (long long)r->frames_total, r->network);
         p->start = now();
         break;
-    case REPORT_PROGRESS: show_progress(p, r->frames_done); break;
+    case REPORT_PROGRESS:
+        if (r->frames_done)
+            show_progress(p, r->frames_done);
+        break;
     case REPORT_WARNING:
         if (p->terminal)
             fputc('\n', stderr);

@@ -24,6 +24,7 @@
 #include "supervisor/loop.h"
 #include "supervisor/pool.h"
 #include "supervisor/privilege.h"
+#include "supervisor/secret.h"
 #include "supervisor/storage.h"
 #include "supervisor/sweep.h"
 #include "supervisor/webhook.h"
@@ -31,10 +32,11 @@
 enum { MANIFESTS = 16, LAST_CALLS_MS = 6000 };
 
 static struct config config;
+static struct secret_keys keys;
 static const struct manifest *manifests[MANIFESTS];
 static int manifest_count;
 static char engine_id[128];
-static int draining;
+static int draining, status;
 static struct timer drain;
 
 /* ---- models ---- */
@@ -165,6 +167,24 @@ static void forget_secrets(void)
 {
     database_abandon();
     explicit_bzero(&config.link_secret, sizeof config.link_secret);
+    explicit_bzero(&keys, sizeof keys);
+}
+
+/* The first answer of the database: before anything is claimed. */
+static void on_keys(void *data, const struct database_answer *answer)
+{
+    (void)data;
+    struct error e;
+    if (answer->outcome == DATABASE_ROW && *answer->text == 't') {
+        webhook_open(&config, &keys, stop_if_done);
+        return;
+    }
+    if (answer->outcome == DATABASE_ROW) {
+        secret_keys_refused(&keys, &e);
+        log_event(LOG_ERROR, "not_started", log_str("err", e.text));
+    } /* else the log has the database's own words */
+    status = EX_CONFIG;
+    loop_stop();
 }
 
 /* Descriptors 0 and 1 are /dev/null, so that nothing opened later, here or in a child, is taken for them. */
@@ -203,8 +223,10 @@ static int start(struct error *e)
     static const struct doorbell_events bell = { on_ring, on_ring_cancel };
     static const struct database_events events = { on_work, on_work };
     struct privilege who;
+    char names[SECRET_NAMES];
 
     if (privilege_find(config.user, config.group, &who, e) || open_manifests(e) ||
+        secret_keys_read(config.webhook_key, &keys, e) ||
         privilege_folder(&who, config.socket, e)) {
         return -1;
     }
@@ -236,8 +258,9 @@ static int start(struct error *e)
     }
     explicit_bzero(config.database, strlen(config.database));
     child_forget(forget_secrets);
+    secret_keys_names(&keys, names);
+    database_webhook_keys(names, INT64_MAX, on_keys, 0);
     sweep_open(&config);
-    webhook_open(&config, stop_if_done);
     dispatch_open(&(struct dispatch_params) { engine_id, config.lease, config.poll, stop_if_done });
     log_event(LOG_INFO, "ready", log_str("engine_id", engine_id), log_str("socket", config.socket),
         log_num("pid", getpid()), log_num("workers", config.workers), log_num("threads", threads()),
@@ -260,21 +283,40 @@ static void stop(void)
     config_free(&config);
 }
 
+/* Prints the client's webhook secret, as the user that the engine runs as. */
+static int show_secret(const char *client)
+{
+    struct privilege who;
+    struct error e;
+    char secret[SECRET_TEXT];
+    if (privilege_find(config.user, config.group, &who, &e) ||
+        secret_keys_read(config.webhook_key, &keys, &e) || privilege_drop(&who, &e) ||
+        secret_ask(config.database, &keys, client, secret, &e)) {
+        fprintf(stderr, "matted: %s\n", e.text);
+        return EX_CONFIG;
+    }
+    puts(secret);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     nn_start(argv); /* the workers' threads, which are forked from here, wait without spinning */
-    const char *path = 0;
+    const char *path = 0, *client = 0;
     int only_test = 0;
     struct error e;
-    for (int option; (option = getopt(argc, argv, "c:t")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "c:ts:")) != -1;) {
         switch (option) {
         case 'c': path = optarg; break;
         case 't': only_test = 1; break;
+        case 's': client = optarg; break;
         default: path = 0, optind = argc + 1;
         }
     }
     if (!path || optind != argc) {
-        fprintf(stderr, "usage: matted -c FILE [-t]\n  -t  check the file, say so, and exit\n");
+        fprintf(stderr, "usage: matted -c FILE [-t | -s CLIENT]\n"
+                        "  -t  check the file, say so, and exit\n"
+                        "  -s  show the client's webhook secret, and exit\n");
         return EX_USAGE;
     }
     if (config_read(path, &config, &e)) {
@@ -286,6 +328,11 @@ int main(int argc, char **argv)
         config_free(&config);
         return 0;
     }
+    if (client) {
+        status = show_secret(client);
+        config_free(&config);
+        return status;
+    }
     open_standard();
     if (start(&e)) {
         log_event(LOG_ERROR, "not_started", log_str("err", e.text));
@@ -293,5 +340,5 @@ int main(int argc, char **argv)
     }
     loop_run();
     stop();
-    return 0;
+    return status;
 }

@@ -266,13 +266,17 @@ CREATE TABLE idempotency_key (                      -- of a request that was ans
   CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255));
 CREATE INDEX idempotency_age ON idempotency_key (created_at);
 
-CREATE TABLE webhook_secret (                       -- one that signs, and after a rotation the one before it
+-- One that signs, and after a rotation the one before it. The secret itself is not here: engines make it of the id with a
+-- key that the database never sees, so that a copy of the database forges nothing.
+CREATE TABLE webhook_secret (
   tenant_id  uuid NOT NULL REFERENCES tenant,
-  secret     bytea NOT NULL,                        -- shown as whsec_<base64>
+  id         uuid NOT NULL DEFAULT gen_random_uuid(),
   expires_at timestamptz,                           -- NULL: the newest
-  PRIMARY KEY (tenant_id, secret),
-  CONSTRAINT secret_length CHECK (octet_length(secret) BETWEEN 24 AND 57));     -- above 57 base64 has line breaks
+  PRIMARY KEY (tenant_id, id));
 CREATE UNIQUE INDEX webhook_secret_newest ON webhook_secret (tenant_id) WHERE expires_at IS NULL;
+
+CREATE TABLE webhook_key (                          -- what the engines' keys are known by
+  id text PRIMARY KEY);
 
 -- Where the URLs of one client at one origin (scheme, host, port) lead. Its row guards its deliveries: who makes or
 -- changes one has locked it. A claim looks here first, so that its cost does not grow with what waits.

@@ -7,7 +7,7 @@ CREATE FUNCTION tenant_init() RETURNS trigger LANGUAGE plpgsql SET search_path =
 BEGIN
   INSERT INTO tenant_slot    (tenant_id) VALUES (NEW.id);
   INSERT INTO credit_account (tenant_id) VALUES (NEW.id);
-  INSERT INTO webhook_secret (tenant_id, secret) VALUES (NEW.id, gen_random_bytes(32));
+  INSERT INTO webhook_secret (tenant_id) VALUES (NEW.id);
   RETURN NULL;
 END $$;
 CREATE TRIGGER tenant_init AFTER INSERT ON tenant FOR EACH ROW EXECUTE FUNCTION tenant_init();

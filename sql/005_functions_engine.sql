@@ -275,6 +275,28 @@ LANGUAGE sql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
 -- Deliveries to one endpoint go four at a time, and one at a time, with pauses, while it fails. Within a job they go in
 -- order: an event waits until the earlier ones are sent or failed. Lock order: job, endpoint, delivery.
 
+-- What an engine's keys are known by: true where one of them is known, or none yet; they are then the known ones. So
+-- engines that would sign differently do not run beside each other. A key that was lost is given up by
+-- TRUNCATE matte.webhook_key, after which every client needs its secret anew.
+CREATE FUNCTION webhook_keys(p_ids text[]) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp SET lock_timeout = '1s' AS $$
+BEGIN
+  LOCK TABLE webhook_key IN SHARE ROW EXCLUSIVE MODE;
+  IF EXISTS (SELECT FROM webhook_key) AND NOT EXISTS (SELECT FROM webhook_key WHERE id = ANY (p_ids)) THEN
+    RETURN false;
+  END IF;
+  DELETE FROM webhook_key WHERE id <> ALL (p_ids);
+  INSERT INTO webhook_key SELECT unnest(p_ids) ON CONFLICT DO NOTHING;
+  RETURN true;
+END $$;
+
+-- The id of the client's newest secret.
+CREATE FUNCTION webhook_secret(p_client text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = matte, pg_temp AS $$
+BEGIN
+  RETURN (SELECT id FROM webhook_secret WHERE tenant_id = tenant_of(p_client) AND expires_at IS NULL);
+END $$;
+
 CREATE TYPE webhook AS (
   id         uuid,
   attempt    smallint,
@@ -285,7 +307,7 @@ CREATE TYPE webhook AS (
   data       text,
   output_key text,            -- of a completed job whose output is still there
   alpha_key  text,            -- the same, of its alpha
-  secrets    text,            -- whsec_..., the newest first
+  secrets    text,            -- their ids, the newest first
   request_id text,
   traceparent text);
 
@@ -358,7 +380,7 @@ BEGIN
         RETURNING w.id, w.attempts, w.job_id, w.event, w.url, utc_z(w.created_at), w.data::text,
                   CASE WHEN w.event = 'job.completed' THEN output_of(j) END,
                   CASE WHEN w.event = 'job.completed' THEN alpha_of(j) END,
-                  (SELECT string_agg('whsec_' || encode(s.secret, 'base64'), ' ' ORDER BY s.expires_at DESC)
+                  (SELECT string_agg(s.id::text, ' ' ORDER BY s.expires_at DESC)
                      FROM webhook_secret s
                     WHERE s.tenant_id = w.tenant_id AND (s.expires_at IS NULL OR s.expires_at > now())),
                   j.request_id, j.traceparent;

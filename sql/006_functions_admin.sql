@@ -141,22 +141,14 @@ END $$;
 
 -- ---- webhook secrets ----------------------------------------------------------------------------------------------
 
--- The secret that the client's deliveries are signed with.
-CREATE FUNCTION webhook_secret(p_client text) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = matte, pg_temp AS $$
-BEGIN
-  RETURN (SELECT 'whsec_' || encode(secret, 'base64') FROM webhook_secret
-           WHERE tenant_id = tenant_of(p_client) AND expires_at IS NULL);
-END $$;
-
--- A new one. The one before it signs too for as long as p_keep says; one that is older is forgotten now.
-CREATE FUNCTION webhook_secret_rotate(p_client text, p_keep interval DEFAULT '24 hours') RETURNS text
+-- A new one, which `matted -s` shows. The one before it signs too for as long as p_keep says; one that is older is
+-- forgotten now.
+CREATE FUNCTION webhook_secret_rotate(p_client text, p_keep interval DEFAULT '24 hours') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = matte, pg_temp AS $$
 DECLARE
   v_tenant uuid := tenant_of(p_client);
 BEGIN
   DELETE FROM webhook_secret WHERE tenant_id = v_tenant AND expires_at IS NOT NULL;
   UPDATE webhook_secret SET expires_at = now() + p_keep WHERE tenant_id = v_tenant;
-  INSERT INTO webhook_secret (tenant_id, secret) VALUES (v_tenant, gen_random_bytes(32));
-  RETURN webhook_secret(p_client);
+  INSERT INTO webhook_secret (tenant_id) VALUES (v_tenant);
 END $$;

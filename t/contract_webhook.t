@@ -58,12 +58,7 @@ sub engine {
                          link_secret => "k1:$secret"});
 }
 
-my %secrets;    # of a client, all that are valid
-for my $client (@CLIENTS) {
-    $pg->admin_key($client, credits => 100_000);
-    $secrets{$client} = [$pg->psql("SELECT matte.webhook_secret('$client')")];
-}
-unshift @{$secrets{client4}}, $pg->psql("SELECT matte.webhook_secret_rotate('client4')");
+$pg->admin_key($_, credits => 100_000) for @CLIENTS;
 
 # Makes jobs that start and end in one transaction each, so that no engine takes them: [client, URL, end].
 my $made = 0;
@@ -118,6 +113,9 @@ sub waiting { return $pg->psql("SELECT count(*) FROM matte.webhook_delivery WHER
 my $from = time;
 my $steady = engine('steady');
 my $dying = engine('dying');
+my %secrets = map { $_ => [$steady->secret($_)] } @CLIENTS;     # of a client, all that are valid
+$pg->psql("SELECT matte.webhook_secret_rotate('client4')");
+unshift @{$secrets{client4}}, $steady->secret('client4');
 my @jobs = map { my $how = $_; map { [$CLIENTS[$_ % @CLIENTS], $receiver->url($how, "$how/$_"),
                                       $how eq 'ok' && $_ % 5 == 0 ? 'failed' : 'completed'] } 1 .. $PLAN{$how}[0] } sort keys %PLAN;
 my @mixed = map { $jobs[$_ * 7 % @jobs] } 0 .. $#jobs;       # 7 and 500 have no common factor

@@ -60,6 +60,9 @@ sub crossings {
     return \%crossed;
 }
 
+# How often the engine has said so.
+sub events { my @said = $stack->engine->events(@_); return scalar @said }
+
 sub count { my ($pattern, @lines) = @_; return scalar grep { /$pattern/ } @lines }
 
 # ---- jobs on a card ----------------------------------------------------------------------------------------------------
@@ -91,6 +94,20 @@ subtest 'webm with alpha' => sub {
     my $crossed = crossings(trace());
     is $crossed->{'dtoh frame pinned'}[0], 4 * $frames, 'each plane of a frame came out once, to pinned memory';
     is count(qr/^(?:htod frame|dtoh frame pageable)/, keys %$crossed), 0, 'and frames went no other way';
+};
+
+# The next worker is made ready for the model of the last job; what a job holds does not depend on which that was.
+subtest 'a network that its worker was not made ready for' => sub {
+    my @held;
+    for my $ready (qw(human light)) {
+        wait_for { events('worker_ready') > events('job_claimed') } 60, 'a worker for each job, and the next one';
+        is $stack->engine->events('worker_ready')->{model}, $ready, "which is ready for $ready";
+        my $job = job(model => 'light', output_format => 'mp4', bg_type => 'green');
+        is $job->{status}, 'completed', 'completed' or return diag($job->{error});
+        push @held, $stack->engine->events('worker_holds')->{mib};
+    }
+    is $held[0], $held[1], "$held[0] MiB are held for light";
+    isnt $held[0], ($stack->engine->events('worker_holds'))[0]{mib}, 'others than for human';
 };
 
 # ---- where a card cannot do it -----------------------------------------------------------------------------------------
@@ -153,7 +170,7 @@ subtest 'the context is lost' => sub {
 # Two cards, each with room for one job of the largest pictures but not for a second beside any.
 subtest 'cards are filled in turn, and what does not fit waits' => sub {
     my $engine = restart({ CARDS => 2, MEM_MB => 1600 }, device => 'cuda', workers => 4, threads => 1);
-    wait_for { $engine->events('worker_ready') >= 2 } 60, 'two workers';
+    wait_for { events('worker_ready') >= 2 } 60, 'two workers';
     my @ids = map { $stack->create($key, video_url => $clip, output_format => 'mp4', bg_type => 'green') } 1 .. 5;
     is $stack->finished($key, $_)->{status}, 'completed', "job $_" for @ids;
     my ($now, $most, %cards) = (0, 0); # a card is free when the job's worker has ended: storing goes on without it

@@ -848,7 +848,7 @@ subtest 'webhooks: which, in which order' => sub {
     is_deeply([@$due{qw(attempt url output_key request_id)}], [1, 'https://order.example/hook?a=1', undef, 'r-1']);
     is(decode_json($due->{data})->{status}, 'processing', 'with the job as it was');
     like($due->{at}, qr/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
-    is($due->{secrets}, $admin->call('webhook_secret', 'acme'), "and the client's secret");
+    is($due->{secrets}, $engine->call('webhook_secret', 'acme'), "and the id of the client's secret");
     is(heard($due, 200), 'sent', '2xx is sent');
     is(heard($due, 500), undef, 'a second answer is fenced');
     is_deeply([@{body($done)->{webhook_events}{'job.started'}}{qw(state attempts last_status)}], ['sent', 1, 200],
@@ -974,24 +974,37 @@ subtest 'webhooks: redelivery' => sub {
 };
 
 subtest 'webhooks: secrets' => sub {
-    my $first = $admin->call('webhook_secret', 'acme');
-    like($first, qr{^whsec_[A-Za-z0-9+/]{43}=$}, 'made with the client');
-    isnt($admin->call('webhook_secret', 'other'), $first, "each client's own");
-    my $second = $admin->call('webhook_secret_rotate', 'acme');
-    is($admin->call('webhook_secret', 'acme'), $second, 'a new one');
+    my $rotate = sub { $admin->call('webhook_secret_rotate', @_); return $engine->call('webhook_secret', $_[0]); };
+    my $first = $engine->call('webhook_secret', 'acme');
+    ok($first, 'made with the client');
+    isnt($engine->call('webhook_secret', 'other'), $first, "each client's own");
+    my $second = $rotate->('acme');
+    isnt($second, $first, 'a new one');
     my $signs = sub {
         quiet();
         events_at('secrets.example');
         return (due())[0]{secrets};
     };
     is($signs->(), "$second $first", 'both sign, the new one first');
-    my $third = $admin->call('webhook_secret_rotate', 'acme', '1 hour');
+    my $third = $rotate->('acme', '1 hour');
     is($signs->(), "$third $second", 'two at most');
     $root->query("UPDATE webhook_secret SET expires_at = now() WHERE expires_at IS NOT NULL");
     is($signs->(), $third, 'until the older one expires');
-    is($admin->refused("SELECT matte.$_('nobody')"), 'P0002', "$_: nobody") for qw(webhook_secret webhook_secret_rotate);
-    is($admin->refused('SELECT secret FROM matte.webhook_secret'), '42501', 'no role reads the table');
+    is($engine->refused("SELECT matte.webhook_secret('nobody')"), 'P0002', 'nobody has none');
+    is($admin->refused("SELECT matte.webhook_secret_rotate('nobody')"), 'P0002', 'and gets none');
     quiet();
+};
+
+subtest "webhooks: the engines' keys" => sub {
+    my $known = sub { $root->value("SELECT string_agg(id, ' ' ORDER BY id) FROM webhook_key") };
+    for ([a => 't', 'a'], [a => 't', 'a'], [b => 'f', 'a'], ['b,a' => 't', 'a b'], [c => 'f', 'a b'], [b => 't', 'b'],
+         ['a' => 'f', 'b'], ['b,b' => 't', 'b']) {
+        my ($names, $verdict, $after) = @$_;
+        is($engine->call('webhook_keys', "{$names}"), $verdict, "$names: $verdict");
+        is($known->(), $after, "then $after");
+    }
+    $root->query('TRUNCATE webhook_key');
+    is($engine->call('webhook_keys', '{c}'), 't', 'any, where the key is given up');
 };
 
 subtest 'webhooks: the log, and again' => sub {
@@ -1157,9 +1170,9 @@ subtest 'roles' => sub {
                             api_key_create api_key_enable api_keys api_list api_pricing api_redeliver api_start api_upload
                             api_upload_begin api_usage api_webhooks)],
         matte_engine => [qw(job_claim job_complete job_fail job_heartbeat job_hold job_reap job_release sweep_done
-                            sweep_due sweep_jobs sweep_rows sweep_unclaimed webhook_claim webhook_done)],
-        matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create webhook_secret
-                            webhook_secret_rotate)]);
+                            sweep_due sweep_jobs sweep_rows sweep_unclaimed webhook_claim webhook_done webhook_keys
+                            webhook_secret)],
+        matte_admin  => [qw(credit_grant key_create key_disable key_enable tenant_create webhook_secret_rotate)]);
     for my $role (sort keys %may) {
         is_deeply([map { $_->[0] } $root->query(<<"END")], $may{$role}, "$role: its functions");
 SELECT proname FROM pg_proc
@@ -1258,7 +1271,6 @@ subtest 'constraints' => sub {
         spent_not_negative    => 'UPDATE credit_account SET spent = -1',
         key_length            => "UPDATE idempotency_key SET key = ''",
         key_length            => "UPDATE idempotency_key SET key = repeat('x', 256)",
-        secret_length         => "UPDATE webhook_secret SET secret = '\\x00'",
         failing_since_first   => 'UPDATE webhook_endpoint SET failures = failures + 1, failing_since = NULL',
         delivery_in_flight    => sprintf($hook, "state = 'sent', done_at = now(), in_flight = true"),
         delivery_state        => sprintf($hook, "state = 'lost', done_at = now()"),

@@ -183,7 +183,7 @@ struct compositor_low {
 enum refinement {
     REFINE_CALM = 1,   /* alpha is averaged over time, along the picture's motion */
     REFINE_EDGES = 2,  /* soft alpha is decided by the colours around it */
-    REFINE_COLORS = 4, /* the foreground's colours are found, where the network gives none */
+    REFINE_COLORS = 4, /* the foreground's colours are found, the network's own not used */
     REFINE_GUIDE = 8,  /* the picture guides alpha's enlargement, where it is much the larger */
     REFINE_CLEAN = 16, /* specks far from the subject are taken away, and holes in it filled */
 };

@@ -273,7 +273,7 @@ struct detector *detector_open(const struct manifest *m, const struct manifest *
 
 int64_t detector_bytes(const struct detector *d)
 {
-    return device_is_apart(d->device) ? (int64_t)nn_bytes(d->net) : 0;
+    return nn_card_bytes(d->net);
 }
 
 static int read_answer(struct detector *d, struct error *e)

@@ -260,8 +260,7 @@ static int network_run(struct model *base, struct model_output *out, struct erro
 
 static int64_t network_card_bytes(const struct model *base)
 {
-    const struct network *model = (const struct network *)base;
-    return device_is_apart(model->home) ? (int64_t)nn_bytes(model->net) : 0;
+    return nn_card_bytes(((const struct network *)base)->net);
 }
 
 static void network_reset(struct model *base)

@@ -138,7 +138,7 @@ void segment_mask_size(const struct segment *s, int *width, int *height)
 
 int64_t segment_bytes(const struct segment *s)
 {
-    return device_is_apart(s->device) ? (int64_t)(nn_bytes(s->encoder) + nn_bytes(s->decoder)) : 0;
+    return nn_card_bytes(s->encoder) + nn_card_bytes(s->decoder);
 }
 
 int segment_look(struct segment *s, const struct raster *picture, struct error *e)

@@ -1,6 +1,7 @@
 #include "encoder.h"
 
 #include <libavutil/opt.h>
+#include <libavutil/pixdesc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct encoder {
     AVFrame *picture;
     uint8_t *grey; /* one chroma row, for the alpha track */
     int64_t sent;
+    int64_t start, end; /* of what was sent, in ticks */
     int flushed; /* the codec knows that no more will come, though a filter stands before it */
     struct {
         int64_t pts, duration;
@@ -39,7 +41,16 @@ static int fail(const struct encoder *n, int result, struct error *e)
     return error_retry(e, "device_error", "The card did not encode the video: %s.", text);
 }
 
-static void set_color(AVCodecContext *c, enum frame_matrix matrix)
+/* Pictures of R, G and B say what those that cannot say it mean: sRGB. A reader would correct other colours by their tags. */
+static void set_rgb(AVCodecContext *c)
+{
+    c->color_range = AVCOL_RANGE_JPEG;
+    c->colorspace = AVCOL_SPC_RGB;
+    c->color_primaries = AVCOL_PRI_BT709;
+    c->color_trc = AVCOL_TRC_IEC61966_2_1;
+}
+
+static void set_yuv(AVCodecContext *c, enum frame_matrix matrix)
 {
     int hd = matrix == MATRIX_BT709;
     c->color_range = AVCOL_RANGE_MPEG;
@@ -65,7 +76,10 @@ static int open_codec(struct encoder *n, const struct encoder_params *p, struct 
     c->gop_size = c->keyint_min = p->track->gop;
     c->thread_count = p->threads;
     c->flags = AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
-    set_color(c, p->matrix);
+    if (av_pix_fmt_desc_get(p->track->pixel_format)->flags & AV_PIX_FMT_FLAG_RGB)
+        set_rgb(c);
+    else
+        set_yuv(c, p->matrix);
     if (p->track->planes == TRACK_ALPHA)
         c->color_range = AVCOL_RANGE_JPEG;
     if (c->pix_fmt == AV_PIX_FMT_CUDA && !(n->nvenc = nvenc_open(p->device, c, e)))
@@ -173,13 +187,15 @@ static int make_picture(struct encoder *n, struct frame *f, AVFrame *to, struct 
     if ((n->pack ? pack : wrap)(n, f, to, e))
         return -1;
     to->pts = pts;
-    n->times[n->sent % DELAY_MAX].pts = pts;
-    n->times[n->sent % DELAY_MAX].duration = duration;
     to->pict_type = n->sent % n->track->gop ? AV_PICTURE_TYPE_NONE : AV_PICTURE_TYPE_I;
     to->color_range = n->codec->color_range;
     to->colorspace = n->codec->colorspace;
     to->color_primaries = n->codec->color_primaries;
     to->color_trc = n->codec->color_trc;
+    n->times[n->sent % DELAY_MAX].pts = pts;
+    n->times[n->sent % DELAY_MAX].duration = duration;
+    n->start = n->sent ? n->start : pts;
+    n->end = pts + duration;
     n->sent++;
     return 0;
 }
@@ -225,7 +241,8 @@ int encoder_receive(struct encoder *encoder, AVPacket *packet, struct error *e)
     for (int i = 0; i < DELAY_MAX && i < encoder->sent; i++)
         if (encoder->times[i].pts == packet->pts)
             packet->duration = encoder->times[i].duration;
-    return 1;
+    result = encoder->track->last ? encoder->track->last(packet, encoder->end - encoder->start) : 0;
+    return result < 0 ? fail(encoder, result, e) : 1;
 }
 
 void encoder_close(struct encoder *encoder)

@@ -26,6 +26,8 @@ struct track {
     enum AVPixelFormat encoded_format; /* that the filter makes of pixel_format */
     const char
         *lossless; /* in the place of options, where the job wants its alpha exact; or NULL */
+    /* Of an encoder that makes one packet of all frames: has it last so many ticks; or NULL. */
+    int (*last)(AVPacket *packet, int64_t ticks);
 };
 
 struct format {
@@ -33,6 +35,7 @@ struct format {
     const char *extension;     /* without a dot */
     const char *muxer;         /* of an archive: of its sound */
     const char *muxer_options; /* key=value:key=value; or NULL */
+    const char *muxer_last;    /* its option for the last frame's ticks; NULL: the packet says it */
     int archive; /* 1: a zip file that holds a file for each packet, one of the sound, and a list */
     AVRational ticks;                          /* its time base */
     int apart;                                 /* ticks from a frame to the next, at least */

@@ -13,6 +13,7 @@ const struct format format_gif = {
     .name = "gif",
     .extension = "gif",
     .muxer = "gif",
+    .muxer_last = "final_delay",
     .ticks = { 1, 100 },
     .apart = 2,
     .max_side = 16384,

@@ -420,7 +420,7 @@ static int take_picture(
     }
     int64_t duration = av_rescale_q(f->pkt_duration, base, in->params.ticks);
     if (duration > 0)
-        in->step = duration;
+        in->step = duration > in->params.apart ? duration : in->params.apart;
     to->pts = tick;
     to->duration = in->step;
     in->end = tick + in->step;

@@ -1,6 +1,7 @@
 #include "mux.h"
 
 #include <errno.h>
+#include <libavutil/opt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct mux {
     AVRational ticks[MUX_STREAMS];
     struct sink sink;
     struct sink again; /* a muxer reads what it wrote, to move it */
+    int64_t last;      /* how long the last frame is shown, in its ticks */
 };
 
 /* ---- the file, for libavformat ---- */
@@ -171,6 +173,8 @@ int mux_start(struct mux *mux, struct error *e)
 
 static int write_stream(struct mux *m, enum mux_stream which, AVPacket *packet, struct error *e)
 {
+    if (which == MUX_VIDEO)
+        m->last = packet->duration;
     packet->stream_index = m->stream[which]->index;
     packet->pos = -1;
     av_packet_rescale_ts(packet, m->ticks[which], m->stream[which]->time_base);
@@ -196,7 +200,11 @@ int mux_write(struct mux *mux, enum mux_stream which, AVPacket *packet, struct e
 
 int mux_finish(struct mux *mux, int64_t *bytes, struct error *e)
 {
-    int result = mux->context->nb_streams ? av_write_trailer(mux->context) : 0;
+    int result = 0;
+    if (mux->format->muxer_last)
+        result = av_opt_set_int(mux->context->priv_data, mux->format->muxer_last, mux->last, 0);
+    if (result >= 0 && mux->context->nb_streams)
+        result = av_write_trailer(mux->context);
     if (result >= 0) {
         avio_flush(mux->context->pb);
         result = mux->context->pb->error;

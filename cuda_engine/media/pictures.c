@@ -10,7 +10,8 @@ struct pictures {
     struct archive *archive;
     AVFormatContext *owner; /* of the stream */
     int64_t count;
-    char *list; /* the manifest's entries */
+    int64_t last, duration; /* of the last picture, as its packet has them */
+    char *list;             /* the manifest's entries */
     size_t length;
     FILE *entries; /* writes list */
 };
@@ -42,15 +43,27 @@ AVStream *pictures_stream(struct pictures *pictures)
     return avformat_new_stream(pictures->owner, NULL);
 }
 
+static double seconds(const struct pictures *p, int64_t ticks)
+{
+    return (double)ticks * av_q2d(p->owner->streams[0]->time_base);
+}
+
+/* A picture is shown until the next one is. */
+static void end_entry(const struct pictures *p, int64_t duration, const char *next)
+{
+    fprintf(p->entries, ", \"duration\": %.6f}%s", seconds(p, duration), next);
+}
+
 int pictures_add(struct pictures *pictures, const AVPacket *packet, struct error *e)
 {
     struct pictures *p = pictures;
-    double second = av_q2d(p->owner->streams[0]->time_base);
     char name[32];
+    if (p->count)
+        end_entry(p, packet->pts - p->last, ",");
     snprintf(name, sizeof name, "%06lld.png", (long long)++p->count);
-    fprintf(p->entries, "%s\n    {\"file\": \"%s\", \"time\": %.6f, \"duration\": %.6f}",
-        p->count > 1 ? "," : "", name, (double)packet->pts * second,
-        (double)packet->duration * second);
+    fprintf(p->entries, "\n    {\"file\": \"%s\", \"time\": %.6f", name, seconds(p, packet->pts));
+    p->last = packet->pts;
+    p->duration = packet->duration;
     return archive_add(p->archive, name, packet->data, (size_t)packet->size, e);
 }
 
@@ -60,6 +73,7 @@ static int add_manifest(struct pictures *p, int has_sound, struct error *e)
     const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(par->format);
     char *text = NULL;
     size_t length = 0;
+    end_entry(p, p->duration, "");
     if (fflush(p->entries))
         return out_of_memory(e);
     FILE *out = open_memstream(&text, &length);

@@ -134,6 +134,11 @@ size_t nn_bytes(const struct nn_net *net)
     return net->backend->bytes(net);
 }
 
+int64_t nn_card_bytes(const struct nn_net *net)
+{
+    return net->backend == &backend_dnnl ? 0 : (int64_t)nn_bytes(net);
+}
+
 void nn_close(struct nn_net *net)
 {
     if (!net)

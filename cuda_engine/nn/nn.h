@@ -69,9 +69,10 @@ void nn_start(char *const argv[]);
 
 /*
  * Reads the ONNX file behind fd (from its beginning, whatever its offset; fd stays open and the caller's) and plans
- * it. That may take a second: some layers are tried in two ways, once for each shape and number of threads in a process, and
- * as the faster may be another one the next time, values of two processes may differ by rounding. label names the file in errors. NULL and *e: not ONNX, an operator or opset that is not supported (the text
- * names node, operator and opset), a shape that is not fixed, a state whose two sizes differ.
+ * it. On the processor, what it computes is the same to the bit in every process of a machine that gives it as many
+ * threads; with other threads or on another processor it differs by rounding. label names the file in errors. NULL and *e:
+ * not ONNX, an operator or opset that is not supported (the text names node, operator and opset), a shape that is not
+ * fixed, a state whose two sizes differ.
  */
 struct nn_net *nn_open(int fd, const char *label, const struct nn_params *params, struct error *e);
 
@@ -94,6 +95,9 @@ void nn_reset(struct nn_net *net);
  * cuDNN load of their own code comes to that.
  */
 size_t nn_bytes(const struct nn_net *net);
+
+/* Those of a card's memory: all of them, or none. */
+int64_t nn_card_bytes(const struct nn_net *net);
 
 void nn_close(struct nn_net *net);
 

@@ -48,6 +48,7 @@ const struct config_key config_keys[] = {
     { "fetch_connect_timeout", CONFIG_DURATION, AT(fetch_connect_timeout), "10s",       100, 300 S, 0 },
     { "webhook_connections",   CONFIG_NUMBER,   AT(webhook_connections),   "32",        4, 256, 0 },
     { "webhook_timeout",       CONFIG_DURATION, AT(webhook_timeout),       "15s",       100, 60 S, 0 },
+    { "webhook_key",           CONFIG_TEXT,     AT(webhook_key),           "/etc/matte/webhook.key", 0, 0, 0 },
     { "public_url",            CONFIG_TEXT,     AT(public_url),            "",          0, 0, 0 },
     { "link_secret",           CONFIG_LINK,     AT(link_secret),           "",          0, 0, 0 },
     { "link_ttl",              CONFIG_DURATION, AT(link_ttl),              "15m",       1 S, 604800 S, 0 },
@@ -252,7 +253,10 @@ static int read_line(
         return 0;
     }
     if (!equals) {
-        return error_set(e, "config", "%s: `key = value` is expected, not `%s`.", where, name);
+        size_t length =
+            strspn(name, "abcdefghijklmnopqrstuvwxyz_"); /* what follows may be secret */
+        return error_set(e, "config", "%s: `key = value` is expected, not `%.*s%s`.", where,
+            (int)length, name, name[length] ? "..." : "");
     }
     *equals = 0;
     name = trim(name);

@@ -28,7 +28,7 @@ struct config {
     int64_t webm_alpha_lossless;
     int64_t sweep, keep_uploads, keep_outputs, keep_jobs, keep_records, keep_orphans;
     int64_t webhook_connections, webhook_timeout, link_ttl;
-    char *public_url;
+    char *public_url, *webhook_key;
     struct link_key link_secret;
     struct address_policy egress;
 };

@@ -37,6 +37,7 @@ enum statement {
     SWEEP_JOBS,
     SWEEP_ROWS,
     SWEEP_UNCLAIMED,
+    WEBHOOK_KEYS,
     WEBHOOK_CLAIM,
     WEBHOOK_DONE
 };
@@ -67,6 +68,7 @@ static const struct {
     [SWEEP_JOBS] = { "sweep_jobs", "interval, int", "SELECT matte.sweep_jobs($1, $2)", 2 },
     [SWEEP_ROWS] = { "sweep_rows", "interval, int", "SELECT matte.sweep_rows($1, $2)", 2 },
     [SWEEP_UNCLAIMED] = { "sweep_unclaimed", "text", "SELECT matte.sweep_unclaimed($1)", 1 },
+    [WEBHOOK_KEYS] = { "webhook_keys", "text[]", "SELECT matte.webhook_keys($1)", 1 },
     [WEBHOOK_CLAIM] = { "webhook_claim", "boolean, int, interval",
         "SELECT id, attempt, job_id, event, url, at, data, output_key, secrets, request_id, "
         "traceparent, alpha_key"
@@ -310,6 +312,13 @@ void database_sweep_unclaimed(const char *paths, database_done *done, void *data
     submit(c);
 }
 
+void database_webhook_keys(const char *names, int64_t until, database_done *done, void *data)
+{
+    struct call *c = call_make(WEBHOOK_KEYS, until, done, data);
+    value_text(c, 0, names);
+    submit(c);
+}
+
 void database_webhook_claim(int failing, int max, int64_t lease, database_done *done, void *data)
 {
     struct call *c = call_make(WEBHOOK_CLAIM, 0, done, data);
@@ -427,10 +436,10 @@ static int read_claim(struct claim *c, const PGresult *r)
                : 0;
 }
 
-/* Answers a claim of webhooks, then wipes what it brought: secrets are not for the processes that are forked next. */
-static void answer_webhooks(PGresult *r)
+/* Answers a claim of webhooks. */
+static void answer_webhooks(const PGresult *r)
 {
-    int rows = PQntuples(r), columns = PQnfields(r);
+    int rows = PQntuples(r);
     struct webhook_due *list = calloc((size_t)rows, sizeof *list);
     if (!list) {
         abort();
@@ -452,10 +461,6 @@ static void answer_webhooks(PGresult *r)
     answer_first((struct database_answer) {
         .outcome = DATABASE_ROW, .webhooks = list, .webhook_count = rows });
     free(list);
-    for (int i = 0; i < rows * columns; i++) {
-        explicit_bzero(PQgetvalue(r, i / columns, i % columns),
-            (size_t)PQgetlength(r, i / columns, i % columns));
-    }
 }
 
 /* Errors that say nothing about the call itself: connection, resources, rollback, lock, intervention. */

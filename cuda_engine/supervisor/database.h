@@ -48,7 +48,7 @@ struct webhook_due {
     const char *data;       /* the job then, a JSON object */
     const char *output_key; /* of a completed job whose output is still there */
     const char *alpha_key;  /* the same, of its alpha */
-    const char *secrets;    /* "whsec_...", the newest first, separated by blanks */
+    const char *secrets;    /* their ids (secret.h), the newest first, separated by blanks */
     const char *request_id, *traceparent;
     int attempt;
 };
@@ -123,6 +123,9 @@ void database_sweep_rows(int64_t keep, int max, database_done *done, void *data)
 
 /* DATABASE_ROW: those of the paths that no row claims. */
 void database_sweep_unclaimed(const char *paths, database_done *done, void *data);
+
+/* names: as secret_keys_names makes them. DATABASE_ROW: "t", and the database knows them from now; "f": it knows others. */
+void database_webhook_keys(const char *names, int64_t until, database_done *done, void *data);
 
 /* Up to max deliveries that are due, to endpoints that fail or to those that do not. */
 void database_webhook_claim(int failing, int max, int64_t lease, database_done *done, void *data);

@@ -142,8 +142,10 @@ static int is_valid(const struct worker *w, struct report *r)
         untrusted_text(r->network, sizeof r->network);
         return w->state == WORKING && is_in(r->frames_total, 1, max_frames) &&
                is_in(r->duration_ms, 0, max_ms) && is_in(r->width, 1, MAX_SIDE) &&
-               is_in(r->height, 1, MAX_SIDE) && is_in(r->need, 0, INT64_MAX);
-    case REPORT_PROGRESS: return w->state == PROBED && is_in(r->frames_done, 0, max_frames);
+               is_in(r->height, 1, MAX_SIDE);
+    case REPORT_PROGRESS:
+        return w->state == PROBED && is_in(r->frames_done, 0, max_frames) &&
+               is_in(r->need, 0, INT64_MAX);
     case REPORT_WARNING:
         return (w->state == WORKING || w->state == PROBED) && w->warnings < JOB_WARNINGS &&
                has_error;
@@ -198,16 +200,19 @@ static void on_report(struct worker *w, struct report *r)
             log_str("model", w->model), log_str("device", r->error.text));
         params.ready(params.data);
         return;
-    case REPORT_PROBED:
-        w->state = PROBED;
-        hold(w, w->card, r->need < w->largest ? r->need : w->largest, 1);
-        break;
+    case REPORT_PROBED: w->state = PROBED; break;
     case REPORT_DONE:
     case REPORT_FAILED:
         w->state = FINISHED;
         timer_set(&w->timer, loop_now() + GOODBYE_MS, kill_late, w);
         break;
     case REPORT_PROGRESS:
+        if (r->need) {
+            hold(w, w->card, r->need < w->largest ? r->need : w->largest, 1);
+            log_event(LOG_INFO, "worker_holds", log_num("pid", w->child.pid),
+                log_num("card", w->card), log_num("mib", w->held >> 20));
+        }
+        break;
     case REPORT_WARNING: break;
     }
     if (was == STARTING) {
@@ -215,7 +220,7 @@ static void on_report(struct worker *w, struct report *r)
     } else if (w->user) {
         w->user->report(w->data, r);
     }
-    if (r->kind == REPORT_PROBED) {
+    if (r->kind == REPORT_PROGRESS && r->need) {
         tell_room();
     }
 }

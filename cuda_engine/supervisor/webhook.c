@@ -15,6 +15,7 @@
 enum {
     LEASE = 4, /* times the timeout: a minute */
     FAILING_SHARE = 4,
+    SIGNATURES = 2 * SECRET_KEYS, /* by the client's newest secret and the one before it */
 };
 
 enum lane_name { STEADY, FAILING, LANES };
@@ -37,6 +38,7 @@ struct attempt {
 };
 
 static const struct config *config;
+static const struct secret_keys *keys;
 static void (*attempt_ended)(void);
 static struct lane lanes[LANES];
 static struct attempt *attempts;
@@ -122,39 +124,38 @@ static char *render(const struct webhook_due *w)
     return body;
 }
 
-/* Appends a signature by each secret of the list; *newest is the first, by the documented scheme. */
+/* Signs by each secret: of each id, the newest first, one for each key. *newest is the first's, by the documented scheme. */
 static int sign(const struct webhook_due *w, const char *body, const char *iso,
     const char *unix_time, char newest[SIGNATURE_DOCUMENTED], char *standard, size_t size)
 {
-    char secret[160];
-    size_t bytes = strlen(body);
+    char secret[SECRET_TEXT];
+    size_t bytes = strlen(body), used = 0, length;
     int rc = -1;
-    *standard = 0;
-    for (const char *at = w->secrets; *at; at += strspn(at, " ")) {
-        size_t length = strcspn(at, " "), used = strlen(standard);
-        if (length >= sizeof secret || size - used < SIGNATURE_STANDARD + 1) {
-            return -1;
+    for (const char *id = w->secrets; *id; id += length, id += strspn(id, " ")) {
+        length = strcspn(id, " ");
+        for (int i = 0; i < keys->count; i++) {
+            if (size - used < SIGNATURE_STANDARD + 1) {
+                return -1;
+            }
+            secret_make(keys->key[i], id, length, secret);
+            if (!used) {
+                signature_documented(secret, sizeof secret - 1, iso, body, bytes, newest);
+            } else {
+                standard[used++] = ' ';
+            }
+            rc = signature_standard(secret, w->id, unix_time, body, bytes, standard + used);
+            explicit_bzero(secret, sizeof secret);
+            used += SIGNATURE_STANDARD - 1;
         }
-        snprintf(secret, sizeof secret, "%.*s", (int)length, at);
-        if (!used) {
-            signature_documented(secret, length, iso, body, bytes, newest);
-        } else {
-            standard[used++] = ' ';
-        }
-        rc = signature_standard(secret, w->id, unix_time, body, bytes, standard + used);
-        explicit_bzero(secret, sizeof secret);
-        if (rc) {
-            return -1;
-        }
-        at += length;
     }
     return rc;
 }
 
-/* The headers, a line each; NULL where the client has no secret that is one. */
+/* The headers, a line each; NULL where the client has no secret. */
 static char *head(const struct webhook_due *w, const char *body)
 {
-    char iso[32], unix_time[24], newest[SIGNATURE_DOCUMENTED], standard[4 * SIGNATURE_STANDARD];
+    char iso[32], unix_time[24], newest[SIGNATURE_DOCUMENTED],
+        standard[SIGNATURES * SIGNATURE_STANDARD];
     char *text;
     struct timespec now;
     struct tm utc;
@@ -254,9 +255,10 @@ static void on_poll(void *data)
     webhook_now();
 }
 
-void webhook_open(const struct config *c, void (*ended)(void))
+void webhook_open(const struct config *c, const struct secret_keys *k, void (*ended)(void))
 {
     config = c;
+    keys = k;
     attempt_ended = ended;
     lanes[FAILING].room = (int)c->webhook_connections / FAILING_SHARE;
     lanes[STEADY].room = (int)c->webhook_connections - lanes[FAILING].room;

@@ -10,9 +10,10 @@
 #define MATTE_WEBHOOK_H
 
 #include "config.h"
+#include "secret.h"
 
-/* c must outlive the webhooks; ended is called after each attempt. */
-void webhook_open(const struct config *c, void (*ended)(void));
+/* Before this nothing is sent. c and k must outlive the webhooks; ended is called after each attempt. */
+void webhook_open(const struct config *c, const struct secret_keys *k, void (*ended)(void));
 
 /* Something may be due; without it the outbox is looked at as often as `poll` says. */
 void webhook_now(void);

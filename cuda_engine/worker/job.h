@@ -85,7 +85,7 @@ struct report {
     int64_t frames_done;   /* PROGRESS, DONE */
     int64_t duration_ms;   /* PROBED: expected of the output; DONE: real, last frame included */
     int32_t width, height; /* PROBED, DONE: of the output */
-    int64_t need; /* bytes of the card. PROBED: of the job; READY: of the largest job; 0: no card */
+    int64_t need; /* bytes of the card. READY: of the largest job; first PROGRESS: of its own */
     int64_t idle; /* READY: bytes of the card that are held without a job */
     int64_t card_bytes;  /* READY: of this card's memory */
     int32_t cards, card; /* READY: how many the machine has, and which of them is used */

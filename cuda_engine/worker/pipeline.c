@@ -663,6 +663,13 @@ static int64_t need_of(const struct run *r)
     return device_is_apart(r->params->device) ? need_bytes(&p) : 0;
 }
 
+/* Where there is a card. Its network is there by now, which is the job's own. */
+static int tell_need(const struct run *r, struct error *e)
+{
+    struct report known = { .kind = REPORT_PROGRESS, .need = need_of(r) };
+    return known.need && r->params->report(r->params->data, &known) ? stopped(e) : 0;
+}
+
 static int tell_probed(const struct run *r, struct error *e)
 {
     struct report probed = {
@@ -671,7 +678,6 @@ static int tell_probed(const struct run *r, struct error *e)
         .duration_ms = r->info.duration_ms,
         .width = r->layout.width,
         .height = r->layout.height,
-        .need = need_of(r),
     };
     snprintf(probed.network, sizeof probed.network, "%.63s",
         r->choice.file ? r->choice.file->file : r->choice.manifest->name);
@@ -756,8 +762,8 @@ static int run(struct run *r, struct pipeline_result *result, struct error *e)
     r->on_card = device_is_apart(r->params->device) && r->tracks == 1 && nvenc_track(r->track) &&
                  !r->params->job->alpha;
     if (open_input(r, e) || tell_probed(r, e) || (open_work(r, e) && open_again(r, e)) ||
-        open_audio(r, e) || open_encoders(r, e) || open_pools(r, e) || open_queues(r, e) ||
-        open_mux(r, e) || open_alone(r, e) || run_threads(r, e) ||
+        tell_need(r, e) || open_audio(r, e) || open_encoders(r, e) || open_pools(r, e) ||
+        open_queues(r, e) || open_mux(r, e) || open_alone(r, e) || run_threads(r, e) ||
         mux_finish(r->mux, &result->bytes, e) ||
         (r->alone && mux_finish(r->alone, &result->alpha_bytes, e)) || warn_of_outcome(r, e))
         return -1;

@@ -134,7 +134,7 @@ for (@categories) {
         push @lines, sprintf 'matte.%s.%s_ratio=%.3f', $name, $_, $ratio{$name}{$_};
     }
     push @lines, sprintf 'matte.%s.clean_ratio=%.3f', $name, $got{refined}{mad} / $got{uncleaned}{mad} if $got{uncleaned};
-    push @gain, $got{refined}{edge_psnr} - $got{alone}{edge_psnr} unless $network eq 'rvm';    # it has a foreground of its own
+    push @gain, $got{refined}{edge_psnr} - $got{alone}{edge_psnr};
     push @pictures, "$folder/refined.mov";
     unlink glob "$folder/*.rgb $folder/alpha $folder/color $folder/*.gray16le";
 }

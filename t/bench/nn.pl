@@ -7,7 +7,7 @@ use List::Util qw(max);
 use Matte::Peer;
 
 my $rounds = 3;
-my %frames = (rvm => 20, nanodet => 20, u2netp => 6, sam_decoder => 6);    # the others take seconds each: 2
+my %frames = (rvm => 20, nanodet => 20, u2netp => 6, sam_decoder => 6);    # the others take seconds each: 3
 
 $| = 1;
 my @lines;
@@ -16,7 +16,7 @@ for my $network (grep { $_->{first} } networks()) {
     for my $threads (1, 2) {
         my @ratios;
         for (1 .. $rounds) {
-            my %got = beside($network, 'moving', $frames{$name} // 2, $threads);
+            my %got = beside($network, 'moving', $frames{$name} // 3, $threads);
             push @ratios, $got{ort_ms} / $got{ours_ms};
             $difference = max($difference, $got{max_diff});
             $plan = max($plan, $got{plan_ms});

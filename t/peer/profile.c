@@ -1,10 +1,12 @@
 /*
  * Where a network's time goes on the CPU: runs one ONNX file and prints a line for every node of its plan, the slowest
  * first, and the sums by kind. Inputs are left at zero; the time of no kind depends on values.
+ * Where Winograd's algorithm is taken, oneDNN's convolution runs in every other run, and the line tells its time too.
  *
  *   profile MODEL.onnx RUNS THREADS [INPUT:SIZE[=VALUES] ...]
  */
 #include <fcntl.h>
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +37,8 @@ static const char *const kinds[] = {
 struct line {
     const struct step *step;
     double ms;
+    struct step direct; /* by oneDNN what is done by Winograd's algorithm; run NULL: it is not */
+    double direct_ms;
 };
 
 static double milliseconds(void)
@@ -77,6 +81,24 @@ static void print_dims(const struct graph *g, int t)
         printf("%s%d", i ? "x" : " ", s->dims[i]);
 }
 
+static int prepare_direct(struct plan *p, struct line *l, struct error *e)
+{
+    const struct step *s = l->step;
+    if (s->node->kind != CONVOLUTION || !winograd_fits(s))
+        return 0;
+    l->direct.node = s->node;
+    l->direct.out = s->out;
+    memcpy(l->direct.in, s->in, sizeof s->in);
+    return dnnl_prepare(p, &l->direct, e);
+}
+
+static void time_step(const struct step *s, double *least)
+{
+    const double before = milliseconds();
+    s->run(s);
+    *least = fmin(*least, milliseconds() - before);
+}
+
 int main(int argc, char **argv)
 {
     struct error e;
@@ -85,6 +107,8 @@ int main(int argc, char **argv)
     struct nn_fixed fixed[PORTS] = { 0 };
     struct nn_params params = { .fixed = fixed };
     double sums[sizeof kinds / sizeof *kinds] = { 0 }, all = 0;
+    double winograd = 0, direct = 0, faster = 0;
+    int failed = 0;
 
     nn_start(argv);
     if (argc < 4 || argc > 4 + PORTS) {
@@ -103,16 +127,25 @@ int main(int argc, char **argv)
     }
     const double planned = milliseconds() - start;
     struct line *lines = calloc(p.step_count, sizeof *lines);
-    plan_run(&p);
+    for (int i = 0; i < p.step_count; i++) {
+        lines[i] = (struct line) { .step = &p.steps[i], .ms = 1e9, .direct_ms = 1e9 };
+        failed |= prepare_direct(&p, &lines[i], &e);
+    }
+    void *scratch = failed ? NULL : plan_alloc(&p, p.scratch_bytes, &e);
+    if (!scratch) {
+        fprintf(stderr, "profile: %s\n", e.text);
+        return 1;
+    }
     for (int i = 0; i < p.step_count; i++)
-        lines[i] = (struct line) { &p.steps[i], 1e9 };
-    for (int r = 0; r < runs; r++)
+        step_scratch(&lines[i].direct, scratch);
+    plan_run(&p);
+    for (int r = 0; r < 2 * runs; r++)
         for (int i = 0; i < p.step_count; i++) {
-            const double before = milliseconds();
-            p.steps[i].run(&p.steps[i]);
-            const double ms = milliseconds() - before;
-            if (lines[i].ms > ms)
-                lines[i].ms = ms;
+            struct line *l = &lines[i];
+            if (r % 2 && l->direct.run)
+                time_step(&l->direct, &l->direct_ms);
+            else
+                time_step(l->step, &l->ms);
         }
     qsort(lines, p.step_count, sizeof *lines, by_time);
     for (int i = 0; i < p.step_count; i++) {
@@ -124,6 +157,12 @@ int main(int argc, char **argv)
         print_dims(&g, n->output);
         if (n->program_length)
             printf(" program %d", n->program_length);
+        if (lines[i].direct.run) {
+            printf(" direct %.3f", lines[i].direct_ms);
+            winograd += lines[i].ms;
+            direct += lines[i].direct_ms;
+            faster += fmin(lines[i].ms, lines[i].direct_ms);
+        }
         printf("\n");
         sums[n->kind] += lines[i].ms;
         all += lines[i].ms;
@@ -131,7 +170,11 @@ int main(int argc, char **argv)
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         if (sums[k] > 0)
             printf("%8.3f of %s\n", sums[k], kinds[k]);
+    printf("%8.3f by Winograd's algorithm; by oneDNN %.3f, by the faster one of each %.3f\n",
+        winograd, direct, faster);
     printf("%8.3f of %d nodes; planned in %.0f ms\n", all, p.step_count, planned);
+    for (int i = 0; i < p.step_count; i++)
+        step_release(&lines[i].direct);
     free(lines);
     plan_free(&p);
     graph_free(&g);

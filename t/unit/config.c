@@ -95,6 +95,7 @@ static void refusals(void **state)
     (void)state;
     assert_refused("colour = blue", ":5: there is no key `colour`.");
     assert_refused("\nworkers", ":6: `key = value` is expected, not `workers`.");
+    assert_refused("link_secret k1:" SECRET, "is expected, not `link_secret...`.");
     assert_refused("workers = 1\nworkers = 2", ":6: workers is given twice.");
     assert_refused("workers = many", ":5: workers = many: a whole number is expected.");
     assert_refused("workers = 1x", "a whole number is expected.");

@@ -43,6 +43,7 @@ static float difference(struct plan *p, const struct step *convolution)
         step_scratch(&s, plan_alloc(p, p->scratch_bytes, &e));
         memset(out->data, 0x7f, count * sizeof *first);
         s.run(&s);
+        assert_int_equal(s.run == convolution->run, i); /* the plan took Winograd's */
         step_release(&s);
         if (!i)
             memcpy(first, out->data, count * sizeof *first);

@@ -10,6 +10,7 @@
 
 struct told {
     int probed, progress, warnings;
+    char said[64]; /* the codes of warnings, one a line */
     int64_t total, done;
     int stop_at_probe;
     int64_t stop_at; /* frames; 0: never */
@@ -28,7 +29,10 @@ static int tell(void *data, const struct report *r)
         t->progress++;
         t->done = r->frames_done;
         return t->stop_at && t->done >= t->stop_at;
-    case REPORT_WARNING: t->warnings++; return 0;
+    case REPORT_WARNING:
+        t->warnings++;
+        strcat(strncat(t->said, r->error.code, sizeof t->said - strlen(t->said) - 2), "\n");
+        return 0;
     default: fail_msg("report %d", (int)r->kind); return 0;
     }
 }
@@ -136,6 +140,63 @@ static void every_format_is_made(void **state)
         close(out);
     }
     close(image);
+}
+
+/* A clip whose bytes from..to, in parts of it, say nothing; to 1: are not there. */
+static int hurt(const char *args, double from, double to)
+{
+    static char bytes[1 << 20];
+    int whole = clip(args), fd = scratch();
+    ssize_t n = pread(whole, bytes, sizeof bytes, 0);
+    assert_in_range(n, 1000, sizeof bytes - 1);
+    memset(bytes + (ssize_t)((double)n * from), 0xff, (size_t)((double)n * (to - from)));
+    n = to < 1 ? n : (ssize_t)((double)n * from);
+    assert_int_equal(write(fd, bytes, (size_t)n), n);
+    close(whole);
+    return fd;
+}
+
+static void what_is_not_whole_is_said(void **state)
+{
+    (void)state;
+    static const char silent[] =
+        "-f lavfi -i testsrc2=size=160x90:rate=25:duration=1.2 -c:v libx264 "
+        "-preset ultrafast -g 5 -movflags +faststart -f mp4";
+    static const char strange[] =
+        "-f lavfi -i testsrc2=size=160x90:rate=25:duration=0.2 -f lavfi -i sine=duration=0.2 "
+        "-c:v libx264 -preset ultrafast -c:a wavpack -f matroska";
+    const struct {
+        int input;
+        const char *format, *made_for;
+        int found;
+        const char *said;
+    } cases[] = {
+        { dup(source), "mov", "human", 1, "" },
+        { dup(source), "webm", "human", 1, "audio_transcoded\n" },
+        { dup(source), "gif", "human", 1, "audio_dropped\n" },
+        { clip(strange), "mov", "human", 1, "audio_dropped\n" },
+        { hurt(silent, .6, 1), "mov", "human", 1, "truncated\ndecode_errors\n" },
+        { hurt(silent, .4, .6), "mov", "human", 1, "decode_errors\n" },
+        { dup(source), "mov", "other", 1, "model_substituted\n" },
+        { dup(source), "mov", "human", 0, "nothing_found\n" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct job job = usual();
+        struct told told = { 0 };
+        struct pipeline_result r;
+        struct error e;
+        int out = scratch();
+        strcpy(job.format, cases[i].format);
+        strcpy(manifest->serves[0], cases[i].made_for);
+        fake_finds = cases[i].found;
+        if (run(&job, cases[i].input, out, &told, &r, &e))
+            fail_msg("%zu: %s", i, e.text);
+        assert_string_equal(told.said, cases[i].said);
+        close(cases[i].input);
+        close(out);
+    }
+    strcpy(manifest->serves[0], "human");
+    fake_finds = 1;
 }
 
 static void the_same_input_makes_the_same_file(void **state)
@@ -348,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_makes_what_it_says),
         cmocka_unit_test(every_format_is_made),
+        cmocka_unit_test(what_is_not_whole_is_said),
         cmocka_unit_test(the_same_input_makes_the_same_file),
         cmocka_unit_test(a_failing_network_ends_the_run),
         cmocka_unit_test(a_full_disk_ends_the_run),

@@ -179,7 +179,7 @@ static void a_hint_is_a_mask(void **state)
     }
 }
 
-/* A card holds what nn_bytes() says of both, the processor nothing. */
+/* A card holds what nn_card_bytes() says of both, the processor nothing. */
 static void a_cards_memory_is_known(void **state)
 {
     (void)state;

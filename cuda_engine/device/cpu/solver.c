@@ -260,7 +260,7 @@ int cpu_solver_run(struct solver *solver, struct compositor_low *low, struct err
         solve_edges(s);
     if (p->refine & (REFINE_CLEAN | REFINE_EDGES))
         settle(s, before, temporal_doubt(weight.doubt, weight.all));
-    if (p->refine & REFINE_COLORS && !low->foreground.data) {
+    if (p->refine & REFINE_COLORS) {
         solve_colors(s);
         low->foreground = raster_of(s, s->foreground, 3);
     }

@@ -283,7 +283,7 @@ int cuda_solver_run(struct solver *solver, struct compositor_low *low, struct er
     }
     if (refine & (REFINE_CLEAN | REFINE_EDGES) && settle(s, alpha, e))
         return -1;
-    if (refine & REFINE_COLORS && !low->foreground.data) {
+    if (refine & REFINE_COLORS) {
         const struct spread_source from = { seen, alpha, 1, spread_for_color() };
         struct spread_color_params colors = { from, s->pyramid, s->foreground.data };
         if (spread(s, &from, e) || RUN(s, spread_color, stream, &colors, e))

@@ -14,8 +14,8 @@ static const struct {
     const char *software;
     struct track track;
 } tracks[] = {
-    { "libx264", { "h264_nvenc", TRACK_COLOR, AV_PIX_FMT_CUDA, 240, QUALITY(23), NULL, 0, NULL } },
-    { "libx265", { "hevc_nvenc", TRACK_COLOR, AV_PIX_FMT_CUDA, 240, QUALITY(25), NULL, 0, NULL } },
+    { "libx264", { "h264_nvenc", TRACK_COLOR, AV_PIX_FMT_CUDA, 240, .options = QUALITY(23) } },
+    { "libx265", { "hevc_nvenc", TRACK_COLOR, AV_PIX_FMT_CUDA, 240, .options = QUALITY(25) } },
 };
 
 enum { INSIDE_MAX = 64 }; /* frames that the codec may hold: it remembers no more addresses */

@@ -5,6 +5,12 @@
 
 enum { ALIGNMENT = 64 };
 
+/* By Winograd's algorithm wherever it can be: README.md has what it gains. Nothing is timed, so every process chooses alike. */
+static int convolution_prepare(struct plan *p, struct step *s, struct error *e)
+{
+    return winograd_fits(s) ? winograd_prepare(p, s, e) : dnnl_prepare(p, s, e);
+}
+
 /* How each kind is made a step, and whether it does with gaps between the pixels that it reads and writes. */
 static const struct {
     int (*prepare)(struct plan *p, struct step *s, struct error *e);
@@ -24,6 +30,19 @@ static const struct {
     [COPY] = { move_prepare, 1, 0 },
     [PLAIN] = { rows_prepare, 0, 0 },
 };
+
+void step_scratch(struct step *s, void *scratch)
+{
+    dnnl_scratch(s, scratch);
+    winograd_scratch(s, scratch);
+}
+
+void step_release(struct step *s)
+{
+    dnnl_release(s);
+    winograd_release(s);
+    s->run = NULL;
+}
 
 static int reads_gaps(const struct graph *g, const struct node *n, int k)
 {
@@ -60,13 +79,6 @@ void *plan_alloc(struct plan *p, size_t bytes, struct error *e)
     }
     p->bytes += bytes;
     return p->owned[p->owned_count++] = memory;
-}
-
-void plan_free_since(struct plan *p, int count, size_t bytes)
-{
-    while (p->owned_count > count)
-        free(p->owned[--p->owned_count]);
-    p->bytes = bytes;
 }
 
 /* A constant operand in its layout. */
@@ -130,7 +142,7 @@ int plan_make(struct plan *p, struct graph *g, struct error *e)
         return -1;
     for (int i = 0; i < p->step_count; i++)
         step_scratch(&p->steps[i], p->scratch);
-    memset(p->arena, 0, p->places.bytes); /* trials left something there */
+    memset(p->arena, 0, p->places.bytes); /* its pages are there before the first run */
     return 0;
 }
 

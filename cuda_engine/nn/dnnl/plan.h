@@ -94,25 +94,18 @@ void step_release(struct step *s);
 void *dnnl_pack(struct plan *p, const dnnl_memory_desc_t *from, const float *data,
     const dnnl_memory_desc_t *to, struct error *e);
 
-/* winograd.c: convolutions for which winograd_fits() can be made steps by winograd_prepare() too. */
+/*
+ * winograd.c: convolutions for which winograd_fits() are made steps by winograd_prepare(); dnnl_prepare() could make them
+ * too, and slower.
+ */
 int winograd_fits(const struct step *s);
 int winograd_prepare(struct plan *p, struct step *s, struct error *e);
 void winograd_scratch(struct step *s, void *scratch);
 void winograd_release(struct step *s);
 
-/*
- * convolution.c: makes the step of a convolution, by oneDNN or by Winograd's algorithm where that is faster. Which one it is
- * is measured once for each shape and number of threads in a process, on at most TRIAL_MACS of it (some 10 ms), and
- * remembered.
- */
-int convolution_prepare(struct plan *p, struct step *s, struct error *e);
-
 /* pointwise.c: one instruction over count floats; to may be x. */
 void pointwise_apply(
     const struct instruction *i, float *to, const float *x, const float *y, int count);
-
-/* Frees what plan_alloc() gave since p->owned_count was count; p->bytes becomes bytes. */
-void plan_free_since(struct plan *p, int count, size_t bytes);
 
 /* copy.c: between views of one size; and between the dense N,C,H,W of the net's ends and a view. */
 void view_copy(const struct view *to, const struct view *from);

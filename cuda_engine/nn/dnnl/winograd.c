@@ -210,8 +210,9 @@ static void transform_weights(const float *from, float *to, int outputs, int cha
     static const double g[IN][3] = { { 1.0 / 4, 0, 0 }, { -1.0 / 6, -1.0 / 6, -1.0 / 6 },
         { -1.0 / 6, 1.0 / 6, -1.0 / 6 }, { 1.0 / 24, 1.0 / 12, 1.0 / 6 },
         { 1.0 / 24, -1.0 / 12, 1.0 / 6 }, { 0, 0, 1 } };
-    for (int o = 0; o < outputs; o++)
-        for (int c = 0; c < channels; c++) {
+#pragma omp parallel for
+    for (int c = 0; c < channels; c++)
+        for (int o = 0; o < outputs; o++) {
             const float *w = from + ((size_t)o * channels + c) * 9;
             double rows[IN][3];
             for (int y = 0; y < IN; y++)

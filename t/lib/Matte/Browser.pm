@@ -19,7 +19,7 @@ my $page = do { local $/; <DATA> };
 # For each [type, file, times to look at: a video's, rising, each of another picture]: {width, height, duration, pictures},
 # of a video also what was played: {pictures, end}. Each of pictures is {time, alpha: sha256 of a byte a pixel, clear: how
 # many pixels are, opaque, soft (of alpha 64..191): {pixels, color: their mean R, G, B}}, of an animation also {duration}; in
-# seconds. An animation is itself {forever}, or not.
+# seconds. An animation is itself {forever}, or not. A PNG file has no times.
 sub shown {
     my (@files) = @_;
     my $list = encode_json([map { my ($type, $file, @times) = @$_;
@@ -139,11 +139,18 @@ async function animation(bytes, type)
         forever: decoder.tracks.selectedTrack.repetitionCount == Infinity };
 }
 
+/* As a page shows it: its colours are what its tags say. */
+async function still(bytes, type)
+{
+    const picture = await createImageBitmap(new Blob([bytes], { type }));
+    return { width: picture.width, height: picture.height, pictures: [await look(picture, picture.width, picture.height)] };
+}
+
 let answer = [];
 try {
     for (const { type, data, times } of FILES) {
         const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-        answer.push(await (type.startsWith('video/') ? film : animation)(bytes, type, times));
+        answer.push(await (type.startsWith('video/') ? film : type == 'image/png' ? still : animation)(bytes, type, times));
     }
 } catch (error) {
     answer = { error: String(error) };

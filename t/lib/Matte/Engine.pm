@@ -30,6 +30,7 @@ sub start {
     croak 'no matted: ./build.sh build' unless $self->{binary} && -x $self->{binary};
     my %keys = (
         socket      => "$dir/run-$name/matted.sock",
+        webhook_key => _key("$dir/webhook.key"),
         models      => $o{fake} ? _no_models($dir) : abs_path(root() . '/conf/models'),
         model_files => $o{fake} ? $dir : cache() . '/models',
         (map { defined $o{$_} ? ($_ => $o{$_}) : () } qw(database state egress_allow models model_files)),
@@ -83,6 +84,15 @@ sub _no_models {
     return "$dir/models";
 }
 
+# The file, which is made if it is not there.
+sub _key {
+    my ($file) = @_;
+    return $file if -e $file;
+    spew($file, unpack('H*', pack 'n*', map { rand 65536 } 1 .. 16) . "\n");
+    chmod 0600, $file or croak "$file: $!";
+    return $file;
+}
+
 # Builds matted with the scripted workers, if it is not there or not new; returns its path.
 sub fake {
     my $root = abs_path(root());
@@ -116,6 +126,15 @@ sub workers {
     my ($self) = @_;
     open my $in, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
     return split ' ', <$in> // '';
+}
+
+# The client's webhook secret, as the operator is shown it.
+sub secret {
+    my ($self, $client) = @_;
+    my ($status, $text) = command($self->{binary}, '-c', $self->{conf}, '-s', $client);
+    croak $text if $status;
+    chomp $text;
+    return $text;
 }
 
 # SIGTERM, and the end of the drain; returns the wait status.

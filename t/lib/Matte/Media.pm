@@ -8,7 +8,7 @@ use Carp qw(croak);
 use Exporter qw(import);
 use List::Util qw(min max);
 
-our @EXPORT = qw(made frame_times alpha_box raw_video stream audio_onset psnr);
+our @EXPORT = qw(made frame_times packet_durations alpha_box raw_video stream audio_onset psnr);
 
 sub output_of {
     my (@command) = @_;
@@ -51,6 +51,13 @@ sub frame_times {
     my ($file) = @_;
     return grep { length } split /[\s,]+/, output_of('ffprobe', '-v', 'error', '-select_streams', 'v:0',
         '-show_entries', 'frame=pts_time', '-of', 'csv=p=0', $file);
+}
+
+# How long every video packet says that it lasts, in seconds.
+sub packet_durations {
+    my ($file) = @_;
+    return grep { length } split /[\s,]+/, output_of('ffprobe', '-v', 'error', '-select_streams', 'v:0',
+        '-show_entries', 'packet=duration_time', '-of', 'csv=p=0', $file);
 }
 
 # The least and the greatest alpha, 0..1, that any frame has inside a box: x, y, width, height in pixels. Decoded by
