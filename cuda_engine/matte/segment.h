@@ -31,8 +31,9 @@ void segment_mask_size(const struct segment *s, int *width, int *height);
 int segment_look(struct segment *s, const struct raster *picture, struct error *e);
 
 /*
- * Into mask what is in the box of the picture last looked at; hint: a mask that is nearly right, or NULL. *trust: the
- * overlap that the network expects of its answer with the truth, 0..1. -1 and *e.
+ * Into mask what is in the box of the picture last looked at; hint: a mask that is nearly right, taken for sure of
+ * what is inside and what not, or NULL. *trust: the overlap that the network expects of its answer with the truth, 0..1.
+ * -1 and *e.
  */
 int segment_box(struct segment *s, const struct box *box, const float *hint, float *mask,
     float *trust, struct error *e);

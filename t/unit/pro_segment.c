@@ -145,24 +145,33 @@ static void a_box_is_its_corners(void **state)
     scene_close(&s);
 }
 
-/* What is beside the picture is surely outside; and a box without a hint forgets the one before. */
+/*
+ * What a hint is unsure of is made sure; what is beside the picture is surely outside; and a box without a hint forgets the
+ * one before.
+ */
 static void a_hint_is_a_mask(void **state)
 {
     static const int clips[][2] = { { 1024, 512 }, { 512, 1024 } };
-    enum { PART = 64, LOGIT = 32 };
+    enum { PART = 64 };
+    /* outside and inside of a part, in every second column */
+    static const float said[2][2] = { { -6, -.1f }, { 32, .1f } };
+    static const float taken[2][2] = { { -6, -3 }, { 32, 3 } };
     (void)state;
     for (size_t i = 0; i < sizeof clips / sizeof *clips; i++) {
         struct scene s = scene_of(clips[i][0], clips[i][1]);
         const int samples = s.mask_width * s.mask_height;
         float *hint = calloc((size_t)samples, sizeof *hint);
         for (int k = 0; k < samples; k++)
-            hint[k] = k % s.mask_width < PART && k / s.mask_width < PART ? LOGIT : 0;
+            hint[k] = said[k % s.mask_width < PART && k / s.mask_width < PART][k % 2];
         look(&s, s.width / 2, s.width);
-        assert_float_equal(ask(&s, &corner, hint),
-            (double)PART * PART * LOGIT / TINY_MASK / TINY_MASK - 10. / 2, 2e-2);
+        const double part = PART * PART, of = TINY_MASK * TINY_MASK;
+        assert_float_equal(
+            ask(&s, &corner, hint), (part * 17.5 + (samples - part) * -4.5) / of - 10. / 2, 2e-2);
         for (int k = 0; k < samples; k++)
             assert_float_equal(s.mask[k],
-                hint[k] + (k % s.mask_width < s.mask_width / 2 ? -.5 : .5) * TINY_STEEP, 1e-2);
+                taken[k % s.mask_width < PART && k / s.mask_width < PART][k % 2] +
+                    (k % s.mask_width < s.mask_width / 2 ? -.5 : .5) * TINY_STEEP,
+                1e-2);
         assert_float_equal(ask(&s, &corner, NULL), 0, 1e-6);
         is_inside(&s, s.mask_width / 2, s.mask_width);
         free(hint);
