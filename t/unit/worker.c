@@ -105,7 +105,7 @@ static struct report work(const struct job *job, int input, int output, int go)
             assert_int_equal(r.duration_ms, 1200);
             assert_int_equal(send(w.control, &verdict, sizeof verdict, 0), sizeof verdict);
         } else if (r.kind == REPORT_PROGRESS) {
-            assert_true(r.frames_done > done);
+            assert_true(r.frames_done > done || (!done && r.need)); /* a card: what it holds */
             done = r.frames_done;
         } else if (r.kind == REPORT_WARNING) {
             assert_string_equal(r.error.code, "audio_transcoded");
