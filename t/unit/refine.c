@@ -563,19 +563,21 @@ static void an_empty_matte_is_left_alone(void **state)
     assert_float_equal(off_after(1, haze, haze), 0, 5e-4);
 }
 
-/* A sharp edge in the picture, of which the network knows where it is to four pixels. */
-static double edge_error(int guided)
+enum { BIG_WIDTH = 4 * WIDTH, BIG_HEIGHT = 4 * HEIGHT };
+
+/* A grey frame of four times the network's size, and what it is cut out by. */
+struct large {
+    struct frame_pool *pool;
+    struct frame *source, *output;
+    struct compositor *compositor;
+};
+
+static struct large large_of(int guided)
 {
-    enum { BIG_WIDTH = 4 * WIDTH, BIG_HEIGHT = 4 * HEIGHT };
-    static double rgb[N][3];
-    static float input[3 * N], given[N];
     struct error e;
     struct frame_pool_params two = {
         .width = BIG_WIDTH, .height = BIG_HEIGHT, .alpha = 1, .count = 2
     };
-    struct frame_pool *pool = frame_pool_open(device, &two, &e);
-    assert_non_null(pool);
-    struct frame *source = frame_take(pool, &e), *output = frame_take(pool, &e);
     struct compositor_params p = { .width = BIG_WIDTH,
         .height = BIG_HEIGHT,
         .low_width = WIDTH,
@@ -587,10 +589,35 @@ static double edge_error(int guided)
         .guided = guided };
     memcpy(p.mean, mean, sizeof mean);
     memcpy(p.std, std, sizeof std);
+    struct large l = { .pool = frame_pool_open(device, &two, &e) };
+    assert_non_null(l.pool);
+    l.source = frame_take(l.pool, &e);
+    l.output = frame_take(l.pool, &e);
+    for (int i = FRAME_U; i <= FRAME_V; i++)
+        memset(l.source->plane[i], 128, (size_t)(l.source->stride[i] * BIG_HEIGHT / 2));
+    l.compositor = compositor_open(device, &p, &e);
+    assert_non_null(l.compositor);
+    return l;
+}
+
+static void large_close(struct large *l)
+{
+    compositor_close(l->compositor);
+    frame_release(l->source);
+    frame_release(l->output);
+    frame_pool_close(l->pool);
+}
+
+/* A sharp edge in the picture, of which the network knows where it is to four pixels. */
+static double edge_error(int guided)
+{
+    static double rgb[N][3];
+    static float input[3 * N], given[N];
+    struct error e;
+    struct large l = large_of(guided);
+    struct frame *source = l.source, *output = l.output;
     double error = 0;
 
-    memset(source->plane[FRAME_U], 128, (size_t)(source->stride[FRAME_U] * BIG_HEIGHT / 2));
-    memset(source->plane[FRAME_V], 128, (size_t)(source->stride[FRAME_V] * BIG_HEIGHT / 2));
     memset(rgb, 0, sizeof rgb);
     memset(given, 0, sizeof given);
     for (int y = 0; y < BIG_HEIGHT; y++)
@@ -602,18 +629,13 @@ static double edge_error(int guided)
                 rgb[low][c] += ((inside ? 200 : 50) - 16) / 219.0 / 16;
         }
     normalise(input, rgb);
-    struct compositor *compositor = compositor_open(device, &p, &e);
-    assert_non_null(compositor);
     struct compositor_low low = low_of(given, NULL, input);
-    assert_int_equal(compositor_run(compositor, source, &low, output, &e), 0);
+    assert_int_equal(compositor_run(l.compositor, source, &low, output, &e), 0);
     for (int y = 0; y < BIG_HEIGHT; y++)
         for (int x = 0; x < BIG_WIDTH; x++)
             error += abs(
                 output->plane[FRAME_A][y * output->stride[FRAME_A] + x] - 255 * (x + y / 3 < 150));
-    compositor_close(compositor);
-    frame_release(source);
-    frame_release(output);
-    frame_pool_close(pool);
+    large_close(&l);
     return error;
 }
 
@@ -627,34 +649,14 @@ static void guide_gives_alpha_the_pictures_edge(void **state)
 static void guided_alpha_is_held_where_it_is_still(void **state)
 {
     (void)state;
-    enum { BIG_WIDTH = 4 * WIDTH, BIG_HEIGHT = 4 * HEIGHT };
     static double rgb[N][3];
     static float input[3 * N], given[N], still[N];
     static uint8_t before[BIG_HEIGHT][BIG_WIDTH];
     struct error e;
-    struct frame_pool_params two = {
-        .width = BIG_WIDTH, .height = BIG_HEIGHT, .alpha = 1, .count = 2
-    };
-    struct frame_pool *pool = frame_pool_open(device, &two, &e);
-    assert_non_null(pool);
-    struct frame *source = frame_take(pool, &e), *output = frame_take(pool, &e);
-    struct compositor_params p = { .width = BIG_WIDTH,
-        .height = BIG_HEIGHT,
-        .low_width = WIDTH,
-        .low_height = HEIGHT,
-        .canvas_width = BIG_WIDTH,
-        .canvas_height = BIG_HEIGHT,
-        .place = { 0, 0, BIG_WIDTH, BIG_HEIGHT },
-        .matrix = MATRIX_BT709,
-        .guided = 1 };
-    memcpy(p.mean, mean, sizeof mean);
-    memcpy(p.std, std, sizeof std);
-    struct compositor *compositor = compositor_open(device, &p, &e);
-    assert_non_null(compositor);
+    struct large l = large_of(1);
+    struct frame *source = l.source, *output = l.output;
     double changes[2] = { 0 };
 
-    memset(source->plane[FRAME_U], 128, (size_t)(source->stride[FRAME_U] * BIG_HEIGHT / 2));
-    memset(source->plane[FRAME_V], 128, (size_t)(source->stride[FRAME_V] * BIG_HEIGHT / 2));
     for (int i = 0; i < N; i++)
         for (int c = 0; c < 3; c++) /* alpha is what is bright */
             rgb[i][c] = given[i] = (float)(.5 + .4 * sin(.7 * (i % WIDTH)));
@@ -668,7 +670,7 @@ static void guided_alpha_is_held_where_it_is_still(void **state)
             still[i] = i % WIDTH < WIDTH / 2 ? (float)frame : 0;
         struct compositor_low low = low_of(given, NULL, input);
         low.still = (struct raster) { still, WIDTH, HEIGHT, 1, 0 };
-        assert_int_equal(compositor_run(compositor, source, &low, output, &e), 0);
+        assert_int_equal(compositor_run(l.compositor, source, &low, output, &e), 0);
         for (int y = 0; y < BIG_HEIGHT; y++)
             for (int x = 0; x < BIG_WIDTH; x++) {
                 const uint8_t now = output->plane[FRAME_A][y * output->stride[FRAME_A] + x];
@@ -678,10 +680,7 @@ static void guided_alpha_is_held_where_it_is_still(void **state)
             }
     }
     assert_true(changes[1] > 0 && changes[0] < .06 * changes[1]);
-    compositor_close(compositor);
-    frame_release(source);
-    frame_release(output);
-    frame_pool_close(pool);
+    large_close(&l);
 }
 
 static void refinements_have_names(void **state)
