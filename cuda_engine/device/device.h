@@ -209,7 +209,10 @@ struct solver_params {
 struct solver *solver_open(
     struct device *device, const struct solver_params *params, struct error *e);
 
-/* Puts the solver's own rasters, good until its next run, in the place of low's; calming says what is still. -1 and *e as of sampler_run(). */
+/*
+ * Puts the solver's own rasters, good until its next run, in the place of low's; calming says what is still. -1 and *e as
+ * of sampler_run().
+ */
 int solver_run(struct solver *solver, struct compositor_low *low, struct error *e);
 
 /* solver may be NULL. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../log.h"
+#include "digest.h"
 #include "loop.h"
 
 enum {
@@ -231,9 +232,7 @@ void database_hold(const struct claim *claim, int64_t output_ms, int64_t frames,
 static void value_sha256(struct call *c, int i, const uint8_t sha256[32])
 {
     char hex[2 + 2 * 32 + 1] = "\\x";
-    for (int k = 0; k < 32; k++) {
-        snprintf(hex + 2 + 2 * k, 3, "%02x", sha256[k]);
-    }
+    digest_hex(sha256, 32, hex + 2);
     value_text(c, i, hex);
 }
 

@@ -1,13 +1,13 @@
 #include "link.h"
 
 #include <ctype.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HASH = 32, SECRET_MIN = 16 };
+#include "digest.h"
+
+enum { SECRET_MIN = 16 };
 
 int link_key_parse(const char *text, struct link_key *key)
 {
@@ -53,16 +53,11 @@ int link_base_is_valid(const char *base)
 void link_url(const struct link_key *key, const char *base, const char *output_key, int64_t until,
     char url[LINK_BYTES])
 {
-    char text[LINK_BYTES], hex[2 * HASH + 1];
-    uint8_t hash[HASH];
+    char text[LINK_BYTES], hex[2 * DIGEST + 1];
+    uint8_t hash[DIGEST];
     int bytes = snprintf(text, sizeof text, "GET\n/files/%s\n%lld", output_key, (long long)until);
-    if (!HMAC(
-            EVP_sha256(), key->secret, key->bytes, (const uint8_t *)text, (size_t)bytes, hash, 0)) {
-        abort();
-    }
-    for (size_t i = 0; i < HASH; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-    }
+    digest_hmac(key->secret, (size_t)key->bytes, text, (size_t)bytes, hash);
+    digest_hex(hash, DIGEST, hex);
     snprintf(url, LINK_BYTES, "%s/files/%s?exp=%lld&kid=%s&sig=%s", base, output_key,
         (long long)until, key->id, hex);
 }

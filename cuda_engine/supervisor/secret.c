@@ -5,14 +5,14 @@
 #include <libpq-fe.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIGITS = 2 * SECRET_KEY, NAME = 16, HASH = 32 };
+#include "digest.h"
+
+enum { DIGITS = 2 * SECRET_KEY, NAME = 16 };
 
 /* ---- the keys ---- */
 
@@ -65,23 +65,15 @@ int secret_keys_read(const char *path, struct secret_keys *keys, struct error *e
     return rc;
 }
 
-static void hash(const uint8_t key[SECRET_KEY], const char *text, size_t bytes, uint8_t out[HASH])
-{
-    if (!HMAC(EVP_sha256(), key, SECRET_KEY, (const uint8_t *)text, bytes, out, 0)) {
-        abort(); /* nothing is ever signed with a secret that is none */
-    }
-}
-
 void secret_keys_names(const struct secret_keys *keys, char names[SECRET_NAMES])
 {
-    uint8_t name[HASH];
+    uint8_t name[DIGEST];
     char *at = names;
     for (int i = 0; i < keys->count; i++) {
-        hash(keys->key[i], "name", 4, name); /* no id is as short */
+        digest_hmac(keys->key[i], SECRET_KEY, "name", 4, name); /* no id is as short */
         *at++ = i ? ',' : '{';
-        for (int k = 0; k < NAME; k++) {
-            at += snprintf(at, 3, "%02x", name[k]);
-        }
+        digest_hex(name, NAME, at);
+        at += 2 * NAME;
     }
     memcpy(at, "}", 2);
 }
@@ -99,10 +91,10 @@ int secret_keys_refused(const struct secret_keys *keys, struct error *e)
 void secret_make(
     const uint8_t key[SECRET_KEY], const char *id, size_t id_bytes, char secret[SECRET_TEXT])
 {
-    uint8_t bytes[HASH];
-    hash(key, id, id_bytes, bytes);
+    uint8_t bytes[DIGEST];
+    digest_hmac(key, SECRET_KEY, id, id_bytes, bytes);
     snprintf(secret, SECRET_TEXT, "whsec_");
-    EVP_EncodeBlock((uint8_t *)secret + 6, bytes, HASH);
+    EVP_EncodeBlock((uint8_t *)secret + 6, bytes, DIGEST);
     explicit_bzero(bytes, sizeof bytes);
 }
 
